@@ -1,0 +1,68 @@
+/**
+ * Imports point one way: bin -> cli -> server -> {http, node, transport, storage, kv} -> contracts -> raft/types.
+ * A contract is a file that holds an interface and no behaviour.
+ */
+const contracts =
+  '^src/(errors|assert|clock|config|logger)\\.ts$|^src/(transport/contract|storage/ordered-store|kv/types|http/port|raft/types)\\.ts$';
+
+const only = (name, comment, from, allowed) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { path: from },
+  to: { path: '^src/', pathNot: [from, allowed].flat() },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-orphans', severity: 'error', from: { orphan: true, pathNot: '\\.d\\.ts$' }, to: {} },
+    {
+      name: 'core-is-pure',
+      comment: 'raft/ has no I/O: it imports itself and the assertion helper, and no library at all.',
+      severity: 'error',
+      from: { path: '^src/raft/' },
+      to: { pathNot: '^src/raft/|^src/assert\\.ts$' },
+    },
+    only(
+      'http-knows-only-its-port',
+      'http/ declares the interface that it needs of a node.',
+      '^src/http/',
+      contracts,
+    ),
+    only('kv-stands-alone', 'kv/ never imports node, http or transport.', '^src/kv/', [
+      contracts,
+      '^src/raft/',
+    ]),
+    only('storage-stands-alone', 'storage/ never imports node, http or transport.', '^src/storage/', [
+      contracts,
+      '^src/raft/',
+    ]),
+    only('transport-stands-alone', 'transport/ moves messages and knows nothing else.', '^src/transport/', [
+      contracts,
+      '^src/raft/',
+    ]),
+    only('node-knows-contracts', 'node/ is given its transport, stores and state machine.', '^src/node/', [
+      contracts,
+      '^src/raft/',
+      '^src/storage/log-store\\.ts$',
+    ]),
+    {
+      name: 'nothing-imports-the-top',
+      severity: 'error',
+      from: { pathNot: '^src/(server|cli/.*)\\.ts$' },
+      to: { path: '^src/(server\\.ts|cli/)' },
+    },
+    {
+      name: 'nothing-imports-the-simulator',
+      severity: 'error',
+      from: { pathNot: '^src/(sim|cli)/' },
+      to: { path: '^src/sim/' },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+  },
+};

@@ -1,0 +1,41 @@
+import type { NodeId } from './raft/types.js';
+
+/** A host and a port to listen on. */
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 lets the system choose; only tests do that. */
+  readonly port: number;
+}
+
+/** How a node with an empty data directory comes to its cluster. */
+export type FirstStart =
+  /** Form a new cluster with exactly these members, this node among them. */
+  | { readonly kind: 'initialCluster'; readonly members: readonly { id: NodeId; peerAddress: string }[] }
+  /** Ask a running cluster, at any of these client URLs, to add this node. */
+  | { readonly kind: 'join'; readonly endpoints: readonly string[] }
+  /** Be a cluster of one. */
+  | { readonly kind: 'single' }
+  /** Nothing was said: fine for a directory that knows its cluster, refused for an empty one. */
+  | { readonly kind: 'none' };
+
+/** Everything that a node needs to know to start, after flags, environment, file and defaults were merged. */
+export interface ServerConfig {
+  readonly id: NodeId;
+  readonly dataDirectory: string;
+  readonly http: ListenAddress;
+  readonly peer: ListenAddress;
+  /** Where clients reach this node: `http://host:port`. */
+  readonly advertiseHttp: string;
+  /** Where the other members reach this node: `host:port`. */
+  readonly advertisePeer: string;
+  readonly firstStart: FirstStart;
+  /** What a follower does with a request that needs the leader: answer 307, or do the work itself. */
+  readonly clientRouting: 'redirect' | 'serve';
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** The largest value that a PUT accepts. */
+  readonly valueBytesMax: number;
+  /** Compact the log when it holds more entries than this; twice as many are never held. */
+  readonly logEntriesMax: number;
+  /** The same bound in bytes: the log is kept in memory, so this is memory too. */
+  readonly logBytesMax: number;
+}

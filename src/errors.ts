@@ -1,0 +1,49 @@
+/**
+ * The one catalogue of errors that a client or an operator can meet. `code` is stable: programs read it. The HTTP
+ * status is part of the catalogue so that the contract can be read in one place; the mapping to a problem document
+ * is in `http/problem.ts`.
+ */
+export const errorCatalogue = {
+  // Requests that are wrong.
+  bad_request: { status: 400, title: 'The request is malformed' },
+  key_not_found: { status: 404, title: 'No such key' },
+  member_not_found: { status: 404, title: 'No such member' },
+  not_found: { status: 404, title: 'No such resource' },
+  method_not_allowed: { status: 405, title: 'This resource does not know that method' },
+  member_exists: { status: 409, title: 'The member exists already, with other properties' },
+  change_in_progress: { status: 409, title: 'Another membership change is under way' },
+  quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
+  compacted: { status: 410, title: 'That revision is not kept any more' },
+  precondition_failed: { status: 412, title: 'The condition does not hold' },
+  value_too_large: { status: 413, title: 'The value is too large' },
+  // Requests that met the cluster at a bad time.
+  unavailable: { status: 503, title: 'The read could not be confirmed' },
+  no_leader: { status: 503, title: 'No leader is known' },
+  overloaded: { status: 503, title: 'Too much is waiting already' },
+  shutting_down: { status: 503, title: 'This node is shutting down' },
+  outcome_unknown: { status: 504, title: 'It is not known whether the change was made' },
+  internal: { status: 500, title: 'The server made a mistake' },
+  // What a node says when it cannot start or go on; these never reach a client.
+  usage: { status: 500, title: 'The command line or the configuration is wrong' },
+  address_in_use: { status: 500, title: 'An address is in use' },
+  storage_unusable: { status: 500, title: 'The data directory cannot be used' },
+  storage_damaged: { status: 500, title: 'The data directory is damaged' },
+  identity_conflict: { status: 500, title: 'This node is not who the cluster expects' },
+} as const;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** An operating error: expected, handled, and explained to whoever caused it or can mend it. */
+export class RaftkvError extends Error {
+  override readonly name = 'RaftkvError';
+  readonly code: ErrorCode;
+  /** Further members of the problem document, such as the current revision: plain JSON values. */
+  readonly data: Readonly<Record<string, unknown>>;
+
+  /** @param detail A sentence that says what is wrong and what to do next. */
+  constructor(code: ErrorCode, detail: string, data: Readonly<Record<string, unknown>> = {}) {
+    super(detail);
+    this.code = code;
+    this.data = data;
+  }
+}

@@ -1,0 +1,108 @@
+import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
+import type { NodeId, Term } from '../raft/types.js';
+
+/**
+ * What the HTTP layer needs of a node; the node's client service implements it. Every method that can fail throws
+ * a `RaftkvError` whose code is in the catalogue.
+ */
+export interface NodePort {
+  readonly id: NodeId;
+  /** Who can do the leader's work, as this node knows it now. Cheap: asked for every request. */
+  route(): Route;
+  /** The store's revision and the current term, for the headers of every answer. Cheap. */
+  position(): { readonly revision: Revision; readonly term: Term };
+  status(): NodeStatus;
+  readiness(): Readiness;
+
+  /**
+   * Proposes a command and resolves when it is committed and applied. On a node that is not the leader the command
+   * is forwarded to it. Throws no_leader, overloaded, shutting_down (nothing happened) or outcome_unknown.
+   */
+  write(command: Command, timeoutMs: number): Promise<CommandResult>;
+  /**
+   * Resolves when a read of the local store is linearizable: leadership was confirmed after the call (ReadIndex) and
+   * everything committed before is applied here. On a follower the leader is asked. Throws no_leader or unavailable.
+   */
+  confirmRead(timeoutMs: number): Promise<void>;
+  /** Resolves when the local store has reached the revision. Throws unavailable after `timeoutMs`. */
+  waitForRevision(revision: Revision, timeoutMs: number): Promise<void>;
+  /** The key's item in the local store, or undefined; `revision` reads the past (throws compacted, bad_request). */
+  get(key: Uint8Array, revision: Revision | undefined): Item | undefined;
+  list(request: ListRequest): Promise<ListResult>;
+
+  members(timeoutMs: number): Promise<readonly MemberStatus[]>;
+  /** Adds a learner that is promoted by itself. Harmless when repeated. `incarnation` is '' when added by hand. */
+  addMember(request: AddMemberRequest, timeoutMs: number): Promise<AddMemberResult>;
+  removeMember(id: NodeId, force: boolean, timeoutMs: number): Promise<void>;
+  promoteMember(id: NodeId, timeoutMs: number): Promise<void>;
+  /** Hands leadership to `to`, or to the most up-to-date voter, and resolves with the new leader's id. */
+  transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId>;
+}
+
+export type Route =
+  | { readonly kind: 'leader' }
+  /** `url` is '' when the leader is known but its client URL is not yet. */
+  | { readonly kind: 'follower'; readonly leader: NodeId; readonly url: string }
+  | { readonly kind: 'noLeader' };
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not: "no leader known", "catching up", "shutting down"; '' when ready. */
+  readonly reason: string;
+}
+
+/** The body of GET /v1/status. */
+export interface NodeStatus {
+  readonly cluster: string;
+  readonly id: NodeId;
+  readonly incarnation: string;
+  readonly role: 'leader' | 'follower' | 'candidate' | 'learner' | 'removed';
+  readonly term: Term;
+  /** null while no leader is known. */
+  readonly leader: NodeId | null;
+  readonly leaderUrl: string | null;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** The last index whose changes are on disk in the state store. */
+  readonly flushedIndex: number;
+  readonly revision: Revision;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /** The rolling digest of all changes up to `appliedIndex`, as 8 hexadecimal digits. */
+  readonly digest: string;
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  /** A sentence that tells why this node is in its role: the last change of role and its reason. */
+  readonly reason: string;
+}
+
+export interface MemberStatus {
+  readonly id: NodeId;
+  /** `host:port` of its gRPC server. */
+  readonly peer: string;
+  /** Its client URL; '' while not known. */
+  readonly client: string;
+  readonly role: 'voter' | 'learner';
+  readonly leader: boolean;
+  /** "healthy", "unreachable", "catching up", "never started", or "unknown" where this node cannot tell. */
+  readonly health: string;
+  /** From the leader only: the last index known to be on that member's disk. */
+  readonly matchIndex?: number;
+  /** From the leader only: milliseconds since its last answer; absent when it never answered. */
+  readonly lastContactMs?: number;
+}
+
+export interface AddMemberRequest {
+  readonly id: NodeId;
+  readonly peer: string;
+  readonly client: string;
+  readonly incarnation: string;
+}
+
+export interface AddMemberResult {
+  /** The cluster's id, which a joining node writes down before it does anything else. */
+  readonly cluster: string;
+  readonly member: MemberStatus;
+  /** False when the member was there already, with the same properties. */
+  readonly added: boolean;
+}

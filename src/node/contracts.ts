@@ -1,0 +1,51 @@
+import type { Entry, Index, SnapshotMetadata, Term } from '../raft/types.js';
+
+/**
+ * The replicated state machine as the shell drives it; `kv/` implements it. `Result` is what a command answers.
+ *
+ * Applied changes collect in memory, where reads see them at once, and reach the disk by {@link flush} in one
+ * atomic, synced batch together with the applied index (correctness rule 22). What was not flushed when a node
+ * dies is applied again from the log.
+ */
+export interface StateMachine<Result> {
+  /** The last entry applied; 0 for none. */
+  readonly appliedIndex: Index;
+  readonly appliedTerm: Term;
+  /** The last entry whose changes are on disk, at most `appliedIndex`. The log is cut only below it. */
+  readonly flushedIndex: Index;
+  /** Bytes of changes that are applied and not on disk yet. */
+  readonly bufferedBytes: number;
+  /**
+   * Applies the entry at `appliedIndex + 1`: a command, a no-op, or a configuration (which it records, because a
+   * snapshot carries it). Deterministic. Returns the command's result, undefined for the other kinds.
+   */
+  apply(entry: Entry): Result | undefined;
+  /** Resolves when everything that was applied before the call is on disk. A rejection must end the process. */
+  flush(): Promise<void>;
+  /** Flushes and freezes a view of the state for a follower. The caller must close it. */
+  takeSnapshot(): Promise<OutgoingSnapshot>;
+  /**
+   * Writes an arriving snapshot to a store of its own, checks it as a whole and leaves the live state alone.
+   * Rejects (and removes what it wrote) when the content is damaged, incomplete, or `chunks` throws.
+   */
+  stageSnapshot(snapshot: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<StagedSnapshot>;
+  /** Makes a staged snapshot the live state. Called once the log's store names its directory. */
+  activate(staged: StagedSnapshot): void;
+  /** Deletes a staged snapshot that is not wanted any more. */
+  discard(staged: StagedSnapshot): Promise<void>;
+  /** Flushes what is applied and closes the store. */
+  close(): Promise<void>;
+}
+
+export interface OutgoingSnapshot {
+  readonly metadata: SnapshotMetadata;
+  /** The content in chunks of at most 256 KiB or one record, self-describing and checksummed as a whole. */
+  chunks(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface StagedSnapshot {
+  readonly metadata: SnapshotMetadata;
+  /** The name of the store that holds it, to be recorded in the log's store as the live state. */
+  readonly directory: string;
+}

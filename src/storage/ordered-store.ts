@@ -1,0 +1,63 @@
+/**
+ * The ordered key-value store that lies under both the log and the state: LevelDB in production, an in-memory
+ * twin in tests and in the simulator. One conformance suite (test/storage/conformance.ts) runs on both.
+ *
+ * Keys and values are bytes; keys are ordered bytewise. The caller never changes bytes that it has handed in or
+ * was handed out.
+ */
+export type Operation =
+  | { readonly kind: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly kind: 'delete'; readonly key: Uint8Array };
+
+/** Bounds of a scan; an absent bound is open. */
+export interface KeyRange {
+  readonly gte?: Uint8Array;
+  readonly lt?: Uint8Array;
+}
+
+export interface Pair {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A forward cursor over one consistent view of the store, taken when the scan was made. */
+export interface Scan {
+  /** The next pairs in key order: at least one and at most `countMax`, or none at the end. */
+  next(countMax: number): Promise<readonly Pair[]>;
+  /** Frees the view; may be called at any time and more than once. */
+  close(): Promise<void>;
+}
+
+/** A frozen view of the store, unaffected by later writes. */
+export interface StoreSnapshot {
+  get(key: Uint8Array): Uint8Array | undefined;
+  scan(range: KeyRange): Scan;
+  close(): Promise<void>;
+}
+
+export interface OrderedStore {
+  /**
+   * The value under `key`, or undefined. Synchronous: the state machine reads while it applies, and a LevelDB
+   * read that is served from memory costs less than a turn through the thread pool.
+   */
+  get(key: Uint8Array): Uint8Array | undefined;
+  scan(range: KeyRange): Scan;
+  snapshot(): StoreSnapshot;
+  /**
+   * Writes all operations as one atomic batch and resolves when they are on disk (always synced). After a
+   * rejection the batch may or may not be on disk, so the caller must end the process (correctness rule 30).
+   */
+  write(operations: readonly Operation[]): Promise<void>;
+  /** Waits for a write in flight and for open scans to be freed. The store cannot be used afterwards. */
+  close(): Promise<void>;
+}
+
+/** The data directory of one node: a place for named stores. */
+export interface StoreDirectory {
+  /** Opens the store, making it when it is not there. Throws a `RaftkvError` with code `storage_unusable`. */
+  open(name: string): Promise<OrderedStore>;
+  /** The names of the stores that exist. */
+  list(): Promise<readonly string[]>;
+  /** Deletes a store that is not open; does nothing when it does not exist. */
+  remove(name: string): Promise<void>;
+}
