@@ -16,6 +16,12 @@ export interface StateMachine<Result> {
   /** Bytes of changes that are applied and not on disk yet. */
   readonly bufferedBytes: number;
   /**
+   * Reads ahead what {@link apply} of this entry, the one at `appliedIndex + 1`, needs and cannot read synchronously
+   * (the keys under a prefix). Undefined, which is the rule, when there is nothing to wait for; otherwise nothing may
+   * be applied before it has resolved. Called before every apply.
+   */
+  prepare(entry: Entry): Promise<void> | undefined;
+  /**
    * Applies the entry at `appliedIndex + 1`: a command, a no-op, or a configuration (which it records, because a
    * snapshot carries it). Deterministic. Returns the command's result, undefined for the other kinds.
    */
