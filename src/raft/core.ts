@@ -1,0 +1,296 @@
+import { assert } from '../assert.js';
+import {
+  decodeConfiguration,
+  emptyConfiguration,
+  isVoter,
+  knowsIncarnation,
+  memberOf,
+} from './configuration.js';
+import { RaftLog } from './log.js';
+import { Outbox } from './outbox.js';
+import type { Progress } from './progress.js';
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type HardState,
+  type Index,
+  type Message,
+  type NodeId,
+  type RaftEvent,
+  type Role,
+  type SnapshotMetadata,
+  type Term,
+} from './types.js';
+
+export interface RaftOptions {
+  readonly id: NodeId;
+  readonly incarnation: string;
+  /**
+   * How long a follower waits for its leader at least, in ticks; the actual patience is drawn anew from
+   * [n, 2n) each time, so that two rarely campaign at once (§5.2, §9.3).
+   */
+  readonly electionTimeoutTicks: number;
+  /** A leader's heartbeat period in ticks; well below the election timeout (§5.6). */
+  readonly heartbeatTicks: number;
+  /** Encoded bytes of entries in one append; a single larger entry still goes, alone. */
+  readonly appendBytesMax: number;
+  /** Appends in flight per follower; past it, entries gather for a later, larger append. */
+  readonly messagesInFlightMax: number;
+  /** Bytes in flight per follower; past it, entries gather for a later append. */
+  readonly bytesInFlightMax: number;
+  /** Payload bytes that may be proposed and not committed; past it, proposals are refused as overloaded. */
+  readonly uncommittedBytesMax: number;
+  /** Uniform in [0, 1). The only source of randomness. */
+  readonly random: () => number;
+}
+
+/** What a node finds on its disk when it starts. */
+export interface RestoredState {
+  readonly hardState: HardState;
+  /** The point before the first entry: what was compacted or came as a snapshot; index 0 in a young log. */
+  readonly compacted: SnapshotMetadata;
+  readonly entries: readonly Entry[];
+  /** What the state machine has on disk already. */
+  readonly appliedIndex: Index;
+}
+
+/** A configuration and the index of the entry that brought it in. */
+export interface PlacedConfiguration {
+  readonly index: Index;
+  readonly configuration: Configuration;
+}
+
+/**
+ * The state of one server (Figure 2) and the transitions between roles. What the messages mean is in the files beside
+ * this one (elections, replication, membership, reads, transfer), each a set of functions on this state; `raft.ts` is
+ * the face that the shell sees.
+ *
+ * Invariants, asserted where they are touched:
+ * - `term` never goes down; `vote` is set at most once in a term.
+ * - Only a leader has `progress`; a leader's term is on disk before it is a leader.
+ * - `configurations` is ordered by index, never empty, and its last element is in force (§6).
+ */
+export class Core {
+  readonly log: RaftLog;
+  readonly outbox: Outbox;
+  role: Role = 'follower';
+  term: Term;
+  vote: NodeId | null;
+  leader: NodeId | null = null;
+  configurations: PlacedConfiguration[];
+
+  /** Ticks since this node started. */
+  now = 0;
+  /** Ticks since the leader was heard, a vote was given, or this node last campaigned. */
+  electionElapsedTicks = 0;
+  /** This time's patience, drawn by {@link resetElectionTimer}. */
+  electionPatienceTicks = 0;
+
+  /** Candidates: who answered, and what. */
+  readonly votes = new Map<NodeId, boolean>();
+  /** Candidates: the sequence with which this node's own vote reaches the disk, or null once it is counted. */
+  ownVoteSequence: number | null = null;
+  /** Candidates: the leader itself asked for this campaign (TimeoutNow). */
+  campaignIsTransfer = false;
+
+  /** Leaders: what is known about each other member, and about members on their way out. */
+  readonly progress = new Map<NodeId, Progress>();
+  /** Leaders: the index of the no-op with which the term began. */
+  termStartIndex: Index = 0;
+  heartbeatElapsedTicks = 0;
+  quorumCheckElapsedTicks = 0;
+  /** Leaders: payload bytes proposed and not committed. */
+  uncommittedBytes = 0;
+  /** Leaders: the running handover. `sent` once TimeoutNow is on its way. */
+  transfer: { readonly to: NodeId; readonly startedAtTick: number; sent: boolean } | null = null;
+
+  /** Leaders: reads that wait for the next round, the round under way, and the rounds' numbers (§8). */
+  readsWaiting: number[] = [];
+  readRounds: { readonly round: number; readonly index: Index; readonly contexts: readonly number[] }[] = [];
+  round = 0;
+
+  /** The last entry that was handed out to be applied. */
+  handedOutIndex: Index;
+
+  constructor(
+    readonly options: RaftOptions,
+    restored: RestoredState,
+  ) {
+    assert(
+      options.heartbeatTicks < options.electionTimeoutTicks,
+      'Heartbeats are sent more often than elections time out.',
+    );
+    this.log = new RaftLog(restored.compacted, restored.entries, restored.hardState.commit);
+    this.term = restored.hardState.term;
+    this.vote = restored.hardState.vote;
+    assert(
+      this.log.lastTerm <= this.term,
+      'The log has no entry of a term above the one on disk (storage checks it at open).',
+    );
+    assert(
+      restored.appliedIndex >= restored.compacted.index,
+      'The state machine covers what was compacted (storage cuts the log only below it).',
+    );
+    // What is applied was committed, even if the last hard state on disk did not say so yet.
+    this.log.commitTo(Math.min(restored.appliedIndex, this.log.lastIndex));
+    this.handedOutIndex = restored.appliedIndex;
+    this.configurations = [
+      { index: restored.compacted.index, configuration: restored.compacted.configuration },
+    ];
+    this.outbox = new Outbox(restored.hardState);
+    for (const entry of restored.entries) this.adoptConfiguration(entry);
+    this.resetElectionTimer();
+  }
+
+  get configuration(): Configuration {
+    return this.configurations.at(-1)?.configuration ?? emptyConfiguration;
+  }
+
+  /** The index of the newest configuration entry; a change is pending while it is not committed. */
+  get configurationIndex(): Index {
+    return this.configurations.at(-1)?.index ?? 0;
+  }
+
+  /** Whether this very incarnation of this node is a voter, and so may campaign. */
+  get isVoter(): boolean {
+    return isVoter(this.configuration, this.options.id) && this.isMember;
+  }
+
+  get isMember(): boolean {
+    return knowsIncarnation(this.configuration, this.options.id, this.options.incarnation);
+  }
+
+  /** The members besides this node. */
+  get peers(): readonly NodeId[] {
+    return this.configuration.members
+      .map((member) => member.id)
+      .filter((memberId) => memberId !== this.options.id);
+  }
+
+  /** Whether an answer from this sender counts: only incarnations that the configuration names do (row 16). */
+  counts(message: Message): boolean {
+    return knowsIncarnation(this.configuration, message.from, message.fromIncarnation);
+  }
+
+  /** The fields that every message of this node carries; `term` is the current one unless said otherwise. */
+  envelope(to: NodeId, term: Term = this.term) {
+    return { from: this.options.id, fromIncarnation: this.options.incarnation, to, term };
+  }
+
+  event(name: RaftEvent['name'], message: string): void {
+    this.outbox.event({ name, term: this.term, message });
+  }
+
+  resetElectionTimer(): void {
+    this.electionElapsedTicks = 0;
+    const { electionTimeoutTicks, random } = this.options;
+    this.electionPatienceTicks = electionTimeoutTicks + Math.floor(random() * electionTimeoutTicks);
+  }
+
+  /**
+   * Any role to follower: a higher term was seen, or another leader in this term, or this node gave up. `reason` is a
+   * sentence for people.
+   */
+  becomeFollower(term: Term, leader: NodeId | null, reason: string): void {
+    assert(term >= this.term, `The term never goes down, from ${this.term} to ${term}.`);
+    const changed = this.role !== 'follower' || this.leader !== leader;
+    const before = this.role;
+    if (term > this.term) {
+      this.term = term;
+      this.vote = null;
+      this.outbox.hardStateChanged(this.term, this.vote);
+    }
+    // Only when this node led or campaigned, or follows somebody new, does its patience start again: a higher term
+    // alone must not keep it from campaigning (correctness rule 5).
+    if (before !== 'follower' || leader !== null) this.resetElectionTimer();
+    this.role = 'follower';
+    this.leader = leader;
+    this.leaveRole();
+    if (changed) this.event('becameFollower', reason);
+  }
+
+  /** Asks who would vote, and changes nothing else: no term, no vote (thesis §9.6). It forgets its leader. */
+  becomePreCandidate(reason: string): void {
+    assert(this.role !== 'leader', 'A leader does not campaign.');
+    this.role = 'preCandidate';
+    this.leader = null;
+    this.leaveRole();
+    this.resetElectionTimer();
+    this.event('becamePreCandidate', reason);
+  }
+
+  /** Starts a real election: a new term, and this node's vote for itself, which counts once it is on disk (§5.2). */
+  becomeCandidate(isTransfer: boolean, reason: string): void {
+    assert(this.role !== 'leader', 'A leader does not campaign.');
+    this.role = 'candidate';
+    this.leader = null;
+    this.leaveRole();
+    this.term += 1;
+    this.vote = this.options.id;
+    this.campaignIsTransfer = isTransfer;
+    this.ownVoteSequence = this.outbox.hardStateChanged(this.term, this.vote);
+    this.resetElectionTimer();
+    this.event('becameCandidate', reason);
+  }
+
+  /** Records a vote for somebody else. At most one a term. */
+  voteFor(candidate: NodeId): void {
+    assert(this.vote === null || this.vote === candidate, `The vote of term ${this.term} is set already.`);
+    if (this.vote === candidate) return;
+    this.vote = candidate;
+    this.outbox.hardStateChanged(this.term, this.vote);
+    this.event('votedFor', `Voted for ${candidate} in term ${this.term}.`);
+  }
+
+  /** Puts new entries into the log, and their configurations into force as soon as they are there (§6). */
+  appendToLog(entries: readonly Entry[]): void {
+    this.log.append(entries);
+    for (const entry of entries) this.adoptConfiguration(entry);
+  }
+
+  /** Takes back entries that conflict with the leader's log, and the configurations among them (row 14). */
+  truncateLogFrom(index: Index): void {
+    this.log.truncateFrom(index);
+    while (this.configurations.length > 1 && this.configurationIndex >= index) {
+      this.configurations.pop();
+      this.event('configurationTakenBack', `The configuration at index ${index} or above was overwritten.`);
+    }
+  }
+
+  /** The configuration that was in force at `index`, which is not compacted. */
+  configurationAt(index: Index): Configuration {
+    const placed = this.configurations.findLast((candidate) => candidate.index <= index);
+    assert(placed !== undefined, `The configuration at index ${index} is known.`);
+    return placed.configuration;
+  }
+
+  private adoptConfiguration(entry: Entry): void {
+    if (entry.kind !== EntryKind.configuration) return;
+    const configuration = decodeConfiguration(entry.payload);
+    this.configurations.push({ index: entry.index, configuration });
+    const { voters, learners } = configuration;
+    this.event(
+      'configurationChanged',
+      `Index ${entry.index} makes the voters ${voters.join(', ')}` +
+        `${learners.length > 0 ? ` and the learners ${learners.join(', ')}` : ''}.`,
+    );
+  }
+
+  memberName(id: NodeId): string {
+    const member = memberOf(this.configuration, id);
+    return member ? `${id} (${member.peerAddress})` : id;
+  }
+
+  private leaveRole(): void {
+    this.votes.clear();
+    this.ownVoteSequence = null;
+    this.campaignIsTransfer = false;
+    this.progress.clear();
+    this.transfer = null;
+    this.uncommittedBytes = 0;
+    this.outbox.refuseReads([...this.readsWaiting, ...this.readRounds.flatMap((round) => round.contexts)]);
+    this.readsWaiting = [];
+    this.readRounds = [];
+  }
+}

@@ -1,0 +1,106 @@
+import { assert } from '../assert.js';
+import {
+  applyChange,
+  type ConfigurationChange,
+  encodeConfiguration,
+  isVoter,
+  memberOf,
+} from './configuration.js';
+import type { Core } from './core.js';
+import { bestSuccessor, broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
+import { type Configuration, EntryKind, type NodeId } from './types.js';
+
+/**
+ * Membership changes, one server at a time (thesis §4.1) with the correction of 2015 (Ongaro, "bug in single-server
+ * membership changes", raft-dev): none before the leader has committed an entry of its own term, because only then does
+ * it know that an earlier leader's change is not still under way.
+ */
+
+/** Why a change was not started. */
+export type ChangeRefusal =
+  | { readonly reason: 'notLeader' }
+  | { readonly reason: 'changeInProgress'; readonly detail: string }
+  | { readonly reason: 'invalid'; readonly detail: string };
+
+/** Leader: appends the configuration after the change, which is in force from then on; or says why not. */
+export function proposeChange(core: Core, change: ConfigurationChange): ChangeRefusal | null {
+  if (core.role !== 'leader') return { reason: 'notLeader' };
+  if (core.log.commitIndex < core.termStartIndex) {
+    return { reason: 'changeInProgress', detail: 'This leader is new and has not committed an entry yet.' };
+  }
+  if (core.configurationIndex > core.log.commitIndex) {
+    return {
+      reason: 'changeInProgress',
+      detail: `The configuration at index ${core.configurationIndex} is not committed yet.`,
+    };
+  }
+  if (core.transfer) return { reason: 'changeInProgress', detail: 'Leadership is being handed over.' };
+  const next = applyChange(core.configuration, change);
+  if (typeof next === 'string') return { reason: 'invalid', detail: next };
+  appendConfiguration(core, next);
+  return null;
+}
+
+function appendConfiguration(core: Core, configuration: Configuration): void {
+  proposeEntries(core, EntryKind.configuration, [encodeConfiguration(configuration)]);
+  assert(
+    core.configurationIndex === core.log.lastIndex,
+    'A configuration is in force as soon as it is in the log.',
+  );
+  followMembers(core);
+}
+
+/**
+ * Leader, at each heartbeat: a learner that keeps up becomes a voter by itself. A round is the time in which it receives
+ * what the log held when the round began; a round shorter than an election timeout shows that it keeps up well enough
+ * not to hold up commits (thesis §4.2.1).
+ */
+export function promoteLearners(core: Core): void {
+  for (const id of core.configuration.learners) {
+    const progress = core.progress.get(id);
+    if (!progress?.recentlyActive || progress.state !== 'replicate') continue;
+    const round = progress.catchUp;
+    if (round === null || progress.match < round.target) {
+      progress.catchUp ??= { target: core.log.lastIndex, startedAtTick: core.now };
+      continue;
+    }
+    if (core.now - round.startedAtTick <= core.options.electionTimeoutTicks) {
+      // Refused while another change is pending; the next heartbeat tries again.
+      if (proposeChange(core, { kind: 'promote', id }) === null) progress.catchUp = null;
+    } else {
+      progress.catchUp = { target: core.log.lastIndex, startedAtTick: core.now };
+    }
+  }
+}
+
+/** Leader: stops following members that left and were told, or that cannot be told. */
+export function dropDeparted(core: Core): void {
+  const patienceTicks = DEPARTURE_TIMEOUTS * core.options.electionTimeoutTicks;
+  for (const [id, progress] of core.progress) {
+    if (progress.departing && core.now - progress.departing.sinceTick > patienceTicks)
+      core.progress.delete(id);
+  }
+}
+
+/** How many election timeouts a removed member gets to hear of its removal. */
+const DEPARTURE_TIMEOUTS = 10;
+
+/**
+ * A leader whose removal is committed has done its duty: it tells the others, asks the best of them to take over, and
+ * steps down (§6, thesis §4.2.2).
+ */
+export function stepDownIfRemoved(core: Core): void {
+  const removed = !isVoter(core.configuration, core.options.id);
+  if (!removed || core.configurationIndex > core.log.commitIndex) return;
+  broadcastHeartbeat(core);
+  const successor = bestSuccessor(core);
+  if (successor !== undefined) core.outbox.send({ type: 'timeoutNow', ...core.envelope(successor) });
+  core.event('removed', `This node was removed from the cluster at index ${core.configurationIndex}.`);
+  core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
+}
+
+/** Everybody this node may have to send to: the members, and who was removed and is not told yet. */
+export function replicationTargets(core: Core): readonly NodeId[] {
+  const departing = [...core.progress.keys()].filter((id) => !memberOf(core.configuration, id));
+  return [...core.peers, ...departing];
+}

@@ -1,0 +1,285 @@
+import { isVoter, memberOf } from './configuration.js';
+import type { Core } from './core.js';
+import { encodedBytes } from './entry-codec.js';
+import { Progress } from './progress.js';
+import { majorityValue } from './quorum.js';
+import type {
+  AppendEntries,
+  AppendEntriesResponse,
+  Entry,
+  EntryKind,
+  Heartbeat,
+  HeartbeatResponse,
+  NodeId,
+} from './types.js';
+
+/**
+ * Log replication (§5.3): how a leader brings its log to the others, how a follower takes it, and when an entry is
+ * committed (§5.4.2).
+ */
+
+/** Leader: puts payloads at the end of its log, as entries of this term. They are sent when the Ready is taken. */
+export function proposeEntries(core: Core, kind: EntryKind, payloads: readonly Uint8Array[]): void {
+  const entries: Entry[] = [];
+  let index = core.log.lastIndex;
+  for (const payload of payloads) {
+    index += 1;
+    entries.push({ index, term: core.term, kind, payload });
+    core.uncommittedBytes += payload.length;
+  }
+  core.appendToLog(entries);
+}
+
+/** Leader: sends every follower what it may have now. Called once for all that gathered, so that one append serves many proposals. */
+export function sendAppends(core: Core): void {
+  for (const [to, progress] of core.progress) {
+    if (!isReachable(core, to)) continue;
+    while (progress.canSend && (progress.next <= core.log.lastIndex || progress.state === 'probe')) {
+      if (!sendAppend(core, to, progress)) break;
+      if (progress.state === 'probe') break;
+    }
+    if (progress.verify) sendVerification(core, to, progress);
+  }
+}
+
+/** Sends one append from `progress.next` on. Returns false when the follower needs a snapshot instead. */
+function sendAppend(core: Core, to: NodeId, progress: Progress): boolean {
+  const previousIndex = progress.next - 1;
+  const previousTerm = core.log.termAt(previousIndex);
+  if (previousTerm === undefined) {
+    progress.becomeSnapshot();
+    core.outbox.requestSnapshot({ to, term: core.term });
+    core.event(
+      'followerNeedsSnapshot',
+      `${core.memberName(to)} needs index ${progress.next}; the log starts at ${core.log.firstIndex}.`,
+    );
+    return false;
+  }
+  const entries = core.log.slice(progress.next, core.log.lastIndex, core.options.appendBytesMax);
+  const lastIndex = previousIndex + entries.length;
+  let bytes = 0;
+  for (const entry of entries) bytes += encodedBytes(entry);
+  core.outbox.send({
+    type: 'appendEntries',
+    ...core.envelope(to),
+    previousIndex,
+    previousTerm,
+    entries,
+    commitIndex: core.log.commitIndex,
+  });
+  progress.sent(lastIndex, bytes);
+  progress.commitSent = Math.max(progress.commitSent, Math.min(core.log.commitIndex, lastIndex));
+  return true;
+}
+
+/** An empty append at the end of what was sent: it is refused if something before it was lost (row 11). */
+function sendVerification(core: Core, to: NodeId, progress: Progress): void {
+  progress.verify = false;
+  const previousIndex = progress.next - 1;
+  const previousTerm = core.log.termAt(previousIndex);
+  if (previousTerm === undefined) return;
+  core.outbox.send({
+    type: 'appendEntries',
+    ...core.envelope(to),
+    previousIndex,
+    previousTerm,
+    entries: [],
+    commitIndex: core.log.commitIndex,
+  });
+}
+
+/** A member that was added by hand and never started has no incarnation; nobody is there to talk to. */
+function isReachable(core: Core, id: NodeId): boolean {
+  return memberOf(core.configuration, id)?.incarnation !== '';
+}
+
+/** Leader: keeps one {@link Progress} for each member of the configuration, and one for a while for who left. */
+export function followMembers(core: Core): void {
+  for (const id of core.peers) {
+    const known = core.progress.get(id);
+    if (known === undefined) core.progress.set(id, new Progress(core.log.lastIndex + 1, core.options));
+    else known.departing = null;
+  }
+  for (const [id, progress] of core.progress) {
+    if (memberOf(core.configuration, id) || progress.departing) continue;
+    progress.departing = { index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
+  }
+}
+
+/** Leader: starts a heartbeat round and returns its number. */
+export function broadcastHeartbeat(core: Core): number {
+  core.heartbeatElapsedTicks = 0;
+  core.round += 1;
+  for (const [to, progress] of core.progress) sendHeartbeat(core, to, progress);
+  return core.round;
+}
+
+/** The commit index in a heartbeat is capped by what the follower holds: a heartbeat may overtake its appends. */
+export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void {
+  if (!isReachable(core, to)) return;
+  const commitIndex = Math.min(core.log.commitIndex, progress.match);
+  progress.commitSent = Math.max(progress.commitSent, commitIndex);
+  const { departing } = progress;
+  if (departing && commitIndex >= departing.index) departing.toldInRound ??= core.round;
+  core.outbox.send({ type: 'heartbeat', ...core.envelope(to), round: core.round, commitIndex });
+}
+
+/** Follower: the consistency check, the repair of conflicts, and the commit index (Figure 2, AppendEntries). */
+export function handleAppendEntries(core: Core, message: AppendEntries): void {
+  const { log } = core;
+  const lastVerified = message.previousIndex + message.entries.length;
+  if (message.previousIndex < log.commitIndex && lastVerified <= log.commitIndex) {
+    // All of it is committed here: nothing to compare, and it may be compacted already.
+    acknowledge(core, message, log.commitIndex);
+    return;
+  }
+  // What is committed here agrees with every later leader (§5.4.3), so the comparison starts behind it.
+  const skip = Math.max(0, log.commitIndex - message.previousIndex);
+  const entries = skip === 0 ? message.entries : message.entries.slice(skip);
+  if (skip === 0 && log.termAt(message.previousIndex) !== message.previousTerm) {
+    const hint = log.lastAgreement(message.previousIndex, message.previousTerm);
+    core.outbox.send({
+      type: 'appendEntriesResponse',
+      ...core.envelope(message.from),
+      success: false,
+      matchIndex: 0,
+      rejectedIndex: message.previousIndex,
+      hintIndex: hint.index,
+      hintTerm: hint.term,
+    });
+    return;
+  }
+  // Truncate at a real conflict only: a delayed duplicate must not cut off what came after it (row 10).
+  const firstNew = entries.findIndex((entry) => log.termAt(entry.index) !== entry.term);
+  if (firstNew >= 0) {
+    const fresh = firstNew === 0 ? entries : entries.slice(firstNew);
+    const conflict = fresh[0]?.index ?? 0;
+    if (conflict <= log.lastIndex) {
+      core.event(
+        'conflictTruncated',
+        `Entries ${conflict} to ${log.lastIndex} differ from the log of leader ${message.from} and are dropped.`,
+      );
+      core.truncateLogFrom(conflict);
+    }
+    core.appendToLog(fresh);
+  }
+  log.commitTo(Math.min(message.commitIndex, lastVerified));
+  acknowledge(core, message, lastVerified);
+}
+
+function acknowledge(core: Core, message: AppendEntries, matchIndex: number): void {
+  core.outbox.sendAfterPersist({
+    type: 'appendEntriesResponse',
+    ...core.envelope(message.from),
+    success: true,
+    matchIndex,
+    rejectedIndex: 0,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+}
+
+/** Leader: a follower's answer to an append moves match and next, or the point to probe. */
+export function handleAppendEntriesResponse(core: Core, message: AppendEntriesResponse): void {
+  const progress = core.progress.get(message.from);
+  if (!progress) return;
+  noteContact(core, progress);
+  if (!message.success) {
+    handleRejection(core, message, progress);
+    return;
+  }
+  const isNews = progress.acknowledged(message.matchIndex);
+  if (progress.state === 'probe' && (isNews || message.matchIndex === progress.match)) {
+    progress.becomeReplicate();
+  } else if (progress.state === 'snapshot' && progress.match + 1 >= core.log.firstIndex) {
+    // It caught up by other means, so the log can serve it again.
+    progress.becomeProbe();
+  }
+  if (isNews) advanceCommit(core);
+}
+
+/**
+ * The follower's log differs before `next`. Its hint names the last place where it could agree; this log may hold older
+ * terms still there, so the leader goes back to where its own term is no greater (§5.3).
+ */
+function handleRejection(core: Core, message: AppendEntriesResponse, progress: Progress): void {
+  progress.answeredAppend = true;
+  if (progress.state === 'snapshot') return;
+  const isStale =
+    message.rejectedIndex <= progress.match ||
+    (progress.state === 'probe' && message.rejectedIndex !== progress.next - 1);
+  if (isStale) return;
+  if (progress.state === 'replicate') {
+    progress.becomeProbe();
+    return;
+  }
+  const hint =
+    message.hintIndex >= core.log.compactedIndex
+      ? core.log.lastAgreement(message.hintIndex, message.hintTerm).index
+      : message.hintIndex;
+  progress.next = Math.max(progress.match + 1, Math.min(message.rejectedIndex, hint + 1));
+  progress.probeSent = false;
+}
+
+/** Follower: the leader is alive; take its commit index. Nothing here waits for the disk. */
+export function handleHeartbeat(core: Core, message: Heartbeat): void {
+  core.log.commitTo(message.commitIndex);
+  core.outbox.send({ type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round });
+}
+
+/** Leader: the answer confirms the round, and frees a follower that was paused for a lost message (row 11). */
+export function handleHeartbeatResponse(core: Core, message: HeartbeatResponse): void {
+  const progress = core.progress.get(message.from);
+  if (!progress) return;
+  noteContact(core, progress);
+  progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
+  progress.probeSent = false;
+  const mayHaveLost = progress.state === 'replicate' && !progress.answeredAppend;
+  progress.verify = mayHaveLost && progress.match < progress.next - 1;
+  progress.answeredAppend = false;
+  const toldInRound = progress.departing?.toldInRound ?? Number.POSITIVE_INFINITY;
+  if (message.round >= toldInRound) core.progress.delete(message.from);
+}
+
+export function noteContact(core: Core, progress: Progress): void {
+  progress.recentlyActive = true;
+  progress.lastContactTick = core.now;
+}
+
+/**
+ * Leader: an entry is committed when a majority has it on disk and it is of this term; earlier terms' entries are
+ * committed along with it, never by counting (§5.4.2, Figure 8). The leader counts its own disk like any other.
+ */
+export function advanceCommit(core: Core): void {
+  const { log } = core;
+  const index = majorityValue(core.configuration, (id) =>
+    id === core.options.id ? log.durableIndex : (core.progress.get(id)?.match ?? 0),
+  );
+  if (index <= log.commitIndex || log.termAt(index) !== core.term) return;
+  for (let committed = log.commitIndex + 1; committed <= index; committed += 1) {
+    const entry = log.entryAt(committed);
+    // Entries of earlier terms were never added to this leader's count.
+    if (entry.term === core.term) core.uncommittedBytes -= entry.payload.length;
+  }
+  log.commitTo(index);
+}
+
+/** Leader: messages to this follower may have been lost, so stop running ahead of its answers. */
+export function handleUnreachable(core: Core, id: NodeId): void {
+  const progress = core.progress.get(id);
+  if (progress?.state === 'replicate') progress.becomeProbe();
+}
+
+/** Leader: the voter, besides itself, that could take over soonest. */
+export function bestSuccessor(core: Core): NodeId | undefined {
+  let best: NodeId | undefined;
+  let bestMatch = -1;
+  for (const [id, progress] of core.progress) {
+    if (!isVoter(core.configuration, id) || !progress.recentlyActive) continue;
+    if (progress.match > bestMatch) {
+      best = id;
+      bestMatch = progress.match;
+    }
+  }
+  return best;
+}

@@ -1,0 +1,57 @@
+import { isVoter } from './configuration.js';
+import type { Core } from './core.js';
+import { bestSuccessor } from './replication.js';
+import type { NodeId } from './types.js';
+
+/**
+ * Leadership transfer (thesis §3.10): the leader takes no more proposals, brings the target's log up to its own, and asks
+ * it to campaign at once. The target's vote request says that the leader wished it, so nobody's loyalty stands in the way.
+ */
+
+/** Starts a handover and returns its target, or a sentence that says why it cannot be. */
+export function startTransfer(core: Core, to: NodeId | undefined): { to: NodeId } | string {
+  if (core.role !== 'leader') return 'Only the leader can hand leadership over.';
+  const target = to ?? bestSuccessor(core);
+  if (target === undefined) return 'No other voter is reachable.';
+  if (target === core.options.id) return `${target} leads already.`;
+  if (!isVoter(core.configuration, target)) return `${target} is not a voter.`;
+  if (core.transfer?.to === target) return { to: target };
+  core.transfer = { to: target, startedAtTick: core.now, sent: false };
+  core.event('transferStarted', `Handing leadership over to ${target}.`);
+  return { to: target };
+}
+
+/** Leader: tells the target to campaign as soon as its whole log is on disk there. */
+export function continueTransfer(core: Core): void {
+  const { transfer } = core;
+  if (!transfer || transfer.sent) return;
+  if (core.progress.get(transfer.to)?.match !== core.log.lastIndex) return;
+  transfer.sent = true;
+  core.outbox.send({ type: 'timeoutNow', ...core.envelope(transfer.to) });
+}
+
+/** Leader: gives the handover up after an election timeout, or when the target left (correctness rule 8). */
+export function tickTransfer(core: Core): void {
+  const { transfer } = core;
+  if (!transfer) return;
+  const isOverdue = core.now - transfer.startedAtTick >= core.options.electionTimeoutTicks;
+  if (!isOverdue && isVoter(core.configuration, transfer.to)) return;
+  core.transfer = null;
+  core.event('transferAbandoned', `${transfer.to} did not take over in time; this node leads on.`);
+}
+
+/**
+ * Leader: its own disk has not finished a write for an election timeout. The others would wait for ever, since heartbeats
+ * do not need the disk; so it hands over to somebody whose disk works, or steps down (correctness rule 7).
+ */
+export function yieldIfDiskStalls(core: Core): void {
+  const since = core.log.oldestOutstandingTick;
+  if (since === undefined || core.configuration.voters.length === 1) return;
+  const stalledTicks = core.now - since;
+  const { electionTimeoutTicks } = core.options;
+  if (stalledTicks === electionTimeoutTicks) {
+    startTransfer(core, undefined);
+  } else if (stalledTicks > 2 * electionTimeoutTicks) {
+    core.becomeFollower(core.term, null, `A write to this disk has been pending for ${stalledTicks} ticks.`);
+  }
+}
