@@ -70,17 +70,10 @@ export class Progress {
 
   /** Whether another append with entries may be sent now. */
   get canSend(): boolean {
-    switch (this.state) {
-      case 'probe':
-        return !this.probeSent;
-      case 'replicate':
-        return (
-          this.inFlight.length < this.limits.messagesInFlightMax &&
-          this.bytesInFlight < this.limits.bytesInFlightMax
-        );
-      case 'snapshot':
-        return false;
-    }
+    if (this.state === 'snapshot') return false;
+    if (this.state === 'probe') return !this.probeSent;
+    const { messagesInFlightMax, bytesInFlightMax } = this.limits;
+    return this.inFlight.length < messagesInFlightMax && this.bytesInFlight < bytesInFlightMax;
   }
 
   /** Notes an append with entries up to `lastIndex`. */
