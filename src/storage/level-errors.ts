@@ -1,0 +1,71 @@
+import { RaftkvError } from '../errors.js';
+
+/** What an operator reads when a store is damaged. `what` is a full sentence that names the damage. */
+export function storageDamaged(what: string, data: Readonly<Record<string, unknown>> = {}): RaftkvError {
+  return new RaftkvError(
+    'storage_damaged',
+    `${what} This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it ` +
+      'with --join. Nothing was changed.',
+    data,
+  );
+}
+
+/** Says why the data directory at `path` cannot be made or read. */
+export function explainFileError(error: unknown, path: string): unknown {
+  switch (codeOf(error)) {
+    case 'EACCES':
+    case 'EPERM':
+      return unusable(`There is no permission to use ${path}. Give it to the user that runs raftkv`, error);
+    case 'EROFS':
+      return unusable(`${path} is on a file system that is mounted read-only`, error);
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return unusable(`${path} is not a directory. Name a directory`, error);
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return unusable(`The disk that holds ${path} is full. Make room`, error);
+    default:
+      return error instanceof RaftkvError ? error : unusable(`${path} cannot be used`, error);
+  }
+}
+
+/** Says why LevelDB did not open at `location`. */
+export function explainOpenError(error: unknown, location: string): unknown {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const message = messageOf(cause);
+  if (codeOf(cause) === 'LEVEL_LOCKED') {
+    return unusable(
+      `${location} is in use by another process. Stop it, or name another data directory`,
+      cause,
+    );
+  }
+  if (isDamage(cause)) return storageDamaged(`LevelDB cannot read ${location} (${message}).`);
+  if (/permission denied/i.test(message)) {
+    return unusable(`There is no permission to use ${location}. Give it to the user that runs raftkv`, cause);
+  }
+  if (/no space left/i.test(message))
+    return unusable(`The disk that holds ${location} is full. Make room`, cause);
+  return explainFileError(cause, location);
+}
+
+/** Says what a failed read means: a store that is open does not become unreadable unless its disk is failing. */
+export function explainReadError(error: unknown, location: string): unknown {
+  if (!isDamage(error)) return error;
+  return storageDamaged(`LevelDB cannot read ${location} (${messageOf(error)}).`);
+}
+
+function isDamage(error: unknown): boolean {
+  return codeOf(error) === 'LEVEL_CORRUPTION' || /does not exist \(create_if_missing/.test(messageOf(error));
+}
+
+function unusable(what: string, cause: unknown): RaftkvError {
+  return new RaftkvError('storage_unusable', `${what} (${messageOf(cause)}).`);
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

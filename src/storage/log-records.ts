@@ -1,0 +1,145 @@
+import { crc32 } from 'node:zlib';
+import { assert } from '../assert.js';
+import { RaftkvError } from '../errors.js';
+import { decodeEntries } from '../raft/entry-codec.js';
+import type { Configuration, Entry, HardState, Index, NodeId, Term } from '../raft/types.js';
+import { storageDamaged } from './level-errors.js';
+
+/**
+ * The records of the log's store. Every one is sealed:
+ *
+ * | bytes | field |
+ * | --- | --- |
+ * | 1 | format version |
+ * | 4 | CRC-32 of the rest, started from the version, so that damage to the version is told from a newer one |
+ * | n | the rest |
+ *
+ * LevelDB is not asked to check its own checksums and drops damaged parts of its write-ahead log in silence
+ * (correctness row 29), so these seals and the links between records are what a start relies on.
+ */
+const FORMAT_VERSION = 1;
+const SEAL_BYTES = 5;
+/** A record of entries says the term of the entry before its first one: six bytes after the seal. */
+const PREVIOUS_TERM_BYTES = 6;
+
+const LOG_PREFIX = Buffer.from('log/');
+/** All records of entries, in the order of the log. */
+export const logRange = { gte: LOG_PREFIX, lt: Buffer.from('log0') };
+export const stateKey = Buffer.from('meta/state');
+export const startKey = Buffer.from('meta/start');
+export const identityKey = Buffer.from('meta/identity');
+
+/** Who this node is. `cluster` is '' until the node knows which cluster it belongs to. */
+export interface NodeIdentity {
+  readonly cluster: string;
+  readonly id: NodeId;
+  /** The random id of this data directory, see `Member.incarnation`. */
+  readonly incarnation: string;
+}
+
+/**
+ * Written with every batch: the hard state, and where the log begins and ends after that batch. A batch that is
+ * missing in the middle thus shows, because a later one tells of a log that is not there.
+ */
+export interface StateRecord extends HardState {
+  /** The compacted point, 0 for none: the same as in {@link StartRecord}. */
+  readonly startIndex: Index;
+  readonly lastIndex: Index;
+  readonly lastTerm: Term;
+  /** Whether an identity was written before or with this batch. */
+  readonly identified: boolean;
+}
+
+/** What stands for the entries that are gone: the compacted point, and the store that holds the state. */
+export interface StartRecord {
+  readonly index: Index;
+  readonly term: Term;
+  readonly configuration: Configuration;
+  /** null until a state directory was named. */
+  readonly stateDirectory: string | null;
+}
+
+/** The key of the record whose first entry has this index: big-endian, so that the order of keys is the log's. */
+export function logKey(firstIndex: Index): Uint8Array {
+  const key = Buffer.alloc(LOG_PREFIX.length + 8);
+  LOG_PREFIX.copy(key);
+  key.writeUIntBE(firstIndex, LOG_PREFIX.length + 2, 6);
+  return key;
+}
+
+export function indexOfKey(key: Uint8Array): Index {
+  if (key.length !== LOG_PREFIX.length + 8) throw storageDamaged('A record of the log has a malformed key.');
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(LOG_PREFIX.length + 2, 6);
+}
+
+/** A record of entries from the bytes that `encodeEntries` made, which may come in several parts. */
+export function sealEntries(previousTerm: Term, parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, SEAL_BYTES + PREVIOUS_TERM_BYTES);
+  const record = Buffer.allocUnsafe(length);
+  record.writeUIntBE(previousTerm, SEAL_BYTES, PREVIOUS_TERM_BYTES);
+  let offset = SEAL_BYTES + PREVIOUS_TERM_BYTES;
+  for (const part of parts) {
+    record.set(part, offset);
+    offset += part.length;
+  }
+  return seal(record);
+}
+
+export function openEntries(
+  record: Uint8Array,
+  firstIndex: Index,
+): { readonly previousTerm: Term; readonly entries: readonly Entry[] } {
+  const what = `The log's record at index ${firstIndex}`;
+  const bytes = unseal(record, what);
+  if (bytes.length < PREVIOUS_TERM_BYTES)
+    throw storageDamaged(`${what} is too short.`, { index: firstIndex });
+  try {
+    return {
+      previousTerm: bytes.readUIntBE(0, PREVIOUS_TERM_BYTES),
+      entries: decodeEntries(bytes.subarray(PREVIOUS_TERM_BYTES)),
+    };
+  } catch (error) {
+    throw storageDamaged(`${what} cannot be read: ${(error as Error).message}`, { index: firstIndex });
+  }
+}
+
+/** A record of the `meta/` group: JSON, so that a person can read a dumped store. */
+export function sealValue(value: StateRecord | StartRecord | NodeIdentity): Uint8Array {
+  const json = JSON.stringify(value);
+  const record = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(json));
+  record.write(json, SEAL_BYTES);
+  return seal(record);
+}
+
+/** Reads what {@link sealValue} wrote. `what` names the record in errors. */
+export function openValue<Value extends StateRecord | StartRecord | NodeIdentity>(
+  record: Uint8Array,
+  what: string,
+): Value {
+  return JSON.parse(unseal(record, what).toString()) as Value;
+}
+
+function seal(record: Buffer): Uint8Array {
+  record[0] = FORMAT_VERSION;
+  record.writeUInt32BE(crc32(record.subarray(SEAL_BYTES), FORMAT_VERSION), 1);
+  return record;
+}
+
+function unseal(record: Uint8Array, what: string): Buffer {
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  if (bytes.length < SEAL_BYTES) throw storageDamaged(`${what} is too short.`);
+  const version = bytes.readUInt8(0);
+  const rest = bytes.subarray(SEAL_BYTES);
+  if (crc32(rest, version) !== bytes.readUInt32BE(1)) {
+    throw storageDamaged(`${what} does not match its checksum.`);
+  }
+  if (version > FORMAT_VERSION) {
+    throw new RaftkvError(
+      'storage_unusable',
+      `${what} has format ${version}; this version of raftkv reads format ${FORMAT_VERSION}. Start the version that ` +
+        'wrote it, or a newer one. Nothing was changed.',
+    );
+  }
+  assert(version === FORMAT_VERSION, 'Formats are counted from 1.');
+  return rest;
+}
