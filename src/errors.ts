@@ -20,6 +20,7 @@ export const errorCatalogue = {
   unavailable: { status: 503, title: 'The read could not be confirmed' },
   no_leader: { status: 503, title: 'No leader is known' },
   overloaded: { status: 503, title: 'Too much is waiting already' },
+  not_ready: { status: 503, title: 'This node is not ready' },
   shutting_down: { status: 503, title: 'This node is shutting down' },
   outcome_unknown: { status: 504, title: 'It is not known whether the change was made' },
   internal: { status: 500, title: 'The server made a mistake' },

@@ -1,0 +1,152 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
+import { RaftkvError } from '../errors.js';
+import type { Logger } from '../logger.js';
+import { registerClusterRoutes } from './cluster-routes.js';
+import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { registerHealthRoutes } from './health-routes.js';
+import { registerKeyValueRoutes } from './key-value-routes.js';
+import { HttpMetrics } from './metrics.js';
+import { registerOpenApiRoute } from './openapi.js';
+import type { NodePort } from './port.js';
+import { problemBody, problemContentType } from './problem.js';
+import { keyRoutePath, routedUrl } from './target.js';
+
+export interface AppDependencies {
+  readonly port: NodePort;
+  /** What a follower does with a request that needs the leader. */
+  readonly clientRouting: 'redirect' | 'serve';
+  /** The largest value that a PUT accepts. */
+  readonly valueBytesMax: number;
+  readonly logger: Logger;
+  /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
+  readonly closeGraceMs?: number;
+}
+
+/** Room for a prefix and a cursor of 4096 bytes each, percent-encoded, and for ordinary headers. */
+const headerBytesMax = 65_536;
+/** The whole request must have arrived by then; nothing of ours takes this long to send. */
+const requestTimeoutMs = 120_000;
+const closeGraceMsDefault = 10_000;
+const closeSweepMs = 20;
+
+/**
+ * The client API on Fastify, without a socket: the caller listens. Closing it (`app.close()`) stops accepting, answers
+ * what was accepted, refuses what still arrives on open connections, and completes within the grace period.
+ */
+export function buildApp(dependencies: AppDependencies): FastifyInstance {
+  const { port, clientRouting, valueBytesMax, logger } = dependencies;
+  const metrics = new HttpMetrics(port);
+  const context: HttpContext = { port, clientRouting, valueBytesMax, logger, metrics, closing: false };
+
+  const app = fastify({
+    http: { maxHeaderSize: headerBytesMax },
+    requestTimeout: requestTimeoutMs,
+    logController: new LogController({ disableRequestLogging: true }),
+    // Refused by our own handlers, with a problem document.
+    return503OnClosing: false,
+    rewriteUrl: (request) => routedUrl(request.url ?? '/'),
+    // Handlers read the query by themselves: it may hold bytes that are not text.
+    routerOptions: { querystringParser: () => noQuery, maxParamLength: 1_024 },
+    frameworkErrors: (error, request, reply) => {
+      endpoint(context, 'unknown', (exchange) => {
+        logger.debug({ err: error }, 'a request line was refused');
+        exchange.fail(
+          new RaftkvError('bad_request', 'The path is malformed; percent-encode what is not plain text.'),
+        );
+      })(request, reply);
+    },
+    clientErrorHandler: refuseOnSocket,
+  });
+  // Every method counts as one without a body to Fastify: handlers read bodies by themselves, after everything else was
+  // checked, whatever their Content-Type says.
+  for (const method of ['PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS']) {
+    app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
+  // Without this listener Node would ask for the body before anybody has looked at the request.
+  app.server.on('checkContinue', (request, response) => app.routing(request, response));
+
+  const methods = collectMethods(app);
+  registerKeyValueRoutes(app, context);
+  registerClusterRoutes(app, context);
+  registerHealthRoutes(app, context);
+  registerOpenApiRoute(app, context);
+  app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
+  app.addHook('preClose', (done) => {
+    context.closing = true;
+    closeConnections(app, dependencies.closeGraceMs ?? closeGraceMsDefault);
+    done();
+  });
+  return app;
+}
+
+const noQuery = {};
+
+/** Remembers the methods of every route, by a pattern of its path. */
+function collectMethods(app: FastifyInstance): ReadonlyMap<RegExp, Set<string>> {
+  const byUrl = new Map<string, Set<string>>();
+  const byPattern = new Map<RegExp, Set<string>>();
+  app.addHook('onRoute', (route) => {
+    let methods = byUrl.get(route.url);
+    if (methods === undefined) {
+      methods = new Set();
+      byUrl.set(route.url, methods);
+      byPattern.set(new RegExp(`^${route.url.replace(/:[^/]+/g, '[^/]+')}$`), methods);
+    }
+    for (const method of [route.method].flat()) methods.add(method);
+  });
+  return byPattern;
+}
+
+/** What the contract has and this version does not offer; everything else is simply unknown. */
+const laterPaths = /^\/v1\/(txn|watch|leases|locks)(\/|$)/;
+
+function refuseUnknown(exchange: Exchange, methods: ReadonlyMap<RegExp, Set<string>>): void {
+  const path = exchange.target.path.startsWith('/v1/kv/') ? keyRoutePath : exchange.target.path;
+  for (const [pattern, known] of methods) {
+    if (!pattern.test(path)) continue;
+    const allow = [...known].sort().join(', ');
+    exchange.fail(new RaftkvError('method_not_allowed', `Use one of: ${allow}.`), ['Allow', allow]);
+    return;
+  }
+  const detail = laterPaths.test(path)
+    ? 'This part of the contract is not offered yet by this version.'
+    : 'There is nothing at this path. Keys are at /v1/kv/<key>; GET /openapi.json lists all paths.';
+  throw new RaftkvError('not_found', detail);
+}
+
+/** Answers what is not HTTP, or too large or too slow to be a request, where no request could be made of it. */
+function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socket): void {
+  // Gone, or this was answered already and more of the same arrives.
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? [408, 'The request did not arrive in time. Send it again, faster.']
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, `The request line and the headers are larger than ${headerBytesMax} bytes. Shorten them.`]
+        : [400, 'What arrived is not a well-formed HTTP/1.1 request. Check the client.'];
+  const body = problemBody(status, 'bad_request', 'The request is malformed', detail);
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  // A client that neither reads nor hangs up must not hold the socket.
+  setTimeout(() => socket.destroy(), 1_000).unref();
+}
+
+/**
+ * Lets the server's close complete. Connections that were busy when it began turn idle one after the other, and Node
+ * would keep each for its keep-alive time.
+ */
+function closeConnections(app: FastifyInstance, graceMs: number): void {
+  const sweep = setInterval(() => app.server.closeIdleConnections(), closeSweepMs);
+  const deadline = setTimeout(() => app.server.closeAllConnections(), graceMs);
+  app.server.once('close', () => {
+    clearInterval(sweep);
+    clearTimeout(deadline);
+  });
+}

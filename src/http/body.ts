@@ -1,0 +1,75 @@
+import { Buffer } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { RaftkvError } from '../errors.js';
+
+/** Whether the request announces content. */
+export function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers['content-length'];
+  return (length !== undefined && length !== '0') || request.headers['transfer-encoding'] !== undefined;
+}
+
+/**
+ * Collects the request's content, of at most `bytesMax` bytes; more is not read. Calls `done` once with the content or
+ * the error, and not at all when the client goes away first: then there is nobody to answer and nothing was done.
+ */
+export function readBody(
+  request: IncomingMessage,
+  bytesMax: number,
+  done: (error: RaftkvError | undefined, body: Buffer) => void,
+): void {
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) {
+    done(tooLarge(bytesMax), empty);
+    return;
+  }
+  let first: Buffer | undefined;
+  let rest: Buffer[] | undefined;
+  let length = 0;
+
+  function onData(chunk: Buffer): void {
+    length += chunk.length;
+    if (length > bytesMax) {
+      request.off('data', onData);
+      request.off('end', onEnd);
+      request.pause();
+      done(tooLarge(bytesMax), empty);
+      return;
+    }
+    if (first === undefined) {
+      first = chunk;
+    } else {
+      rest ??= [first];
+      rest.push(chunk);
+    }
+  }
+
+  function onEnd(): void {
+    done(undefined, rest === undefined ? (first ?? empty) : Buffer.concat(rest, length));
+  }
+
+  request.on('data', onData);
+  request.on('end', onEnd);
+  // A lost connection is not an error of ours; without a listener it would end the process.
+  request.on('error', ignore);
+}
+
+const empty = Buffer.alloc(0);
+const ignore = (): void => {};
+
+function tooLarge(bytesMax: number): RaftkvError {
+  return new RaftkvError(
+    'value_too_large',
+    `The body is larger than ${bytesMax} bytes, which is the most that is accepted here. Store less, or in parts.`,
+    { bytesMax },
+  );
+}
+
+/** The body as JSON; an empty one counts as `{}`, so that requests whose members are all optional need none. */
+export function parseJson(body: Buffer): unknown {
+  if (body.length === 0) return {};
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RaftkvError('bad_request', `The body is not JSON in UTF-8: ${reason}.`);
+  }
+}

@@ -1,0 +1,116 @@
+import type { FastifyInstance } from 'fastify';
+import { RaftkvError } from '../errors.js';
+import { percentDecode } from './bytes.js';
+import { refuseIdempotencyKey } from './conditions.js';
+import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import type { MemberStatus } from './port.js';
+import { Query, queryNames } from './query.js';
+import { checkAddMember, checkMemberId, checkTransfer } from './schemas.js';
+
+const plainNames = queryNames([]);
+const changeNames = queryNames(['plan']);
+const removeNames = queryNames(['plan', 'force']);
+
+const memberPath = /^\/v1\/members\/([^/]*)/;
+
+export function registerClusterRoutes(app: FastifyInstance, context: HttpContext): void {
+  app.get('/v1/status', endpoint(context, '/v1/status', status));
+  app.get('/v1/members', endpoint(context, '/v1/members', members));
+  app.post('/v1/members', endpoint(context, '/v1/members', addMember));
+  app.delete('/v1/members/:id', endpoint(context, '/v1/members/{id}', removeMember));
+  app.post('/v1/members/:id/promote', endpoint(context, '/v1/members/{id}/promote', promoteMember));
+  app.post('/v1/leader', endpoint(context, '/v1/leader', transferLeadership));
+}
+
+/** Always of the node that was asked: it is how one finds out what that node thinks. */
+function status(exchange: Exchange): void {
+  checkedQuery(exchange, plainNames);
+  exchange.sendJson(200, JSON.stringify(exchange.context.port.status()));
+}
+
+function members(exchange: Exchange): void {
+  const { timeoutMs } = checkedQuery(exchange, plainNames);
+  exchange.settle(exchange.context.port.members(timeoutMs), (list) => {
+    exchange.sendJson(200, JSON.stringify({ members: list satisfies readonly MemberStatus[] }));
+  });
+}
+
+function addMember(exchange: Exchange): void {
+  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  if (!exchange.staysHere(redirectNever)) return;
+  exchange.withJson((json) => {
+    const body = checkAddMember(json);
+    const request = {
+      id: body.id,
+      peer: body.peer,
+      client: body.client ?? '',
+      incarnation: body.incarnation ?? '',
+    };
+    exchange.settle(exchange.context.port.addMember(request, timeoutMs), (result) => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(result.added ? 201 : 200, JSON.stringify(result));
+    });
+  });
+}
+
+function removeMember(exchange: Exchange): void {
+  const id = memberIdOfPath(exchange);
+  const { query, timeoutMs, redirectNever } = checkedChange(exchange, removeNames);
+  const force = query.flag('force');
+  if (!exchange.staysHere(redirectNever)) return;
+  exchange.settle(exchange.context.port.removeMember(id, force, timeoutMs), () => {
+    exchange.consistency = 'linearizable';
+    exchange.sendJson(200, JSON.stringify({ removed: id }));
+  });
+}
+
+function promoteMember(exchange: Exchange): void {
+  const id = memberIdOfPath(exchange);
+  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  if (!exchange.staysHere(redirectNever)) return;
+  exchange.settle(exchange.context.port.promoteMember(id, timeoutMs), () => {
+    exchange.consistency = 'linearizable';
+    exchange.sendJson(200, JSON.stringify({ promoted: id }));
+  });
+}
+
+function transferLeadership(exchange: Exchange): void {
+  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  if (!exchange.staysHere(redirectNever)) return;
+  exchange.withJson((json) => {
+    const { to } = checkTransfer(json);
+    exchange.settle(exchange.context.port.transferLeadership(to, timeoutMs), (leader) => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(200, JSON.stringify({ leader }));
+    });
+  });
+}
+
+interface CheckedQuery {
+  readonly query: Query;
+  readonly timeoutMs: number;
+  readonly redirectNever: boolean;
+}
+
+function checkedQuery(exchange: Exchange, names: ReturnType<typeof queryNames>): CheckedQuery {
+  const query = new Query(exchange.target.query, names);
+  return { query, timeoutMs: query.timeoutMs(), redirectNever: query.redirectNever() };
+}
+
+function checkedChange(exchange: Exchange, names: ReturnType<typeof queryNames>): CheckedQuery {
+  refuseIdempotencyKey(exchange.request.headers);
+  const checked = checkedQuery(exchange, names);
+  // Ignoring it would change what the client only wanted to see.
+  if (checked.query.flag('plan')) {
+    throw new RaftkvError(
+      'bad_request',
+      '"plan=true" is not offered yet by this version. Nothing was changed; leave it out to make the change.',
+    );
+  }
+  return checked;
+}
+
+function memberIdOfPath(exchange: Exchange): string {
+  const encoded = memberPath.exec(exchange.target.path)?.[1] ?? '';
+  return checkMemberId(percentDecode(encoded, 'member id').toString('utf8'));
+}

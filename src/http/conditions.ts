@@ -1,0 +1,110 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { RaftkvError } from '../errors.js';
+import type { Condition, Revision } from '../kv/types.js';
+
+/**
+ * HTTP's conditional requests (RFC 9110 §13). An entity tag of this server is a revision in double quotes. On a write
+ * the condition is checked where the command is applied, so only what a command can carry is accepted; the rest is
+ * refused rather than weakened.
+ */
+export function writeCondition(headers: IncomingHttpHeaders): Condition | undefined {
+  const ifMatch = headers['if-match'];
+  const ifNoneMatch = headers['if-none-match'];
+  if (ifMatch === undefined && ifNoneMatch === undefined) return undefined;
+  if (ifMatch !== undefined && ifNoneMatch !== undefined) {
+    throw new RaftkvError(
+      'bad_request',
+      'If-Match and If-None-Match contradict each other; send one of them.',
+    );
+  }
+  if (ifMatch !== undefined) return { ifRevision: revisionOfTag(ifMatch) };
+  if (ifNoneMatch?.trim() !== '*') {
+    throw new RaftkvError(
+      'bad_request',
+      'On a write If-None-Match can only be *, which means: only if the key does not exist.',
+    );
+  }
+  return { ifAbsent: true };
+}
+
+function revisionOfTag(header: string): Revision {
+  const match = /^"(0|[1-9]\d{0,15})"$/.exec(header.trim());
+  const revision = match === null ? Number.NaN : Number(match[1]);
+  if (!Number.isSafeInteger(revision)) {
+    throw new RaftkvError(
+      'bad_request',
+      'On a write If-Match must be one strong tag, a revision in double quotes, as ETag gave it: If-Match: "42". ' +
+        'Lists, *, and weak tags are not supported.',
+    );
+  }
+  return revision;
+}
+
+/** The conditions of a read, parsed: which tags the client has (`If-None-Match`) or insists on (`If-Match`). */
+export interface ReadCondition {
+  readonly ifMatch: TagSet | undefined;
+  readonly ifNoneMatch: TagSet | undefined;
+}
+
+type TagSet = '*' | ReadonlySet<string>;
+
+export function readCondition(headers: IncomingHttpHeaders): ReadCondition | undefined {
+  const ifMatch = headers['if-match'];
+  const ifNoneMatch = headers['if-none-match'];
+  if (ifMatch === undefined && ifNoneMatch === undefined) return undefined;
+  return {
+    ifMatch: ifMatch === undefined ? undefined : tagSet(ifMatch, 'If-Match', false),
+    ifNoneMatch: ifNoneMatch === undefined ? undefined : tagSet(ifNoneMatch, 'If-None-Match', true),
+  };
+}
+
+/** What a read with conditions is answered with. `modRevision` is undefined where there is no such key. */
+export function judgeRead(
+  condition: ReadCondition,
+  modRevision: Revision | undefined,
+): 'proceed' | 'notModified' | 'preconditionFailed' {
+  if (condition.ifMatch !== undefined && !matches(condition.ifMatch, modRevision))
+    return 'preconditionFailed';
+  if (condition.ifNoneMatch !== undefined && matches(condition.ifNoneMatch, modRevision))
+    return 'notModified';
+  return 'proceed';
+}
+
+function matches(tags: TagSet, modRevision: Revision | undefined): boolean {
+  if (modRevision === undefined) return false;
+  return tags === '*' || tags.has(String(modRevision));
+}
+
+/**
+ * The tags of a list. If-None-Match compares weakly, so `W/` is dropped; If-Match compares strongly, and a weak tag
+ * never matches (RFC 9110 §8.8.3.2).
+ */
+function tagSet(header: string, name: string, weakCounts: boolean): TagSet {
+  if (header.trim() === '*') return '*';
+  const tags = new Set<string>();
+  const member = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y;
+  while (member.lastIndex < header.length) {
+    const match = member.exec(header);
+    if (match === null) {
+      throw new RaftkvError(
+        'bad_request',
+        `${name} is malformed: it must be * or entity tags in double quotes, as ETag gave them: ${name}: "42".`,
+      );
+    }
+    if (match[1] === undefined || weakCounts) tags.add(match[2] ?? '');
+  }
+  if (tags.size === 0 && header.trim() === '') {
+    throw new RaftkvError('bad_request', `${name} is empty; give it a value or leave it out.`);
+  }
+  return tags;
+}
+
+/** Refused rather than ignored: a client that sends it relies on a repeat being harmless. */
+export function refuseIdempotencyKey(headers: IncomingHttpHeaders): void {
+  if (headers['idempotency-key'] === undefined) return;
+  throw new RaftkvError(
+    'bad_request',
+    'The header Idempotency-Key is not supported yet by this version; leave it out, and use If-Match to make a ' +
+      'repeat harmless.',
+  );
+}

@@ -1,0 +1,251 @@
+import { Buffer } from 'node:buffer';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RaftkvError } from '../errors.js';
+import type { Revision } from '../kv/types.js';
+import type { Logger } from '../logger.js';
+import { hasBody, parseJson, readBody } from './body.js';
+import type { HttpMetrics } from './metrics.js';
+import type { NodePort } from './port.js';
+import { problemBody, problemContentType, problemOf } from './problem.js';
+import { asciiTarget, splitTarget, type Target } from './target.js';
+
+/** What all routes share. */
+export interface HttpContext {
+  readonly port: NodePort;
+  readonly clientRouting: 'redirect' | 'serve';
+  readonly valueBytesMax: number;
+  readonly logger: Logger;
+  readonly metrics: HttpMetrics;
+  /** Set once when the server begins to close. */
+  closing: boolean;
+}
+
+/** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
+export type ServedConsistency = 'linearizable' | 'stale';
+
+/** The largest JSON document that a request may carry. */
+const jsonBytesMax = 65_536;
+
+/** How long, and for how many bytes, a client that was refused may go on sending before the connection is closed. */
+const lingerMs = 2_000;
+const lingerBytesMax = 16 * 1024 * 1024;
+
+/**
+ * One request and its answer. Exactly one of {@link send} and what is built on it ({@link sendJson}, {@link fail},
+ * {@link redirect}) is called.
+ *
+ * Answers are written to Node's response directly: each is one buffer or string whose headers are known, so that
+ * nothing of Fastify's serialisation is needed, and it would be the largest part of what a small request costs.
+ */
+export class Exchange {
+  readonly context: HttpContext;
+  readonly request: IncomingMessage;
+  readonly target: Target;
+  /** What {@link send} reports; `stale` until a handler has confirmed more. */
+  consistency: ServedConsistency = 'stale';
+  /** The revision that a write took, which this node may not have applied yet. */
+  writtenRevision: Revision = 0;
+  private readonly reply: FastifyReply;
+  private readonly response: ServerResponse;
+  private readonly originalUrl: string;
+  private readonly route: string;
+  private readonly startedAtMs = performance.now();
+  private bodyWasRead = false;
+
+  constructor(context: HttpContext, route: string, request: FastifyRequest, reply: FastifyReply) {
+    this.context = context;
+    this.route = route;
+    this.request = request.raw;
+    this.reply = reply;
+    this.response = reply.raw;
+    this.originalUrl = request.originalUrl;
+    this.target = splitTarget(this.originalUrl);
+  }
+
+  /** Milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
+  remainingMs(timeoutMs: number): number {
+    return Math.max(1, timeoutMs - (performance.now() - this.startedAtMs));
+  }
+
+  /** Reads the content, at most `bytesMax` bytes, and goes on with `use`; failures are answered here. */
+  withBody(bytesMax: number, use: (body: Buffer) => void): void {
+    // The client waits for this with `Expect: 100-continue`; one that is refused or redirected never sends its body.
+    if (this.expectsContinue()) this.response.writeContinue();
+    readBody(this.request, bytesMax, (error, body) => {
+      if (error !== undefined) {
+        this.fail(error);
+        return;
+      }
+      this.bodyWasRead = true;
+      this.attempt(() => use(body));
+    });
+  }
+
+  withJson(use: (value: unknown) => void): void {
+    this.withBody(jsonBytesMax, (body) => use(parseJson(body)));
+  }
+
+  /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
+  settle<Value>(promise: Promise<Value>, use: (value: Value) => void): void {
+    promise.then(
+      (value) => this.attempt(() => use(value)),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  /** Runs `task`; what it throws is answered. */
+  attempt(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /**
+   * Decides who does what needs the leader. True: this node does, through its port. False: it is answered already,
+   * with a redirect.
+   */
+  staysHere(redirectNever: boolean): boolean {
+    if (redirectNever || this.context.clientRouting === 'serve') return true;
+    const route = this.context.port.route();
+    if (route.kind === 'leader') return true;
+    if (route.kind === 'noLeader') {
+      throw new RaftkvError(
+        'no_leader',
+        'No leader is known at the moment, probably because one is being elected. Nothing was done; try again shortly.',
+      );
+    }
+    // The leader is known and its client URL is not yet: sending the client away would need a place to send it to.
+    if (route.url === '') return true;
+    this.redirect(route.leader, route.url);
+    return false;
+  }
+
+  sendJson(status: number, json: string, headers: readonly string[] = []): void {
+    this.send(status, 'application/json', json, headers);
+  }
+
+  fail(error: unknown, headers: readonly string[] = []): void {
+    if (!(error instanceof RaftkvError)) {
+      this.context.logger.error({ err: error, route: this.route }, 'a request failed unexpectedly');
+    }
+    const problem = problemOf(error);
+    this.send(problem.status, problemContentType, problem.body, [...problem.headers, ...headers]);
+  }
+
+  private redirect(leader: string, leaderUrl: string): void {
+    const location = leaderUrl + asciiTarget(this.originalUrl);
+    const detail =
+      `This needs the leader, which is ${leader}. Follow the Location header: with curl, add -L. ` +
+      'To let this node ask the leader for you, add redirect=never to the query.';
+    const body = problemBody(307, 'not_leader', 'Another node is the leader', detail, { leader, leaderUrl });
+    this.send(307, problemContentType, body, ['Location', location]);
+  }
+
+  /** Sends the answer. `body` is null where the status has none. */
+  send(
+    status: number,
+    contentType: string | null,
+    body: Buffer | string | null,
+    headers: readonly string[],
+  ): void {
+    const { request, response, context } = this;
+    // Fastify must not touch the reply any more; from here on only Node's response is used.
+    this.reply.hijack();
+    if (response.headersSent || response.destroyed) return;
+    const { port } = context;
+    const position = port.position();
+    const allHeaders = [
+      'Raftkv-Revision',
+      String(Math.max(position.revision, this.writtenRevision)),
+      'Raftkv-Term',
+      String(position.term),
+      'Raftkv-Node',
+      port.id,
+      'Raftkv-Consistency',
+      this.consistency,
+      'X-Content-Type-Options',
+      'nosniff',
+    ];
+    if (contentType !== null) allHeaders.push('Content-Type', contentType);
+    if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
+    for (const part of headers) allHeaders.push(part);
+    context.metrics.observe(this.route, request.method ?? '', status, performance.now() - this.startedAtMs);
+
+    const unread = !this.bodyWasRead && hasBody(request) && !request.complete;
+    if (unread && this.mustLinger()) {
+      allHeaders.push('Connection', 'close');
+      response.writeHead(status, allHeaders);
+      if (body !== null) response.write(body);
+      this.linger();
+      return;
+    }
+    if (context.closing) allHeaders.push('Connection', 'close');
+    response.writeHead(status, allHeaders);
+    if (body === null) response.end();
+    else response.end(body);
+  }
+
+  /** A body that is small and on its way anyway is thrown away by Node, and the connection lives on. */
+  private mustLinger(): boolean {
+    const length = Number(this.request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
+    return this.expectsContinue() || length > this.context.valueBytesMax;
+  }
+
+  /**
+   * The answer is sent, and the client may still be sending. Closing now would make the kernel reset the connection,
+   * and the client might never see the answer; so what arrives is thrown away for a while, within bounds.
+   */
+  private linger(): void {
+    const { request, response } = this;
+    let bytes = 0;
+    const finish = (): void => {
+      clearTimeout(timer);
+      response.end();
+    };
+    const timer = setTimeout(finish, lingerMs);
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > lingerBytesMax) finish();
+    });
+    request.once('end', finish);
+    request.once('close', finish);
+    request.on('error', () => {});
+    request.resume();
+  }
+
+  private expectsContinue(): boolean {
+    const expect = this.request.headers.expect;
+    return expect !== undefined && expect.toLowerCase() === '100-continue';
+  }
+}
+
+/** A route's work. It answers through the exchange, now or later; what it throws is answered as a problem. */
+export type Handler = (exchange: Exchange) => void;
+
+/**
+ * Makes a Fastify handler. It is synchronous on purpose: Fastify would wait on a promise, and nothing here needs that.
+ *
+ * @param route The route's name in the metrics; a fixed text, so that their number is bounded.
+ */
+export function endpoint(
+  context: HttpContext,
+  route: string,
+  handler: Handler,
+  availability: 'whileOpen' | 'whileClosing' = 'whileOpen',
+): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    const exchange = new Exchange(context, route, request, reply);
+    exchange.attempt(() => {
+      if (context.closing && availability === 'whileOpen') {
+        throw new RaftkvError(
+          'shutting_down',
+          'This node is shutting down and takes no new requests. Nothing was done; ask another node.',
+        );
+      }
+      handler(exchange);
+    });
+  };
+}

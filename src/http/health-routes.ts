@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify';
+import { RaftkvError } from '../errors.js';
+import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { Query, type QueryNames } from './query.js';
+
+const noNames: QueryNames = { known: new Set(), later: new Set() };
+
+export function registerHealthRoutes(app: FastifyInstance, context: HttpContext): void {
+  // A node that shuts down is alive, and its metrics are of interest then: these two go on answering.
+  app.get('/healthz', endpoint(context, '/healthz', health, 'whileClosing'));
+  app.get('/metrics', endpoint(context, '/metrics', metrics, 'whileClosing'));
+  app.get('/readyz', endpoint(context, '/readyz', readiness));
+}
+
+function health(exchange: Exchange): void {
+  checkNoQuery(exchange);
+  exchange.sendJson(200, '{"status":"alive"}');
+}
+
+function readiness(exchange: Exchange): void {
+  checkNoQuery(exchange);
+  const { ready, reason } = exchange.context.port.readiness();
+  if (!ready) {
+    throw new RaftkvError('not_ready', `This node is not ready: ${reason}. Send clients to another one.`, {
+      reason,
+    });
+  }
+  exchange.sendJson(200, '{"status":"ready"}');
+}
+
+function metrics(exchange: Exchange): void {
+  checkNoQuery(exchange);
+  const { metrics } = exchange.context;
+  exchange.settle(metrics.text(), (text) => exchange.send(200, metrics.contentType, text, []));
+}
+
+function checkNoQuery(exchange: Exchange): void {
+  if (exchange.target.query !== '') new Query(exchange.target.query, noNames);
+}

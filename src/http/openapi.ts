@@ -1,0 +1,183 @@
+import type { FastifyInstance } from 'fastify';
+import { errorCatalogue } from '../errors.js';
+import { endpoint, type HttpContext } from './exchange.js';
+import { problemContentType } from './problem.js';
+import { Query, queryNames } from './query.js';
+import { addMemberSchema, memberIdSchema, transferSchema } from './schemas.js';
+
+/** Serves the contract in OpenAPI 3.1, as far as this version offers it. */
+export function registerOpenApiRoute(app: FastifyInstance, context: HttpContext): void {
+  const document = JSON.stringify(openApiDocument);
+  const names = queryNames([]);
+  app.get(
+    '/openapi.json',
+    endpoint(context, '/openapi.json', (exchange) => {
+      new Query(exchange.target.query, names);
+      exchange.sendJson(200, document);
+    }),
+  );
+}
+
+type Schema = Readonly<Record<string, unknown>>;
+
+const integer: Schema = { type: 'integer', minimum: 0 };
+const text: Schema = { type: 'string' };
+const bytes = { 'application/octet-stream': {} };
+
+function object(properties: Readonly<Record<string, unknown>>): Schema {
+  return { type: 'object', properties };
+}
+
+function json(schema: unknown): Schema {
+  return { 'application/json': { schema } };
+}
+
+function answer(description: string, content?: Schema): Schema {
+  return content === undefined ? { description } : { description, content };
+}
+
+function inQuery(name: string, schema: unknown, description: string): Schema {
+  return { name, in: 'query', schema, description };
+}
+
+function inHeader(name: string, description: string): Schema {
+  return { name, in: 'header', schema: text, description };
+}
+
+const common = [
+  inQuery('timeout', { type: 'string', default: '5s' }, 'How long the request may take: 250ms, 5s, 2m, 1h.'),
+  inQuery('redirect', { enum: ['never'] }, 'The node that was asked does the work itself.'),
+];
+const read = [
+  ...common,
+  inQuery('consistency', { enum: ['linearizable', 'stale'], default: 'linearizable' }, 'What the read sees.'),
+  inQuery('minRevision', integer, 'Wait until the answering node has this revision.'),
+  inQuery('revision', integer, 'Read the past.'),
+];
+const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42".');
+const ifNoneMatch = inHeader('If-None-Match', '* on a write: only if there is no such key. On a read: tags.');
+const key = { name: 'key', in: 'path', required: true, schema: text, description: 'Slashes are part of it.' };
+const id = { name: 'id', in: 'path', required: true, schema: memberIdSchema };
+
+const problem: Schema = {
+  description: `A problem document; "code" is one of ${Object.keys(errorCatalogue).join(', ')}.`,
+  content: {
+    [problemContentType]: {
+      schema: object({ type: text, title: text, status: integer, code: text, detail: text }),
+    },
+  },
+};
+const redirected = answer('This node does not lead; the same request goes to the Location.');
+
+/** One operation. All of them can answer with a problem, and all but local ones with a redirect. */
+function operation(
+  summary: string,
+  parameters: readonly Schema[],
+  responses: Readonly<Record<string, Schema>>,
+  requestBody?: Schema,
+): Schema {
+  const body = requestBody === undefined ? {} : { requestBody: { content: requestBody } };
+  return { summary, parameters, ...body, responses: { ...responses, default: problem } };
+}
+
+const item = object({
+  key: text,
+  keyBase64: text,
+  value: text,
+  valueBase64: text,
+  createRevision: integer,
+  modRevision: integer,
+  version: integer,
+  contentType: text,
+});
+const putResult = json(
+  object({ key: text, keyBase64: text, revision: integer, created: { type: 'boolean' } }),
+);
+const deleteResult = json(object({ revision: integer, deleted: integer }));
+
+export const openApiDocument = {
+  openapi: '3.1.0',
+  info: { title: 'raftkv', version: '1', description: 'A replicated key-value store.' },
+  paths: {
+    '/v1/kv/{key}': {
+      put: operation(
+        'Store a value',
+        [key, ...common, ifMatch, ifNoneMatch],
+        { '200': answer('Replaced', putResult), '201': answer('Created', putResult), '307': redirected },
+        bytes,
+      ),
+      get: operation('Read a value', [key, ...read, ifMatch, ifNoneMatch], {
+        '200': answer('The bytes that were put, with their Content-Type', bytes),
+        '304': answer('Not modified'),
+        '307': redirected,
+      }),
+      delete: operation('Delete a key', [key, ...common, ifMatch, ifNoneMatch], {
+        '200': answer('Deleted', deleteResult),
+        '307': redirected,
+      }),
+    },
+    '/v1/kv': {
+      get: operation(
+        'List keys by pages, in byte order',
+        [
+          ...read,
+          inQuery('prefix', text, 'Only keys that start with it.'),
+          inQuery('limit', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }, 'Items a page.'),
+          inQuery('cursor', text, '"nextCursor" of the page before.'),
+          inQuery('keysOnly', { type: 'boolean' }, 'Leave the values out.'),
+        ],
+        {
+          '200': answer(
+            'One page',
+            json(object({ revision: integer, items: { type: 'array', items: item }, nextCursor: text })),
+          ),
+          '307': redirected,
+        },
+      ),
+      delete: operation(
+        'Delete every key with a prefix',
+        [...common, inQuery('prefix', { type: 'string', minLength: 1 }, 'Not empty.')],
+        { '200': answer('Deleted', deleteResult), '307': redirected },
+      ),
+    },
+    '/v1/status': {
+      get: operation('How this node sees itself and the cluster', common, {
+        '200': answer('Status', json(object({}))),
+      }),
+    },
+    '/v1/members': {
+      get: operation('The members', common, { '200': answer('Members', json(object({}))) }),
+      post: operation(
+        'Add a learner, which is promoted by itself',
+        common,
+        { '200': answer('A member already'), '201': answer('Added'), '307': redirected },
+        json(addMemberSchema),
+      ),
+    },
+    '/v1/members/{id}': {
+      delete: operation(
+        'Remove a member',
+        [id, ...common, inQuery('force', { type: 'boolean' }, 'Even if the rest would have no live quorum.')],
+        { '200': answer('Removed'), '307': redirected },
+      ),
+    },
+    '/v1/members/{id}/promote': {
+      post: operation('Make a learner a voter', [id, ...common], {
+        '200': answer('Promoted'),
+        '307': redirected,
+      }),
+    },
+    '/v1/leader': {
+      post: operation(
+        'Hand leadership over',
+        common,
+        { '200': answer('The new leader'), '307': redirected },
+        json(transferSchema),
+      ),
+    },
+    '/healthz': { get: operation('Liveness', [], { '200': answer('Alive') }) },
+    '/readyz': { get: operation('Readiness', [], { '200': answer('Ready') }) },
+    '/metrics': { get: operation('Metrics for Prometheus', [], { '200': answer('Text') }) },
+    '/openapi.json': { get: operation('This document', common, { '200': answer('OpenAPI 3.1') }) },
+  },
+};

@@ -1,0 +1,65 @@
+import type { Buffer } from 'node:buffer';
+import { RaftkvError } from '../errors.js';
+import { keyBytesMax, percentDecode } from './bytes.js';
+
+/** A request target cut at its question mark; both parts exactly as they came over the wire. */
+export interface Target {
+  readonly path: string;
+  /** Without the question mark; '' when there is none. */
+  readonly query: string;
+}
+
+/** Where all requests for a single key are routed to: the key itself is taken from the raw target. */
+export const keyRoutePath = '/v1/kv/key';
+
+const keyPathPrefix = '/v1/kv/';
+const absoluteForm = /^https?:\/\/[^/?#]*/i;
+
+/** The target in origin form: a client may send the whole URL, as it would to a proxy (RFC 9112 §3.2.2). */
+export function originForm(url: string): string {
+  if (url.startsWith('/')) return url;
+  const rest = url.replace(absoluteForm, '');
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/**
+ * What the router is asked for. It would decode the path as UTF-8 and refuse %FF, so every key goes to one route and
+ * its handler decodes the raw target by itself.
+ */
+export function routedUrl(url: string): string {
+  const target = originForm(url);
+  return target.startsWith(keyPathPrefix) ? keyRoutePath : target;
+}
+
+export function splitTarget(url: string): Target {
+  const target = originForm(url);
+  const mark = target.indexOf('?');
+  if (mark < 0) return { path: target, query: '' };
+  return { path: target.slice(0, mark), query: target.slice(mark + 1) };
+}
+
+/** The key of a path below `/v1/kv/`. */
+export function keyOfPath(path: string): Buffer {
+  const key = percentDecode(path.slice(keyPathPrefix.length), 'key');
+  if (key.length === 0) {
+    throw new RaftkvError(
+      'bad_request',
+      'The key is missing. Write it after /v1/kv/; to list keys, ask for /v1/kv?prefix=.',
+    );
+  }
+  if (key.length > keyBytesMax) {
+    throw new RaftkvError(
+      'bad_request',
+      `The key has ${key.length} bytes; ${keyBytesMax} are allowed. Shorten it.`,
+    );
+  }
+  return key;
+}
+
+/** The target with every byte outside ASCII percent-encoded, so that it can stand in a Location header. */
+export function asciiTarget(url: string): string {
+  return originForm(url).replace(
+    /[\u0080-\u00ff]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
