@@ -1,0 +1,272 @@
+import {
+  type ChannelOptions,
+  Client,
+  type ClientDuplexStream,
+  type ClientUnaryCall,
+  credentials,
+  type Metadata,
+  type ServiceError,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
+import { systemClock, type Timer } from '../clock.js';
+import type { Message, NodeId } from '../raft/types.js';
+import type { Identity } from './contract.js';
+import { type Introduction, introduce, readIntroduction } from './introduction.js';
+import {
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  MESSAGE_BYTES_MAX,
+  OPEN_TIMEOUT_MS,
+  RECONNECT_BACKOFF_MAX_MS,
+  RECONNECT_BACKOFF_MIN_MS,
+  REFUSED_DELAY_MS,
+  REOPEN_DELAY_MS,
+  RESOLUTION_INTERVAL_MIN_MS,
+  STREAM_BUFFER_BYTES_MAX,
+} from './limits.js';
+import { type Method, untouched } from './wire.js';
+
+const clientOptions: ChannelOptions = {
+  // Without a pool of its own, a client shares its connection with every other client of the same address.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.initial_reconnect_backoff_ms': RECONNECT_BACKOFF_MIN_MS,
+  'grpc.max_reconnect_backoff_ms': RECONNECT_BACKOFF_MAX_MS,
+  'grpc.dns_min_time_between_resolutions_ms': RESOLUTION_INTERVAL_MIN_MS,
+  // Peers publish no service configuration, so the TXT lookup for it would only cost time.
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
+  'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.enable_channelz': 0,
+};
+
+/** A client of its own for one connection to `address`, `host:port`. It connects with the first call. */
+export function connect(address: string): Client {
+  return new Client(`dns:${address}`, credentials.createInsecure(), clientOptions);
+}
+
+/** Makes one call with one answer. `done` also gets the introduction with which the answering side opened. */
+export function callOnce(
+  client: Client,
+  method: Method,
+  request: Buffer,
+  metadata: Metadata,
+  timeoutMs: number,
+  done: (error: ServiceError | null, answer: Buffer | undefined, from: Introduction | undefined) => void,
+): ClientUnaryCall {
+  let introduction: Introduction | undefined;
+  const call = client.makeUnaryRequest(
+    method.path,
+    untouched,
+    untouched,
+    request,
+    metadata,
+    { deadline: Date.now() + timeoutMs },
+    (error, answer?: Buffer) => done(error, answer, introduction),
+  );
+  call.on('metadata', (answered: Metadata) => {
+    introduction = readIntroduction(answered);
+  });
+  return call;
+}
+
+/** Whom a connection is meant to reach. */
+export interface Target {
+  readonly id: NodeId;
+  /** '' for whichever incarnation answers. */
+  readonly incarnation: string;
+  readonly address: string;
+}
+
+/** What a connection's owner does with it. */
+export interface ConnectionEvents {
+  /** Reads one message from a stream whose other end proved to be this incarnation. Throws an Error if malformed. */
+  decode(bytes: Buffer, fromIncarnation: string): Message;
+  deliver(message: Message): void;
+  /** The stream is open, and this is what the peer said about itself. */
+  opened(introduction: Introduction): void;
+  /** The stream was open and is not any more: what was written may not have arrived. */
+  broken(): void;
+}
+
+/** One stream from its opening to its end. */
+interface Attempt {
+  readonly call: ClientDuplexStream<Buffer, Buffer>;
+  readonly timeout: Timer;
+  /** The incarnation that the peer proved; undefined while the stream is not open. */
+  provenIncarnation: string | undefined;
+  /** Bytes handed to the stream that gRPC has not passed on yet. */
+  bufferedBytes: number;
+  /** What this side holds against the peer, when it was this side that ended the stream. */
+  objection: string;
+}
+
+/**
+ * One connection to one peer, with one stream that is kept open on it: opened at once, and again after each break.
+ *
+ * Invariants: there is at most one attempt, and only its events count, so nothing arrives from a stream that was
+ * replaced. While there is no attempt and the connection is not closed, a timer waits to make one.
+ */
+export class Connection {
+  readonly #method: Method;
+  readonly #identity: () => Identity;
+  readonly #events: ConnectionEvents;
+  #target: Target;
+  #client: Client | undefined;
+  #attempt: Attempt | undefined;
+  #reopening: Timer | undefined;
+  #refusal = '';
+
+  constructor(method: Method, target: Target, identity: () => Identity, events: ConnectionEvents) {
+    this.#method = method;
+    this.#target = target;
+    this.#identity = identity;
+    this.#events = events;
+    this.#open();
+  }
+
+  get isOpen(): boolean {
+    return this.#attempt?.provenIncarnation !== undefined;
+  }
+
+  /** Why the peer refused the last attempt, '' when it did not. */
+  get refusal(): string {
+    return this.#refusal;
+  }
+
+  /** The client to make single calls with while the stream is open; undefined otherwise. */
+  get client(): Client | undefined {
+    return this.isOpen ? this.#client : undefined;
+  }
+
+  /** Goes on with another address or incarnation, over a new stream if the present one does not fit. */
+  retarget(target: Target): void {
+    const proven = this.#attempt?.provenIncarnation;
+    const sameAddress = target.address === this.#target.address;
+    const fits = target.incarnation === (proven ?? this.#target.incarnation) || target.incarnation === '';
+    this.#target = target;
+    if (sameAddress && fits) return;
+    this.#disconnect();
+    this.#open();
+  }
+
+  /** Writes to the stream. Drops the bytes when it is not open. */
+  write(bytes: Buffer): void {
+    const attempt = this.#attempt;
+    if (attempt?.provenIncarnation === undefined) return;
+    if (attempt.bufferedBytes + bytes.length > STREAM_BUFFER_BYTES_MAX) {
+      attempt.call.cancel();
+      return;
+    }
+    attempt.bufferedBytes += bytes.length;
+    attempt.call.write(bytes, () => {
+      attempt.bufferedBytes -= bytes.length;
+    });
+  }
+
+  close(): void {
+    this.#disconnect();
+  }
+
+  #open(): void {
+    this.#reopening = undefined;
+    const me = this.#identity();
+    // Nobody serves a node that cannot name its cluster.
+    if (me.cluster === '') {
+      this.#reopenAfter(REOPEN_DELAY_MS);
+      return;
+    }
+    this.#client ??= connect(this.#target.address);
+    const metadata = introduce(me, this.#target);
+    // The call waits in the client while that connects, so the stream is open as soon as there is a connection.
+    metadata.setOptions({ waitForReady: true });
+    const call = this.#client.makeBidiStreamRequest(this.#method.path, untouched, untouched, metadata);
+    const attempt: Attempt = {
+      call,
+      timeout: systemClock.after(OPEN_TIMEOUT_MS, () => this.#giveUpConnecting(attempt)),
+      provenIncarnation: undefined,
+      bufferedBytes: 0,
+      objection: '',
+    };
+    this.#attempt = attempt;
+    call.on('metadata', (answered: Metadata) => this.#introduced(attempt, readIntroduction(answered)));
+    call.on('data', (bytes: Buffer) => this.#received(attempt, bytes));
+    call.on('status', (ended: StatusObject) => this.#ended(attempt, ended));
+    // The status says the same and comes in every case; without a listener the error would end the process.
+    call.on('error', () => {});
+  }
+
+  #introduced(attempt: Attempt, introduction: Introduction | undefined): void {
+    if (attempt !== this.#attempt) return;
+    attempt.timeout.cancel();
+    const objection = objectionTo(introduction, this.#target);
+    if (introduction === undefined || objection !== '') {
+      attempt.objection = objection;
+      attempt.call.cancel();
+      return;
+    }
+    this.#refusal = '';
+    attempt.provenIncarnation = introduction.sender.incarnation;
+    this.#events.opened(introduction);
+  }
+
+  #received(attempt: Attempt, bytes: Buffer): void {
+    if (attempt !== this.#attempt || attempt.provenIncarnation === undefined) return;
+    let message: Message;
+    try {
+      message = this.#events.decode(bytes, attempt.provenIncarnation);
+    } catch {
+      attempt.call.cancel();
+      return;
+    }
+    this.#events.deliver(message);
+  }
+
+  #ended(attempt: Attempt, ended: StatusObject): void {
+    if (attempt !== this.#attempt) return;
+    this.#attempt = undefined;
+    attempt.timeout.cancel();
+    const refused = ended.code === status.FAILED_PRECONDITION || ended.code === status.UNIMPLEMENTED;
+    this.#refusal = attempt.objection !== '' ? attempt.objection : refused ? ended.details : '';
+    this.#reopenAfter(this.#refusal !== '' ? REFUSED_DELAY_MS : REOPEN_DELAY_MS);
+    if (attempt.provenIncarnation !== undefined) this.#events.broken();
+  }
+
+  #giveUpConnecting(attempt: Attempt): void {
+    if (attempt !== this.#attempt) return;
+    this.#disconnect();
+    this.#open();
+  }
+
+  #reopenAfter(delayMs: number): void {
+    this.#reopening = systemClock.after(delayMs, () => this.#open());
+  }
+
+  #disconnect(): void {
+    const attempt = this.#attempt;
+    this.#reopening?.cancel();
+    this.#reopening = undefined;
+    this.#attempt = undefined;
+    this.#refusal = '';
+    attempt?.timeout.cancel();
+    attempt?.call.cancel();
+    this.#client?.close();
+    this.#client = undefined;
+    if (attempt?.provenIncarnation !== undefined) this.#events.broken();
+  }
+}
+
+/** What is wrong with who answered, '' for nothing. */
+export function objectionTo(introduction: Introduction | undefined, target: Target): string {
+  if (introduction === undefined) return `Whoever answers at ${target.address} is not a raftkv node.`;
+  const { id, incarnation } = introduction.sender;
+  if (id !== target.id) return `The node at ${target.address} is ${id}, not ${target.id}.`;
+  if (target.incarnation !== '' && incarnation !== target.incarnation) {
+    return `The node at ${target.address} is incarnation ${incarnation} of ${id}, not ${target.incarnation}.`;
+  }
+  return '';
+}

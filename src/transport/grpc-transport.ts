@@ -1,0 +1,208 @@
+import { type ClientUnaryCall, status } from '@grpc/grpc-js';
+import { assert, present, unreachable } from '../assert.js';
+import { systemClock } from '../clock.js';
+import { RaftkvError } from '../errors.js';
+import type { Message, NodeId } from '../raft/types.js';
+import { callOnce, connect } from './connection.js';
+import type {
+  ForwardRequest,
+  Hello,
+  Identity,
+  Peer,
+  PeerConnection,
+  Receiver,
+  SnapshotAnswer,
+  SnapshotHeader,
+  Transport,
+} from './contract.js';
+import { errorOf } from './failure.js';
+import { forwardFailed, notReached } from './forward.js';
+import { anyone, identityOf, introduce } from './introduction.js';
+import { PeerClient } from './peer-client.js';
+import { PeerServer } from './server.js';
+import { sendSnapshot } from './snapshot-stream.js';
+import { service, wire } from './wire.js';
+
+export interface GrpcTransportOptions {
+  /** Where to listen: a host and a port, 0 for any that is free. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** What this node says about itself; asked anew for each stream and call, since a new node has no cluster yet. */
+  readonly identity: () => Identity;
+}
+
+/**
+ * The peer transport over gRPC (`proto/raft.proto`). It carries the core's messages, which may be lost, and turns the
+ * calls that have one answer (votes) into messages as well.
+ *
+ * Each peer has a {@link PeerClient}; all peers share the one {@link PeerServer}. Requests go out through the first,
+ * and answers to them come back on the same stream; answers to a peer's requests go out through the second.
+ *
+ * Deliberately missing: retries (the core repeats what matters), TLS, and any memory of what was sent.
+ */
+export class GrpcTransport implements Transport {
+  readonly #options: GrpcTransportOptions;
+  readonly #peers = new Map<NodeId, PeerClient>();
+  /** Calls of this side that wait for their answer. */
+  readonly #calls = new Map<Promise<unknown>, ClientUnaryCall>();
+  #receiver: Receiver | undefined;
+  #server: PeerServer | undefined;
+  #stopped = false;
+
+  constructor(options: GrpcTransportOptions) {
+    this.#options = options;
+  }
+
+  /** The port that this node listens on, which the system chose when the one asked for was 0. Only after `start`. */
+  get port(): number {
+    return present(this.#server, 'The transport has a port once it is started.').port;
+  }
+
+  async start(receiver: Receiver): Promise<void> {
+    assert(this.#receiver === undefined, 'A transport is started once.');
+    const { listen, identity } = this.#options;
+    const server = new PeerServer(listen, identity, receiver, (introduction) => {
+      this.#peers.get(introduction.sender.id)?.heard(introduction);
+    });
+    await server.start();
+    this.#receiver = receiver;
+    this.#server = server;
+  }
+
+  setPeers(peers: readonly Peer[]): void {
+    const receiver = present(this.#receiver, 'Peers are set after the transport is started.');
+    if (this.#stopped) return;
+    const wanted = new Map(peers.map((peer) => [peer.id, peer]));
+    for (const [id, client] of this.#peers) {
+      if (wanted.has(id)) continue;
+      this.#peers.delete(id);
+      client.close();
+    }
+    for (const [id, peer] of wanted) {
+      const client = this.#peers.get(id);
+      if (client) client.reconfigure(peer);
+      else this.#peers.set(id, new PeerClient(peer, this.#options.identity, receiver));
+    }
+  }
+
+  send(message: Message): void {
+    switch (message.type) {
+      case 'appendEntries':
+      case 'heartbeat':
+      case 'requestVote':
+      case 'timeoutNow':
+        this.#peers.get(message.to)?.send(message);
+        return;
+      case 'appendEntriesResponse':
+      case 'heartbeatResponse':
+        this.#server?.respond(message);
+        return;
+      case 'requestVoteResponse':
+        this.#server?.respondToVote(message);
+        return;
+      case 'installSnapshot':
+      case 'installSnapshotResponse':
+        // These two never travel as messages: sendSnapshot carries the one there and the other back.
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  async sendSnapshot(
+    to: NodeId,
+    header: SnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    abort: AbortSignal,
+  ): Promise<SnapshotAnswer> {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) throw new RaftkvError('unavailable', `${to} is not a peer of this node.`);
+    return sendSnapshot(peer.target, peer.introduction(), header, chunks, abort);
+  }
+
+  async forward(to: NodeId, request: ForwardRequest, timeoutMs: number): Promise<Uint8Array> {
+    const peer = this.#peers.get(to);
+    const client = peer?.bulkClient;
+    if (peer === undefined || client === undefined) throw notReached(to);
+    const { operation, payload } = request;
+    const bytes = wire.forwardRequest.encode({ operation, payload, timeoutMs });
+    return this.#call((resolve, reject) =>
+      callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) => {
+        if (error || answer === undefined) {
+          reject(error ? forwardFailed(to, operation, error) : notReached(to));
+          return;
+        }
+        const answered = wire.forwardResponse.decode(answer);
+        if (answered.failure !== null) reject(errorOf(answered.failure));
+        else resolve(answered.payload);
+      }),
+    );
+  }
+
+  async handshake(address: string, hello: Hello, timeoutMs: number): Promise<Hello> {
+    const client = connect(address);
+    const bytes = wire.handshakeRequest.encode({ hello });
+    const metadata = introduce(this.#options.identity(), anyone);
+    try {
+      return await this.#call<Hello>((resolve, reject) =>
+        callOnce(client, service.Handshake, bytes, metadata, timeoutMs, (error, answer) => {
+          if (error || answer === undefined) {
+            reject(new RaftkvError('unavailable', `${address} did not answer: ${whyFailed(error)}.`));
+            return;
+          }
+          const { hello: answered, failure } = wire.handshakeResponse.decode(answer);
+          if (failure !== null) reject(errorOf(failure));
+          else if (answered === null || answered.identity === null) {
+            reject(new RaftkvError('unavailable', `${address} answered without saying who it is.`));
+          } else {
+            const { identity, initialCluster } = answered;
+            resolve({ identity: identityOf(identity), initialCluster });
+          }
+        }),
+      );
+    } finally {
+      client.close();
+    }
+  }
+
+  connections(): readonly PeerConnection[] {
+    return [...this.#peers.values()].map((peer) => peer.status());
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#server?.drain();
+    for (const peer of this.#peers.values()) peer.close();
+    const finished = Promise.allSettled([this.#server?.finished(), ...this.#calls.keys()]);
+    await new Promise<void>((resolve) => {
+      const timeout = systemClock.after(graceMs, resolve);
+      void finished.then(() => {
+        timeout.cancel();
+        resolve();
+      });
+    });
+    for (const call of this.#calls.values()) call.cancel();
+    this.#server?.close();
+    this.#peers.clear();
+  }
+
+  /** A call as a promise that {@link stop} waits for. */
+  #call<Value>(
+    start: (resolve: (value: Value) => void, reject: (error: Error) => void) => ClientUnaryCall,
+  ): Promise<Value> {
+    let call: ClientUnaryCall | undefined;
+    const answer = new Promise<Value>((resolve, reject) => {
+      call = start(resolve, reject);
+    });
+    this.#calls.set(answer, present(call, 'A promise runs its executor at once.'));
+    const forget = () => this.#calls.delete(answer);
+    answer.then(forget, forget);
+    return answer;
+  }
+}
+
+function whyFailed(error: { readonly code: status; readonly details: string } | null): string {
+  if (error === null) return 'the answer was empty';
+  if (error.code === status.DEADLINE_EXCEEDED) return 'it took too long';
+  return error.details;
+}

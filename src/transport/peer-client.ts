@@ -1,0 +1,176 @@
+import type { Client } from '@grpc/grpc-js';
+import type { Message, NodeId, RequestVote } from '../raft/types.js';
+import { Connection, callOnce, objectionTo, type Target } from './connection.js';
+import type { Identity, Peer, PeerConnection, Receiver } from './contract.js';
+import { type Introduction, introduce } from './introduction.js';
+import { VOTE_TIMEOUT_MS } from './limits.js';
+import {
+  decodeAppendResponse,
+  decodeHeartbeatResponse,
+  decodeVoteResponse,
+  encodeAppend,
+  encodeHeartbeat,
+  encodeTimeoutNow,
+  encodeVote,
+} from './messages.js';
+import { service } from './wire.js';
+
+type Request = Extract<Message, { type: 'requestVote' | 'appendEntries' | 'heartbeat' | 'timeoutNow' }>;
+
+/**
+ * This node as a client of one peer, over two connections that are always up and one for each snapshot:
+ *
+ * - control: heartbeats on its stream, votes, leadership transfer;
+ * - bulk: appends on its stream, forwarded work.
+ *
+ * They are separate because HTTP/2 sends what is written in order: a value of some megabytes ahead of a heartbeat
+ * would hold it up for as long as the network takes to carry it.
+ */
+export class PeerClient {
+  readonly id: NodeId;
+  readonly #identity: () => Identity;
+  readonly #receiver: Receiver;
+  readonly #control: Connection;
+  readonly #bulk: Connection;
+  /** As the configuration has it. */
+  #configured: Peer;
+  /** As the peer itself has it, '' while it agrees with the configuration. */
+  #learnedAddress = '';
+  #clientUrl = '';
+  #closed = false;
+
+  constructor(peer: Peer, identity: () => Identity, receiver: Receiver) {
+    this.id = peer.id;
+    this.#configured = peer;
+    this.#identity = identity;
+    this.#receiver = receiver;
+    const deliver = (message: Message) => receiver.onMessage(message);
+    const opened = ({ sender }: Introduction) => {
+      this.#clientUrl = sender.clientUrl;
+    };
+    this.#control = new Connection(service.Heartbeat, peer, identity, {
+      decode: (bytes, incarnation) => decodeHeartbeatResponse(bytes, this.#routeFrom(incarnation)),
+      deliver,
+      opened,
+      // The next round repeats a lost heartbeat; only lost appends are worth telling the core.
+      broken: () => {},
+    });
+    this.#bulk = new Connection(service.AppendEntries, peer, identity, {
+      decode: (bytes, incarnation) => decodeAppendResponse(bytes, this.#routeFrom(incarnation)),
+      deliver,
+      opened,
+      // Later, since a new address breaks the stream while the node is in the middle of telling so.
+      broken: () =>
+        queueMicrotask(() => {
+          if (!this.#closed) receiver.onUnreachable(this.id);
+        }),
+    });
+  }
+
+  /** Where the peer is reached, and as whom. */
+  get target(): Target {
+    return { ...this.#configured, address: this.#learnedAddress || this.#configured.address };
+  }
+
+  /** What this side says when it opens a call. */
+  introduction() {
+    return introduce(this.#identity(), this.target);
+  }
+
+  /** The client for bulk calls; undefined while the peer is not connected. */
+  get bulkClient(): Client | undefined {
+    return this.#bulk.client;
+  }
+
+  status(): PeerConnection {
+    const reason = this.#control.refusal || this.#bulk.refusal;
+    const connected = this.#control.isOpen && this.#bulk.isOpen;
+    return {
+      id: this.id,
+      address: this.target.address,
+      state: reason !== '' ? 'refused' : connected ? 'connected' : 'connecting',
+      reason,
+      clientUrl: this.#clientUrl,
+    };
+  }
+
+  /** The configuration changed. An address that the peer itself named stays, until the configuration names a new one. */
+  reconfigure(peer: Peer): void {
+    if (peer.address !== this.#configured.address) this.#learnedAddress = '';
+    this.#configured = peer;
+    this.#retarget();
+  }
+
+  /** The peer called this node and introduced itself. */
+  heard({ sender }: Introduction): void {
+    const known = this.#configured.incarnation;
+    if (known !== '' && sender.incarnation !== known) return;
+    this.#clientUrl = sender.clientUrl;
+    // An incarnation that is not known proves nothing about whose address it is.
+    if (known === '' || sender.peerAddress === '') return;
+    this.#learnedAddress = sender.peerAddress === this.#configured.address ? '' : sender.peerAddress;
+    this.#retarget();
+  }
+
+  send(message: Request): void {
+    switch (message.type) {
+      case 'appendEntries':
+        if (this.#bulk.isOpen) this.#bulk.write(encodeAppend(message));
+        return;
+      case 'heartbeat':
+        this.#control.write(encodeHeartbeat(message));
+        return;
+      case 'requestVote':
+        this.#askForVote(message);
+        return;
+      case 'timeoutNow': {
+        const client = this.#control.client;
+        if (client === undefined) return;
+        const metadata = this.introduction();
+        // Lost or refused, the transfer is abandoned when its time is over; there is nothing to tell the core.
+        callOnce(client, service.TimeoutNow, encodeTimeoutNow(message), metadata, VOTE_TIMEOUT_MS, () => {});
+        return;
+      }
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#control.close();
+    this.#bulk.close();
+  }
+
+  #askForVote(message: RequestVote): void {
+    const client = this.#control.client;
+    if (client === undefined) return;
+    const metadata = this.introduction();
+    callOnce(
+      client,
+      service.RequestVote,
+      encodeVote(message),
+      metadata,
+      VOTE_TIMEOUT_MS,
+      (_, answer, from) => {
+        // An election repeats by itself, so a lost answer needs nothing.
+        if (this.#closed || answer === undefined || from === undefined) return;
+        if (objectionTo(from, this.target) !== '') return;
+        let response: Message;
+        try {
+          response = decodeVoteResponse(answer, this.#routeFrom(from.sender.incarnation), message.call);
+        } catch {
+          return;
+        }
+        this.#receiver.onMessage(response);
+      },
+    );
+  }
+
+  #retarget(): void {
+    this.#control.retarget(this.target);
+    this.#bulk.retarget(this.target);
+  }
+
+  #routeFrom(incarnation: string) {
+    return { from: this.id, fromIncarnation: incarnation, to: this.#identity().id };
+  }
+}

@@ -1,0 +1,207 @@
+import { fileURLToPath } from 'node:url';
+import { loadSync as loadDefinitions } from '@grpc/proto-loader';
+import protobuf from 'protobufjs';
+import { assert, present } from '../assert.js';
+
+/**
+ * The bytes of the peer protocol, from `proto/raft.proto`. proto-loader reads the service; messages go straight
+ * through the protobufjs types instead of the serialisers that proto-loader makes of them, because those convert
+ * every message to a second object in either direction. gRPC itself is handed bytes and hands out bytes, so that
+ * this side knows how many are waiting, and meets a malformed message in its own code.
+ */
+
+const protoPath = fileURLToPath(new URL('../../proto/raft.proto', import.meta.url));
+const root = protobuf.loadSync(protoPath);
+
+/** Field names as in the proto, in camel case. A nested message that is absent is null. */
+export interface Codec<Wire> {
+  encode(value: Wire): Buffer;
+  /** Throws an Error when the bytes are not such a message. Absent fields have the defaults of proto3. */
+  decode(bytes: Uint8Array): Wire;
+}
+
+function codec<Wire extends object>(name: string): Codec<Wire> {
+  const type = root.lookupType(`raftkv.${name}`);
+  return {
+    encode(value) {
+      const bytes = type.encode(value).finish();
+      assert(Buffer.isBuffer(bytes), 'protobufjs writes Buffers on Node.');
+      return bytes;
+    },
+    // The generated decoder returns an object whose fields and defaults are those of the type in the proto, which
+    // the interfaces below repeat; protobufjs has no static type for it.
+    decode: (bytes) => type.decode(bytes) as unknown as Wire,
+  };
+}
+
+export interface WireIdentity {
+  readonly cluster: string;
+  readonly id: string;
+  readonly incarnation: string;
+  readonly peerAddress: string;
+  readonly clientUrl: string;
+}
+
+export interface WireIntroduction {
+  readonly protocolVersion: number;
+  readonly sender: WireIdentity | null;
+  readonly recipient: string;
+  readonly recipientIncarnation: string;
+}
+
+export interface WireHello {
+  readonly identity: WireIdentity | null;
+  readonly initialCluster: string;
+}
+
+export interface WireFailure {
+  readonly code: string;
+  readonly detail: string;
+  readonly dataJson: string;
+}
+
+export interface WireVoteRequest {
+  readonly term: number;
+  readonly preVote: boolean;
+  readonly lastLogIndex: number;
+  readonly lastLogTerm: number;
+  readonly leadershipTransfer: boolean;
+}
+
+export interface WireVoteResponse {
+  readonly term: number;
+  readonly preVote: boolean;
+  readonly granted: boolean;
+}
+
+export interface WireAppendRequest {
+  readonly term: number;
+  readonly previousIndex: number;
+  readonly previousTerm: number;
+  readonly commitIndex: number;
+  readonly entries: Uint8Array;
+}
+
+export interface WireAppendResponse {
+  readonly term: number;
+  readonly success: boolean;
+  readonly matchIndex: number;
+  readonly rejectedIndex: number;
+  readonly hintIndex: number;
+  readonly hintTerm: number;
+}
+
+export interface WireHeartbeatRequest {
+  readonly term: number;
+  readonly round: number;
+  readonly commitIndex: number;
+}
+
+export interface WireHeartbeatResponse {
+  readonly term: number;
+  readonly round: number;
+}
+
+export interface WireSnapshotHeader {
+  readonly term: number;
+  readonly index: number;
+  readonly indexTerm: number;
+  readonly configuration: Uint8Array;
+}
+
+export interface WireSnapshotChunk {
+  readonly header: WireSnapshotHeader | null;
+  readonly data: Uint8Array;
+  readonly end: boolean;
+}
+
+export interface WireSnapshotResponse {
+  readonly term: number;
+  readonly success: boolean;
+  readonly matchIndex: number;
+  readonly failure: WireFailure | null;
+}
+
+export interface WireForwardRequest {
+  readonly operation: string;
+  readonly payload: Uint8Array;
+  readonly timeoutMs: number;
+}
+
+export const wire = {
+  introduction: codec<WireIntroduction>('Introduction'),
+  handshakeRequest: codec<{ readonly hello: WireHello | null }>('HandshakeRequest'),
+  handshakeResponse: codec<{ readonly hello: WireHello | null; readonly failure: WireFailure | null }>(
+    'HandshakeResponse',
+  ),
+  voteRequest: codec<WireVoteRequest>('VoteRequest'),
+  voteResponse: codec<WireVoteResponse>('VoteResponse'),
+  appendRequest: codec<WireAppendRequest>('AppendRequest'),
+  appendResponse: codec<WireAppendResponse>('AppendResponse'),
+  heartbeatRequest: codec<WireHeartbeatRequest>('HeartbeatRequest'),
+  heartbeatResponse: codec<WireHeartbeatResponse>('HeartbeatResponse'),
+  snapshotChunk: codec<WireSnapshotChunk>('SnapshotChunk'),
+  snapshotResponse: codec<WireSnapshotResponse>('SnapshotResponse'),
+  timeoutNowRequest: codec<{ readonly term: number }>('TimeoutNowRequest'),
+  timeoutNowResponse: codec<Record<string, never>>('TimeoutNowResponse'),
+  forwardRequest: codec<WireForwardRequest>('ForwardRequest'),
+  forwardResponse: codec<{ readonly payload: Uint8Array; readonly failure: WireFailure | null }>(
+    'ForwardResponse',
+  ),
+};
+
+/** Bytes in, the same bytes out: what gRPC is given for a serialiser. */
+export const untouched = (bytes: Buffer): Buffer => bytes;
+
+export type MethodName =
+  | 'Handshake'
+  | 'RequestVote'
+  | 'AppendEntries'
+  | 'Heartbeat'
+  | 'InstallSnapshot'
+  | 'TimeoutNow'
+  | 'Forward';
+
+export interface Method {
+  /** `/package.Service/Method`, as HTTP/2 names it. */
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  readonly requestSerialize: typeof untouched;
+  readonly requestDeserialize: typeof untouched;
+  readonly responseSerialize: typeof untouched;
+  readonly responseDeserialize: typeof untouched;
+}
+
+/** The service as gRPC wants it: paths and kinds of calls from the proto, bytes untouched. */
+export const service: Readonly<Record<MethodName, Method>> = readService();
+
+function readService(): Record<MethodName, Method> {
+  const definitions = loadDefinitions(protoPath);
+  // proto-loader returns services and messages in one dictionary; under this name the proto has a service.
+  const raft = present(definitions['raftkv.Raft'], 'The proto has a service named Raft.') as Record<
+    string,
+    Pick<Method, 'path' | 'requestStream' | 'responseStream'>
+  >;
+  const method = (name: MethodName): Method => {
+    const { path, requestStream, responseStream } = present(raft[name], `The service has a method ${name}.`);
+    return {
+      path,
+      requestStream,
+      responseStream,
+      requestSerialize: untouched,
+      requestDeserialize: untouched,
+      responseSerialize: untouched,
+      responseDeserialize: untouched,
+    };
+  };
+  return {
+    Handshake: method('Handshake'),
+    RequestVote: method('RequestVote'),
+    AppendEntries: method('AppendEntries'),
+    Heartbeat: method('Heartbeat'),
+    InstallSnapshot: method('InstallSnapshot'),
+    TimeoutNow: method('TimeoutNow'),
+    Forward: method('Forward'),
+  };
+}
