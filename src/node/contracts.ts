@@ -1,4 +1,4 @@
-import type { Entry, Index, SnapshotMetadata, Term } from '../raft/types.js';
+import type { Entry, Index, Persist, SnapshotMetadata, Term } from '../raft/types.js';
 
 /**
  * The replicated state machine as the shell drives it; `kv/` implements it. `Result` is what a command answers.
@@ -54,4 +54,21 @@ export interface StagedSnapshot {
   readonly metadata: SnapshotMetadata;
   /** The name of the store that holds it, to be recorded in the log's store as the live state. */
   readonly directory: string;
+}
+
+/** The durable Raft log as the shell writes it; `storage/log-store.ts` implements it. */
+export interface LogWriter {
+  /**
+   * Writes the batches, in order, as one atomic and synced write. `stateDirectory` names the live state from now on and
+   * is given exactly when one of the batches carries a snapshot. A rejection must end the process.
+   */
+  write(batches: readonly Persist[], stateDirectory?: string): Promise<void>;
+}
+
+/** Lines for people and machines; pino implements it. */
+export interface NodeLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
 }

@@ -1,0 +1,285 @@
+import { Buffer } from 'node:buffer';
+import type { Clock } from '../clock.js';
+import { RaftkvError } from '../errors.js';
+import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
+import type { NodeId } from '../raft/types.js';
+import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
+import { MembershipService, type MemberView, type NewMember } from './membership-service.js';
+import type { RaftNode } from './raft-node.js';
+import { noLeader } from './waiting.js';
+
+/** The store as clients read it; `kv/` implements it. */
+export interface StoreReader {
+  readonly appliedIndex: number;
+  readonly flushedIndex: number;
+  readonly revision: Revision;
+  readonly digest: string;
+  get(key: Uint8Array, revision?: Revision): Item | undefined;
+  list(request: ListRequest): Promise<ListResult>;
+  /** Calls back once the store has reached the revision; returns how to stop waiting. */
+  onRevision(revision: Revision, listener: () => void): () => void;
+}
+
+export interface ClientServiceParts {
+  readonly node: RaftNode<CommandResult>;
+  readonly store: StoreReader;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly identity: () => Identity;
+  readonly encode: (command: Command) => Uint8Array;
+  readonly version: string;
+}
+
+/** A follower's followers ask about the leader by these; what they carry is JSON unless said otherwise. */
+const EMPTY = new Uint8Array(0);
+
+/**
+ * What clients can ask of any node, whether it leads or not: `http/port.ts` states the contract. What needs the leader is
+ * done here when this node leads, and otherwise sent to the leader over the peers' own connection, never through a URL
+ * that may only be reachable from outside.
+ */
+export class ClientService {
+  readonly id: NodeId;
+  private readonly membership: MembershipService;
+  private readonly startedAt: number;
+  /** Reads on a follower that wait for the next question to the leader, and whether one is under way. */
+  private indexWaiters: { resolve(index: number): void; reject(error: unknown): void }[] = [];
+  private isAskingIndex = false;
+
+  constructor(private readonly parts: ClientServiceParts) {
+    const { id, clientUrl } = parts.identity();
+    this.id = id;
+    this.startedAt = parts.clock.now();
+    this.membership = new MembershipService(parts.node, parts.clock, { id, clientUrl }, () =>
+      parts.transport.connections(),
+    );
+  }
+
+  route(): { kind: 'leader' } | { kind: 'follower'; leader: NodeId; url: string } | { kind: 'noLeader' } {
+    const { raft } = this.parts.node;
+    if (raft.role === 'leader') return { kind: 'leader' };
+    if (raft.leader === null) return { kind: 'noLeader' };
+    return { kind: 'follower', leader: raft.leader, url: this.clientUrlOf(raft.leader) };
+  }
+
+  position() {
+    return { revision: this.parts.store.revision, term: this.parts.node.raft.term };
+  }
+
+  status() {
+    const { node, store } = this.parts;
+    const raft = node.status();
+    const { cluster, incarnation } = this.parts.identity();
+    return {
+      cluster,
+      id: this.id,
+      incarnation,
+      role: this.role(),
+      term: raft.term,
+      leader: raft.leader,
+      leaderUrl: raft.leader === null ? null : this.clientUrlOf(raft.leader),
+      commitIndex: raft.commitIndex,
+      appliedIndex: store.appliedIndex,
+      flushedIndex: store.flushedIndex,
+      revision: store.revision,
+      firstIndex: raft.firstIndex,
+      lastIndex: raft.lastIndex,
+      digest: store.digest,
+      version: this.parts.version,
+      uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
+      reason: node.reason,
+    };
+  }
+
+  readiness(): { ready: boolean; reason: string } {
+    const { node, store } = this.parts;
+    const { raft } = node;
+    if (node.stopping) return { ready: false, reason: 'shutting down' };
+    if (this.role() === 'removed') return { ready: false, reason: 'this node was removed from the cluster' };
+    if (raft.leader === null) return { ready: false, reason: 'no leader known' };
+    if (raft.commitIndex - store.appliedIndex > CATCHING_UP_ENTRIES)
+      return { ready: false, reason: 'catching up' };
+    return { ready: true, reason: '' };
+  }
+
+  async write(command: Command, timeoutMs: number): Promise<CommandResult> {
+    const payload = this.parts.encode(command);
+    if (this.parts.node.raft.role === 'leader') return this.parts.node.propose(payload, timeoutMs);
+    return parse(await this.forward('propose', payload, timeoutMs));
+  }
+
+  async confirmRead(timeoutMs: number): Promise<void> {
+    const deadline = this.parts.clock.now() + timeoutMs;
+    const index = await (this.parts.node.raft.role === 'leader'
+      ? this.parts.node.readIndex(timeoutMs)
+      : this.leadersReadIndex(timeoutMs));
+    if (this.parts.store.appliedIndex >= index) return;
+    await this.parts.node.whenApplied(index, deadline - this.parts.clock.now());
+  }
+
+  waitForRevision(revision: Revision, timeoutMs: number): Promise<void> {
+    const { store, clock } = this.parts;
+    if (store.revision >= revision) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const stop = store.onRevision(revision, () => {
+        timer.cancel();
+        resolve();
+      });
+      const timer = clock.after(timeoutMs, () => {
+        stop();
+        reject(
+          new RaftkvError(
+            'unavailable',
+            `This node has reached revision ${store.revision} and not ${revision} in time. Ask the leader, or try again.`,
+            { revision: store.revision },
+          ),
+        );
+      });
+    });
+  }
+
+  get(key: Uint8Array, revision: Revision | undefined): Item | undefined {
+    return this.parts.store.get(key, revision);
+  }
+
+  list(request: ListRequest): Promise<ListResult> {
+    return this.parts.store.list(request);
+  }
+
+  async members(timeoutMs: number): Promise<readonly MemberView[]> {
+    const { raft } = this.parts.node;
+    if (raft.role === 'leader' || raft.leader === null) return this.membership.view();
+    try {
+      return parse(await this.forward('members', EMPTY, timeoutMs));
+    } catch {
+      // The leader may have just gone. What this node knows by itself is still an answer: it says health "unknown".
+      return this.membership.view();
+    }
+  }
+
+  async addMember(request: NewMember, timeoutMs: number) {
+    if (this.parts.node.raft.role !== 'leader') {
+      return parse<{ cluster: string; member: MemberView; added: boolean }>(
+        await this.forward('addMember', json(request), timeoutMs),
+      );
+    }
+    const added = await this.membership.add(request, timeoutMs);
+    const member = this.membership.view().find((candidate) => candidate.id === request.id);
+    if (!member) throw new RaftkvError('member_not_found', `${request.id} was removed again meanwhile.`);
+    return { cluster: this.parts.identity().cluster, member, added };
+  }
+
+  async removeMember(id: NodeId, force: boolean, timeoutMs: number): Promise<void> {
+    if (this.parts.node.raft.role === 'leader') await this.membership.remove(id, force, timeoutMs);
+    else await this.forward('removeMember', json({ id, force }), timeoutMs);
+  }
+
+  async promoteMember(id: NodeId, timeoutMs: number): Promise<void> {
+    if (this.parts.node.raft.role === 'leader') await this.membership.promote(id, timeoutMs);
+    else await this.forward('promoteMember', json({ id }), timeoutMs);
+  }
+
+  async transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId> {
+    if (this.parts.node.raft.role === 'leader') return this.membership.transfer(to, timeoutMs);
+    const answer = parse<{ leader: NodeId }>(
+      await this.forward('transferLeadership', json({ to }), timeoutMs),
+    );
+    return answer.leader;
+  }
+
+  /** Does for another node's client what needs the leader. Never passed on a second time. */
+  async onForward(request: ForwardRequest, timeoutMs: number): Promise<Uint8Array> {
+    const { node } = this.parts;
+    if (node.raft.role !== 'leader') throw noLeader();
+    switch (request.operation) {
+      case 'propose':
+        return json(await node.propose(request.payload, timeoutMs));
+      case 'readIndex':
+        return json({ index: await node.readIndex(timeoutMs) });
+      case 'members':
+        return json(this.membership.view());
+      case 'addMember':
+        return json(await this.addMember(parse<NewMember>(request.payload), timeoutMs));
+      case 'removeMember': {
+        const { id, force } = parse<{ id: NodeId; force: boolean }>(request.payload);
+        await this.membership.remove(id, force, timeoutMs);
+        return EMPTY;
+      }
+      case 'promoteMember':
+        await this.membership.promote(parse<{ id: NodeId }>(request.payload).id, timeoutMs);
+        return EMPTY;
+      case 'transferLeadership': {
+        const { to } = parse<{ to?: NodeId }>(request.payload);
+        return json({ leader: await this.membership.transfer(to, timeoutMs) });
+      }
+    }
+  }
+
+  private forward(operation: ForwardOperation, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { leader } = this.parts.node.raft;
+    if (leader === null) return Promise.reject(noLeader());
+    return this.parts.transport.forward(leader, { operation, payload }, timeoutMs);
+  }
+
+  /**
+   * Asks the leader for a read index. Reads that come while a question is under way share the next one: an answer to a
+   * question that was asked before a read arrived would prove nothing for that read (correctness rule 18).
+   */
+  private leadersReadIndex(timeoutMs: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.indexWaiters.push({ resolve, reject });
+      if (!this.isAskingIndex) this.askIndex(timeoutMs);
+    });
+  }
+
+  private askIndex(timeoutMs: number): void {
+    const waiters = this.indexWaiters;
+    this.indexWaiters = [];
+    if (waiters.length === 0) return;
+    this.isAskingIndex = true;
+    this.forward('readIndex', EMPTY, timeoutMs)
+      .then(
+        (bytes) => {
+          const { index } = parse<{ index: number }>(bytes);
+          for (const waiter of waiters) waiter.resolve(index);
+        },
+        (error: unknown) => {
+          for (const waiter of waiters) waiter.reject(error);
+        },
+      )
+      .finally(() => {
+        this.isAskingIndex = false;
+        this.askIndex(timeoutMs);
+      });
+  }
+
+  private role(): 'leader' | 'follower' | 'candidate' | 'learner' | 'removed' {
+    const raft = this.parts.node.status();
+    if (raft.role === 'leader') return 'leader';
+    // A node that never heard of a configuration has not joined yet; one that knows a configuration without itself has left.
+    if (!raft.isMember) return raft.configuration.members.length === 0 ? 'learner' : 'removed';
+    if (raft.isLearner) return 'learner';
+    return raft.role === 'follower' ? 'follower' : 'candidate';
+  }
+
+  private clientUrlOf(id: NodeId): string {
+    const { clientUrl } = this.parts.identity();
+    if (id === this.id) return clientUrl;
+    const connection = this.parts.transport.connections().find((candidate) => candidate.id === id);
+    if (connection?.clientUrl) return connection.clientUrl;
+    const member = this.parts.node.raft.configuration.members.find((candidate) => candidate.id === id);
+    return member?.clientUrl ?? '';
+  }
+}
+
+/** A node that is further behind its commit index than this says that it is catching up. */
+const CATCHING_UP_ENTRIES = 1000;
+
+function json(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** The other side is this same program, at most a version apart; it says what it sends by the operation's name. */
+function parse<Value>(bytes: Uint8Array): Value {
+  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as Value;
+}

@@ -1,0 +1,35 @@
+/** The shell's bounds and periods, each with what happens at it. Durations are in milliseconds. */
+
+/** One tick of the core. Short, so that election timeouts have many values and rarely tie (§9.3). */
+export const TICK_MS = 10;
+/** A follower waits between this and twice as long for its leader. Far above the time of a broadcast (§5.6). */
+export const ELECTION_TIMEOUT_TICKS = 25;
+/** Five heartbeats fit into the shortest election timeout, so that losing some costs nothing. */
+export const HEARTBEAT_TICKS = 5;
+/** A tick that is later than this was lost to a stall of this process; what is missing is not made up for. */
+export const TICK_LATENESS_MS_MAX = 50;
+
+/** Encoded entries in one append. A larger entry travels alone. */
+export const APPEND_BYTES_MAX = 1024 * 1024;
+/** Appends in flight per follower; past it, entries gather into the next append. */
+export const APPENDS_IN_FLIGHT_MAX = 8;
+/** Bytes in flight per follower; past it, entries gather into the next append. */
+export const APPEND_BYTES_IN_FLIGHT_MAX = 8 * 1024 * 1024;
+/** Bytes proposed and not committed; past it, proposals are refused as overloaded. */
+export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
+/** Proposals and reads that wait on this node; past it, more are refused as overloaded. */
+export const WAITING_MAX = 20_000;
+
+/** The state is flushed this long after a change, so that a sync serves many changes. */
+export const FLUSH_DELAY_MS = 100;
+/** The state is flushed at once when this much is buffered. */
+export const FLUSH_BYTES = 4 * 1024 * 1024;
+/** Applying pauses until a flush is done when this much is buffered. */
+export const BUFFERED_BYTES_MAX = 32 * 1024 * 1024;
+/** Applying yields to the event loop after this long. */
+export const APPLY_SLICE_MS = 10;
+
+/** How often waiting requests are looked through for those whose time is up. */
+export const DEADLINE_SWEEP_MS = 20;
+/** How long a membership change waits before it tries again because another one is under way. */
+export const CHANGE_RETRY_MS = 20;

@@ -1,0 +1,423 @@
+import type { Clock, Timer } from '../clock.js';
+import type { RaftkvError } from '../errors.js';
+import { memberOf } from '../raft/configuration.js';
+import type { RestoredState } from '../raft/core.js';
+import { Raft, type RaftStatus } from '../raft/raft.js';
+import type { Entry, Index, Member, Message, NodeId, Term } from '../raft/types.js';
+import type { Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
+import { Applier } from './applier.js';
+import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
+import { Driver } from './driver.js';
+import { Flusher } from './flusher.js';
+import * as limits from './limits.js';
+import { SnapshotTransfer } from './snapshot-transfer.js';
+import { Ticker } from './ticker.js';
+import {
+  Milestones,
+  noLeader,
+  outcomeUnknown,
+  overloaded,
+  readUnavailable,
+  shuttingDown,
+  type Waiter,
+  WaitingRoom,
+} from './waiting.js';
+
+export interface RaftNodeOptions {
+  readonly id: NodeId;
+  readonly incarnation: string;
+  readonly restored: RestoredState;
+  /** The log is compacted when it holds more entries, and proposals are refused at twice as many. */
+  readonly logEntriesMax: number;
+  /** The same bound in encoded bytes. */
+  readonly logBytesMax: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface RaftNodeParts<Result> {
+  readonly log: LogWriter;
+  readonly stateMachine: StateMachine<Result>;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: NodeLogger;
+  /** The process must end: the disk failed, or an invariant is broken. Called at most once. */
+  readonly fatal: (error: unknown) => void;
+}
+
+/** A proposal that is in the log; it is done when the entry of this term is applied at its index. */
+interface Proposal<Result> extends Waiter<Result | undefined> {
+  readonly term: Term;
+}
+
+/**
+ * One server: the consensus core with the disk, the peers and the state machine around it. Whoever asks something of it
+ * gets a promise; the promise of a proposal is kept when its entry is applied here, or broken as "unknown" when this node
+ * loses leadership first (correctness rule 26).
+ */
+export class RaftNode<Result> {
+  readonly raft: Raft;
+  readonly snapshots: SnapshotTransfer;
+  private readonly driver: Driver;
+  private readonly applier: Applier<Result>;
+  private readonly flusher: Flusher;
+  private readonly ticker: Ticker;
+  private sweepTimer: Timer | null = null;
+
+  private queued: (Waiter<Result> & { readonly payload: Uint8Array })[] = [];
+  private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
+  private readonly reads = new WaitingRoom<number, Index>();
+  private readonly applied = new Milestones();
+  private readonly leaders = new Set<() => void>();
+  private lastContext = 0;
+  private ledTerm: Term | null = null;
+  private lastLeader: NodeId | null = null;
+  private roleReason = 'This node has just started.';
+  /** Where members were last known to be, so that one that left can still be told. */
+  private readonly addressBook = new Map<NodeId, Member>();
+  private peersKey = '';
+  private isStopping = false;
+  private isDead = false;
+
+  constructor(
+    private readonly options: RaftNodeOptions,
+    private readonly parts: RaftNodeParts<Result>,
+  ) {
+    const { clock, logger, stateMachine, transport } = parts;
+    this.raft = new Raft(
+      {
+        id: options.id,
+        incarnation: options.incarnation,
+        electionTimeoutTicks: limits.ELECTION_TIMEOUT_TICKS,
+        heartbeatTicks: limits.HEARTBEAT_TICKS,
+        appendBytesMax: limits.APPEND_BYTES_MAX,
+        messagesInFlightMax: limits.APPENDS_IN_FLIGHT_MAX,
+        bytesInFlightMax: limits.APPEND_BYTES_IN_FLIGHT_MAX,
+        uncommittedBytesMax: limits.UNCOMMITTED_BYTES_MAX,
+        random: options.random,
+      },
+      options.restored,
+    );
+    const fatal = (error: unknown) => this.die(error);
+    this.driver = new Driver(this.raft, parts.log, clock, logger, {
+      send: (message) => this.send(message),
+      committed: (entries) => this.applier.enqueue(entries),
+      reads: (confirmed) => {
+        for (const { context, index } of confirmed) this.reads.take(context)?.resolve(index);
+      },
+      readsRefused: (contexts) => {
+        for (const context of contexts) this.reads.take(context)?.reject(readUnavailable());
+      },
+      snapshotRequested: (request) =>
+        this.snapshots.send(request, (id) => memberOf(this.raft.configuration, id)?.incarnation ?? ''),
+      snapshotInstalled: (staged) => {
+        stateMachine.activate(staged);
+        this.applier.skipTo(staged.metadata.index);
+      },
+      gather: () => this.proposeQueued(),
+      settled: () => this.followRole(),
+      fatal,
+    });
+    this.applier = new Applier(stateMachine, clock, {
+      applied: (entry, result) => this.entryApplied(entry, result),
+      progressed: (index) => {
+        this.applied.reached(index);
+        this.flusher.noteChanges();
+      },
+      needsFlush: () => this.flusher.flushNow(),
+      fatal,
+    });
+    this.snapshots = new SnapshotTransfer(options, this.raft, stateMachine, transport, logger, {
+      offer: (staged, step) => this.driver.offerSnapshot(staged, step),
+      wake: () => this.driver.wake(),
+      fatal,
+    });
+    this.flusher = new Flusher(this.raft, stateMachine, clock, options, {
+      neededIndex: () => this.snapshots.neededIndex,
+      flushed: () => this.applier.resume(),
+      compacted: () => this.driver.wake(),
+      fatal,
+    });
+    this.ticker = new Ticker(
+      clock,
+      () => {
+        this.raft.tick();
+        this.driver.run();
+      },
+      (lateMs) =>
+        logger.warn(
+          { lateMs: Math.round(lateMs) },
+          `This process was stalled for ${Math.round(lateMs)} ms; its election timer was held back.`,
+        ),
+    );
+  }
+
+  /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
+  start(): void {
+    this.followPeers();
+    this.ticker.start();
+    this.scheduleSweep();
+    this.driver.run();
+  }
+
+  // What peers deliver -------------------------------------------------------------------------------------------
+
+  onMessage(message: Message): void {
+    if (this.isDead || message.to !== this.options.id) return;
+    this.guard(() => this.raft.step(message));
+    this.driver.wake();
+  }
+
+  onUnreachable(peer: NodeId): void {
+    if (this.isDead) return;
+    this.raft.unreachable(peer);
+    this.driver.wake();
+  }
+
+  onSnapshot(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer> {
+    if (this.isDead || this.isStopping) return Promise.reject(shuttingDown());
+    return this.snapshots.receive(header, chunks);
+  }
+
+  // What clients ask for -----------------------------------------------------------------------------------------
+
+  /**
+   * Proposes a command and resolves with what applying it gave. Rejects with `no_leader`, `overloaded` or `shutting_down`
+   * when nothing happened, and with `outcome_unknown` when leadership or the deadline was lost after it was proposed.
+   */
+  propose(payload: Uint8Array, timeoutMs: number): Promise<Result> {
+    const refusal = this.refusal();
+    if (refusal) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      this.queued.push({ payload, resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      this.driver.wake();
+    });
+  }
+
+  /**
+   * Resolves with an index once it is certain that this node led when the call was made; what is applied up to that index
+   * is then a linearizable view (ReadIndex, §8). Rejects with `no_leader` or `unavailable`.
+   */
+  readIndex(timeoutMs: number): Promise<Index> {
+    const refusal = this.refusal();
+    if (refusal) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      this.lastContext += 1;
+      this.reads.add(this.lastContext, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      this.raft.read(this.lastContext);
+      this.driver.wake();
+    });
+  }
+
+  /** Resolves once the state machine has applied `index`. Rejects with `unavailable` when that takes too long. */
+  whenApplied(index: Index, timeoutMs: number): Promise<void> {
+    if (this.parts.stateMachine.appliedIndex >= index) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.applied.add(index, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+    });
+  }
+
+  /** Resolves when the configuration entry at this place of the log is applied; see {@link propose} for rejections. */
+  whenConfigured(place: { readonly index: Index; readonly term: Term }, timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const deadline = this.parts.clock.now() + timeoutMs;
+      this.proposed.add(place.index, { resolve: () => resolve(), reject, deadline, term: place.term });
+      this.driver.wake();
+    });
+  }
+
+  /** Runs `task` on the core and then what follows from it. */
+  change<Value>(task: (raft: Raft) => Value): Value {
+    const value = task(this.raft);
+    this.driver.wake();
+    return value;
+  }
+
+  /** Calls back whenever another leader, or none, is known; returns how to stop that. */
+  onLeaderChange(listener: () => void): () => void {
+    this.leaders.add(listener);
+    return () => this.leaders.delete(listener);
+  }
+
+  /** A sentence that tells why this node has its role. */
+  get reason(): string {
+    return this.roleReason;
+  }
+
+  get stopping(): boolean {
+    return this.isStopping;
+  }
+
+  status(): RaftStatus {
+    return this.raft.status();
+  }
+
+  /** Counters for the metrics. */
+  counts() {
+    return { ...this.driver.counts, ...this.ticker.stalls };
+  }
+
+  // The end --------------------------------------------------------------------------------------------------------
+
+  /**
+   * Finishes what was accepted, hands leadership over where it can, flushes and stops. New requests are refused from the
+   * start with `shutting_down`. `patienceMs` bounds the waiting, not the flush.
+   */
+  async stop(patienceMs: number): Promise<void> {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    const deadline = this.parts.clock.now() + patienceMs;
+    const isBusy = () => this.queued.length > 0 || this.proposed.size > 0 || this.reads.size > 0;
+    await this.waitUntil(() => !isBusy(), deadline);
+    if (this.raft.role === 'leader' && typeof this.change((raft) => raft.transfer(undefined)) !== 'string') {
+      await this.waitUntil(() => this.raft.role !== 'leader' && this.raft.leader !== null, deadline);
+    }
+    await this.waitUntil(() => this.driver.isIdle, deadline);
+    this.shut();
+    if (!this.isDead) await this.parts.stateMachine.close();
+  }
+
+  private async waitUntil(condition: () => boolean, deadline: number): Promise<void> {
+    const { clock } = this.parts;
+    while (!condition() && !this.isDead && clock.now() < deadline) {
+      await new Promise<void>((resolve) => clock.after(limits.TICK_MS, () => resolve()));
+    }
+  }
+
+  private shut(): void {
+    this.ticker.stop();
+    this.sweepTimer?.cancel();
+    this.flusher.stop();
+    this.driver.stop();
+    this.snapshots.abortOutgoing();
+    this.rejectProposed(() => true);
+    for (const waiter of this.queued.splice(0)) waiter.reject(shuttingDown());
+    this.reads.rejectWhere(() => true, readUnavailable);
+    this.applied.rejectAll(readUnavailable);
+  }
+
+  private die(error: unknown): void {
+    if (this.isDead) return;
+    this.isDead = true;
+    this.shut();
+    this.parts.fatal(error);
+  }
+
+  private guard(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.die(error);
+    }
+  }
+
+  // What follows from a step ----------------------------------------------------------------------------------------
+
+  private send(message: Message): void {
+    if (message.type === 'installSnapshotResponse') this.snapshots.answer(message);
+    else this.parts.transport.send(message);
+  }
+
+  private refusal(): RaftkvError | null {
+    if (this.isStopping || this.isDead) return shuttingDown();
+    if (this.raft.role !== 'leader') return noLeader();
+    if (this.queued.length + this.proposed.size + this.reads.size >= limits.WAITING_MAX) {
+      return overloaded(`${limits.WAITING_MAX} requests are waiting on this node.`);
+    }
+    return null;
+  }
+
+  /** Everything that was asked since the last run becomes one append (group commit). */
+  private proposeQueued(): void {
+    if (this.queued.length === 0) return;
+    const { entries, bytes } = this.raft.logSize;
+    if (entries >= 2 * this.options.logEntriesMax || bytes >= 2 * this.options.logBytesMax) {
+      this.rejectQueued(() =>
+        overloaded(
+          'The log is full and nothing in it can be compacted, because the state is not on disk yet.',
+        ),
+      );
+      return;
+    }
+    const waiters = this.queued;
+    const result = this.raft.propose(waiters.map((waiter) => waiter.payload));
+    // While leadership is handed over, proposals wait: the new leader is known in a moment (correctness rule 8).
+    if (result === 'transferring') return;
+    if (result === 'notLeader') this.rejectQueued(noLeader);
+    else if (result === 'overloaded') {
+      this.rejectQueued(() => overloaded('Too many bytes are proposed and not committed yet.'));
+    } else {
+      this.queued = [];
+      waiters.forEach((waiter, offset) => {
+        this.proposed.add(result.firstIndex + offset, {
+          // A command always answers; only configurations and no-ops do not.
+          resolve: (value) => waiter.resolve(value as Result),
+          reject: waiter.reject,
+          deadline: waiter.deadline,
+          term: result.term,
+        });
+      });
+    }
+  }
+
+  private rejectQueued(error: () => RaftkvError): void {
+    for (const waiter of this.queued.splice(0)) waiter.reject(error());
+  }
+
+  private entryApplied(entry: Entry, result: Result | undefined): void {
+    const proposal = this.proposed.take(entry.index);
+    if (proposal === undefined) return;
+    // Another leader's entry may stand where the proposal stood.
+    if (proposal.term === entry.term) proposal.resolve(result);
+    else proposal.reject(outcomeUnknown());
+  }
+
+  /** Notices what changed in the core: the role, the leader, the members. */
+  private followRole(): void {
+    const { raft } = this;
+    const leads = raft.role === 'leader' ? raft.term : null;
+    if (this.ledTerm !== null && leads !== this.ledTerm) {
+      this.snapshots.abortOutgoing();
+      // What is committed already will be applied as it was proposed; of the rest nobody knows.
+      this.rejectProposed((index, { term }) => index > raft.commitIndex || raft.termAt(index) !== term);
+      this.rejectQueued(noLeader);
+    }
+    this.ledTerm = leads;
+    if (this.lastLeader !== raft.leader) {
+      this.lastLeader = raft.leader;
+      for (const listener of this.leaders) listener();
+    }
+    this.followPeers();
+  }
+
+  private rejectProposed(matches: (index: Index, proposal: Proposal<Result>) => boolean): void {
+    this.proposed.rejectWhere(matches, outcomeUnknown);
+  }
+
+  private followPeers(): void {
+    for (const member of this.raft.configuration.members) this.addressBook.set(member.id, member);
+    const peers: Peer[] = [];
+    for (const id of this.raft.replicationTargets()) {
+      const member = this.addressBook.get(id);
+      if (member) peers.push({ id, incarnation: member.incarnation, address: member.peerAddress });
+    }
+    const key = JSON.stringify(peers);
+    if (key === this.peersKey) return;
+    this.peersKey = key;
+    this.parts.transport.setPeers(peers);
+  }
+
+  private scheduleSweep(): void {
+    const { clock } = this.parts;
+    this.sweepTimer = clock.after(limits.DEADLINE_SWEEP_MS, () => {
+      const now = clock.now();
+      this.proposed.expire(now, outcomeUnknown);
+      this.reads.expire(now, readUnavailable);
+      this.applied.expire(now, readUnavailable);
+      const late = this.queued.filter((waiter) => waiter.deadline <= now);
+      if (late.length > 0) this.queued = this.queued.filter((waiter) => waiter.deadline > now);
+      for (const waiter of late) waiter.reject(overloaded('The proposal waited too long for its turn.'));
+      this.scheduleSweep();
+    });
+  }
+}

@@ -1,0 +1,96 @@
+import { RaftkvError } from '../errors.js';
+
+/** Somebody who waits for an answer until a deadline. */
+export interface Waiter<Value> {
+  resolve(value: Value): void;
+  reject(error: RaftkvError): void;
+  /** A reading of the node's clock. */
+  readonly deadline: number;
+}
+
+/**
+ * Requests under a key (a log index, a read context), in the order in which they came. Deadlines are looked through in
+ * bulk: a timer for each request would cost more than the request.
+ */
+export class WaitingRoom<Key, Value, Kind extends Waiter<Value> = Waiter<Value>> {
+  private readonly waiters = new Map<Key, Kind>();
+
+  get size(): number {
+    return this.waiters.size;
+  }
+
+  add(key: Key, waiter: Kind): void {
+    this.waiters.set(key, waiter);
+  }
+
+  take(key: Key): Kind | undefined {
+    const waiter = this.waiters.get(key);
+    if (waiter !== undefined) this.waiters.delete(key);
+    return waiter;
+  }
+
+  /** Rejects those whose time is up. */
+  expire(now: number, error: () => RaftkvError): void {
+    this.rejectWhere((_, waiter) => waiter.deadline <= now, error);
+  }
+
+  rejectWhere(matches: (key: Key, waiter: Kind) => boolean, error: () => RaftkvError): void {
+    for (const [key, waiter] of this.waiters) {
+      if (!matches(key, waiter)) continue;
+      this.waiters.delete(key);
+      waiter.reject(error());
+    }
+  }
+}
+
+/** Waits for a growing number (an applied index, a revision) to reach a value. */
+export class Milestones {
+  private waiters: (Waiter<void> & { readonly target: number })[] = [];
+
+  get size(): number {
+    return this.waiters.length;
+  }
+
+  add(target: number, waiter: Waiter<void>): void {
+    this.waiters.push({ ...waiter, target });
+  }
+
+  reached(value: number): void {
+    if (this.waiters.length === 0) return;
+    const arrived = this.waiters.filter((waiter) => waiter.target <= value);
+    if (arrived.length === 0) return;
+    this.waiters = this.waiters.filter((waiter) => waiter.target > value);
+    for (const waiter of arrived) waiter.resolve();
+  }
+
+  expire(now: number, error: () => RaftkvError): void {
+    if (this.waiters.length === 0) return;
+    const late = this.waiters.filter((waiter) => waiter.deadline <= now);
+    if (late.length === 0) return;
+    this.waiters = this.waiters.filter((waiter) => waiter.deadline > now);
+    for (const waiter of late) waiter.reject(error());
+  }
+
+  rejectAll(error: () => RaftkvError): void {
+    const all = this.waiters;
+    this.waiters = [];
+    for (const waiter of all) waiter.reject(error());
+  }
+}
+
+export const outcomeUnknown = () =>
+  new RaftkvError(
+    'outcome_unknown',
+    'The change was proposed, but its outcome is not known: it may take effect now, later or never. Read the key to find out.',
+  );
+export const readUnavailable = () =>
+  new RaftkvError(
+    'unavailable',
+    'The read could not be confirmed by a majority in time. Nothing was changed; try again.',
+  );
+export const noLeader = () =>
+  new RaftkvError('no_leader', 'No leader is known right now. Nothing was changed; try again shortly.');
+export const overloaded = (what: string) =>
+  new RaftkvError('overloaded', `${what} Nothing was changed; try again shortly.`);
+export const shuttingDown = () =>
+  new RaftkvError('shutting_down', 'This node is shutting down. Nothing was changed; ask another node.');
