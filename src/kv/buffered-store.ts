@@ -1,0 +1,170 @@
+import { emptyConfiguration } from '../raft/configuration.js';
+import type { Index } from '../raft/types.js';
+import type { OrderedStore } from '../storage/ordered-store.js';
+import { checkChanges } from './change-index.js';
+import { stateDamaged } from './damage.js';
+import { pruneHistory } from './history.js';
+import type { Layers } from './reader.js';
+import { type Current, decodeMeta, encodeMeta, type Meta, metaKey, type Version } from './record-codec.js';
+import { type KeyId, WriteBuffer } from './write-buffer.js';
+
+/** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
+const emptyMeta: Meta = {
+  appliedIndex: 0,
+  appliedTerm: 0,
+  configuration: emptyConfiguration,
+  revision: 0,
+  compactedRevision: 0,
+  prunedRevision: 0,
+  digest: 0,
+};
+
+/**
+ * A state on disk and the changes on their way there.
+ *
+ * Invariants:
+ * - `meta` tells of the disk and both buffers together; the record on disk tells of the disk alone, because both
+ *   change in one batch (correctness row 22);
+ * - one flush is in flight at a time (row 31), and while it is, its buffer does not change and is still read;
+ * - after a flush has failed, every other one fails too (row 30).
+ */
+export class BufferedStore {
+  /** The name of the store in its directory. */
+  readonly name: string;
+  /** Replaced with every entry that is applied. */
+  meta: Meta;
+  readonly #store: OrderedStore;
+  #active = new WriteBuffer();
+  #flushing: WriteBuffer | undefined;
+  #flushedIndex: Index;
+  #prunedRevision: number;
+  #inFlight: Promise<void> | undefined;
+  #following: Promise<void> | undefined;
+  #abandoned = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  private constructor(name: string, store: OrderedStore, meta: Meta) {
+    this.name = name;
+    this.#store = store;
+    this.meta = meta;
+    this.#flushedIndex = meta.appliedIndex;
+    this.#prunedRevision = meta.prunedRevision;
+  }
+
+  /** Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format. */
+  static async load(name: string, store: OrderedStore): Promise<BufferedStore> {
+    const record = store.get(metaKey);
+    if (record === undefined) {
+      await assertEmpty(name, store);
+      return new BufferedStore(name, store, emptyMeta);
+    }
+    const meta = decodeMeta(record);
+    await checkChanges(store, meta);
+    return new BufferedStore(name, store, meta);
+  }
+
+  get flushedIndex(): Index {
+    return this.#flushedIndex;
+  }
+
+  get bufferedBytes(): number {
+    return this.#active.bytes + (this.#flushing?.bytes ?? 0);
+  }
+
+  add(id: KeyId, key: Uint8Array, current: Current, version: Version, change: Uint8Array): void {
+    this.#active.add(id, key, current, version, change);
+  }
+
+  /** What is applied up to now, for reads that end before anything else is applied. */
+  layers(): Layers {
+    return this.#layersOver(this.#store);
+  }
+
+  /** The same, frozen. The caller must call `close`. */
+  freeze(): Layers & { readonly close: () => Promise<void> } {
+    const disk = this.#store.snapshot();
+    return { ...this.#layersOver(disk), close: () => disk.close() };
+  }
+
+  /** A frozen view of the disk alone, with what it says of itself. The caller must close it. */
+  freezeDisk() {
+    const disk = this.#store.snapshot();
+    const record = disk.get(metaKey);
+    return { disk, meta: record === undefined ? emptyMeta : decodeMeta(record) };
+  }
+
+  /** Resolves when everything that was applied before the call is on disk. */
+  flush(): Promise<void> {
+    if (this.#inFlight === undefined) return this.#startFlush();
+    // The one in flight may have begun before the last entry was applied; the one after it has not begun.
+    this.#following ??= this.#inFlight.then(() => {
+      this.#following = undefined;
+      return this.flush();
+    });
+    return this.#following;
+  }
+
+  /** Flushes what is applied and closes the store. */
+  async close(): Promise<void> {
+    await this.flush();
+    await this.#store.close();
+  }
+
+  /** Closes the store as it is, without what is not on disk: another state has taken its place. */
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    this.#active = new WriteBuffer();
+    // Whoever called for the flush hears of its failure.
+    await this.#inFlight?.catch(() => {});
+    await this.#store.close();
+  }
+
+  async #startFlush(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#abandoned || this.#flushedIndex === this.meta.appliedIndex) return;
+    this.#inFlight = this.#flushActive();
+    await this.#inFlight;
+  }
+
+  async #flushActive(): Promise<void> {
+    const { meta } = this;
+    const buffer = this.#active;
+    this.#active = new WriteBuffer();
+    this.#flushing = buffer;
+    try {
+      const operations = buffer.operations();
+      const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
+      const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
+      const record = encodeMeta({ ...meta, prunedRevision: pruning.prunedRevision });
+      await this.#store.write([
+        ...pruning.operations,
+        ...operations,
+        { kind: 'put', key: metaKey, value: record },
+      ]);
+      this.#prunedRevision = pruning.prunedRevision;
+      this.#flushedIndex = meta.appliedIndex;
+      this.#flushing = undefined;
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    } finally {
+      this.#inFlight = undefined;
+    }
+  }
+
+  #layersOver(disk: Layers['disk']): Layers {
+    const buffers = this.#flushing === undefined ? [this.#active] : [this.#active, this.#flushing];
+    return { buffers, disk, compactedRevision: this.meta.compactedRevision };
+  }
+}
+
+/** A store without the record that every flush writes was never flushed, so it holds nothing. */
+async function assertEmpty(name: string, store: OrderedStore): Promise<void> {
+  const scan = store.scan({});
+  try {
+    if ((await scan.next(1)).length > 0)
+      throw stateDamaged(`The store ${name} has no record of how far it came.`);
+  } finally {
+    await scan.close();
+  }
+}

@@ -1,0 +1,10 @@
+import { RaftkvError } from '../errors.js';
+
+/** The state's store contradicts itself. `what` is a full sentence that names the record. */
+export function stateDamaged(what: string): RaftkvError {
+  return new RaftkvError(
+    'storage_damaged',
+    `${what} The state of this member is damaged: remove the member from the cluster, wipe its data directory and start ` +
+      'it with --join. Nothing was changed.',
+  );
+}

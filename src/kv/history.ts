@@ -1,0 +1,60 @@
+import type { Operation } from '../storage/ordered-store.js';
+import { readChanges } from './change-index.js';
+import type { Layers } from './reader.js';
+import { currentKey, decodeCurrent, versionKey } from './record-codec.js';
+import type { Revision } from './types.js';
+import { keyId } from './write-buffer.js';
+
+/**
+ * Changes that one flush prunes: twice as many as it brings, so that history shrinks faster than it grows, and at
+ * least this many, so that it also shrinks when little is written. What is left over waits for the next flush; until
+ * then it only takes room on disk.
+ */
+const PRUNED_CHANGES_MIN = 1000;
+
+export interface Pruning {
+  readonly operations: readonly Operation[];
+  readonly prunedRevision: Revision;
+}
+
+/**
+ * Removes what no read can ask for any more: of every change at or before the compacted revision, the version that it
+ * superseded, the tombstone that it left, and its place in the change index. The operations go into the batch of a
+ * flush, so they are done together with the note of how far they went, and a crash loses or keeps both.
+ *
+ * @param layers The buffer that is being flushed, over the store.
+ */
+export async function pruneHistory(
+  layers: Layers,
+  prunedRevision: Revision,
+  changesInFlush: number,
+): Promise<Pruning> {
+  if (prunedRevision >= layers.compactedRevision) return { operations: [], prunedRevision };
+  const operations: Operation[] = [];
+  const remove = (key: Uint8Array) => operations.push({ kind: 'delete', key });
+  let left = Math.max(2 * changesInFlush, PRUNED_CHANGES_MIN);
+  let through = prunedRevision;
+  for await (const record of readChanges(layers.disk, prunedRevision, layers.compactedRevision)) {
+    if (left <= 0) return { operations, prunedRevision: through };
+    for (const change of record.changes) {
+      if (change.previous > 0) remove(versionKey(change.key, change.previous));
+      if (change.kind === 'delete') {
+        remove(versionKey(change.key, change.revision));
+        if (isForgotten(layers, change.key, change.revision)) remove(currentKey(change.key));
+      }
+    }
+    remove(record.key);
+    left -= record.changes.length;
+    through = record.lastRevision;
+  }
+  return { operations, prunedRevision: through };
+}
+
+/** Whether the key is still as that deletion left it: neither this flush nor an earlier one brought it back. */
+function isForgotten({ buffers, disk }: Layers, key: Uint8Array, deletedAt: Revision): boolean {
+  if (buffers.some((buffer) => buffer.get(keyId(key)) !== undefined)) return false;
+  const record = disk.get(currentKey(key));
+  if (record === undefined) return false;
+  const current = decodeCurrent(record);
+  return current.deleted && current.modRevision === deletedAt;
+}

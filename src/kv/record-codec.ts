@@ -1,0 +1,301 @@
+import { crc32 } from 'node:zlib';
+import { assert } from '../assert.js';
+import { RaftkvError } from '../errors.js';
+import { decodeConfiguration, encodeConfiguration } from '../raft/configuration.js';
+import type { Configuration, Index, Term } from '../raft/types.js';
+import { stateDamaged } from './damage.js';
+import type { Revision } from './types.js';
+
+/**
+ * The records of the state's store. All integers are big-endian, revisions have 48 bits.
+ *
+ * | key | value |
+ * | --- | --- |
+ * | `c` key | {@link Current}: what the key is now |
+ * | `v` escaped key, revision | {@link Version}: what the key was from that revision on, with the value; written once |
+ * | `x` last revision, part | changes in the order of their making, see {@link ChangeIndex} |
+ * | `m` | {@link Meta}: how far the log is applied; rewritten with every flush, in the same batch (correctness row 22) |
+ *
+ * Values of `c`, `v` and `x` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
+ */
+const FORMAT_VERSION = 1;
+const CRC_BYTES = 4;
+const REVISION_BYTES = 6;
+/** More than a store can reach: a million changes a second for eight years. */
+export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
+
+const TAG_CURRENT = 0x63;
+const TAG_VERSION = 0x76;
+const TAG_CHANGES = 0x78;
+export const metaKey = Buffer.from('m');
+
+/** What is known of a key without its value. */
+export interface KeyState {
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+  /** 0 for a deleted key. */
+  readonly version: number;
+  /** A tombstone: it stays until history compaction has passed it, so that the past can be read. */
+  readonly deleted: boolean;
+  readonly contentType: string;
+}
+
+export interface Current extends KeyState {
+  /** Which version of the key this is, tombstones included; the first is 1. */
+  readonly generation: number;
+  /** The revisions of the versions that later ones may jump to, see {@link successor}; ends with `modRevision`. */
+  readonly ancestors: readonly Revision[];
+}
+
+export interface Version extends KeyState {
+  /** The revision of the version before this one; 0 if there is none, or none that is known any more. */
+  readonly previous: Revision;
+  /** The revision of a version further back, at most `previous`; 0 for none. */
+  readonly jump: Revision;
+  readonly value: Uint8Array;
+}
+
+export interface Meta {
+  readonly appliedIndex: Index;
+  readonly appliedTerm: Term;
+  readonly configuration: Configuration;
+  readonly revision: Revision;
+  /** Reads below this revision are refused. */
+  readonly compactedRevision: Revision;
+  /** Changes up to this revision have left the change index, and what they superseded has left the store. */
+  readonly prunedRevision: Revision;
+  /** The rolling CRC-32 of all changes up to `appliedIndex`. */
+  readonly digest: number;
+}
+
+/**
+ * Versions of a key form a chain in which any revision is found in logarithmically many steps, so that a read of the
+ * past stays synchronous even for a key that was changed a hundred thousand times. Version n points to version n - 1
+ * and jumps to n without its lowest set bit. Later versions can only jump to what is left of n when low bits are
+ * taken away, so the current record keeps one revision for each set bit of n: one or two for most keys.
+ */
+export function successor(
+  current: Current | undefined,
+  revision: Revision,
+): { readonly generation: number; readonly ancestors: readonly Revision[]; readonly jump: Revision } {
+  if (current === undefined) return { generation: 1, ancestors: [revision], jump: 0 };
+  let kept = current.ancestors.length;
+  // Adding one clears the low bits that are set, and sets the one above them.
+  for (let rest = current.generation; rest % 2 === 1; rest = (rest - 1) / 2) kept -= 1;
+  const ancestors = current.ancestors.slice(0, kept);
+  const jump = ancestors[kept - 1] ?? 0;
+  ancestors.push(revision);
+  return { generation: current.generation + 1, ancestors, jump };
+}
+
+export function currentKey(key: Uint8Array): Uint8Array {
+  const record = Buffer.allocUnsafe(1 + key.length);
+  record[0] = TAG_CURRENT;
+  record.set(key, 1);
+  return record;
+}
+
+/** The range of the current records of all keys with this prefix, or of those of them after a key. */
+export function currentRange(prefix: Uint8Array, after: Uint8Array | undefined) {
+  const start = currentKey(prefix);
+  // The smallest key after another one is that key and a zero byte.
+  const next = after === undefined ? start : Buffer.concat([currentKey(after), Buffer.of(0)]);
+  return { gte: Buffer.compare(next, start) > 0 ? next : start, lt: endOfPrefix(start) };
+}
+
+/** The key of which this is the current record. */
+export function keyOfCurrent(record: Uint8Array): Uint8Array {
+  return record.subarray(1);
+}
+
+/**
+ * The key of a version. A zero byte of the key is written as 00 FF and the end of the key as 00 01, so that the
+ * versions of a key stand together in the order of their revisions and no key's records lie among another's.
+ */
+export function versionKey(key: Uint8Array, revision: Revision): Uint8Array {
+  let zeros = 0;
+  for (let at = key.indexOf(0); at !== -1; at = key.indexOf(0, at + 1)) zeros += 1;
+  const record = Buffer.allocUnsafe(1 + key.length + zeros + 2 + 8);
+  record[0] = TAG_VERSION;
+  if (zeros === 0) {
+    record.set(key, 1);
+  } else {
+    let offset = 1;
+    for (const byte of key) {
+      record[offset++] = byte;
+      if (byte === 0) record[offset++] = 0xff;
+    }
+  }
+  const end = record.length - 10;
+  record[end] = 0;
+  record[end + 1] = 1;
+  record.writeUInt16BE(0, end + 2);
+  record.writeUIntBE(revision, end + 4, REVISION_BYTES);
+  return record;
+}
+
+export function encodeCurrent(current: Current): Uint8Array {
+  const contentType = current.contentType;
+  const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 1;
+  const record = Buffer.allocUnsafe(
+    head +
+      current.ancestors.length * REVISION_BYTES +
+      (contentType === '' ? 0 : Buffer.byteLength(contentType)),
+  );
+  record[CRC_BYTES] = current.deleted ? 1 : 0;
+  record.writeUIntBE(current.createRevision, CRC_BYTES + 1, REVISION_BYTES);
+  record.writeUIntBE(current.modRevision, CRC_BYTES + 7, REVISION_BYTES);
+  record.writeUIntBE(current.version, CRC_BYTES + 13, REVISION_BYTES);
+  record.writeUIntBE(current.generation, CRC_BYTES + 19, REVISION_BYTES);
+  record[head - 1] = current.ancestors.length;
+  let offset = head;
+  for (const revision of current.ancestors) offset = record.writeUIntBE(revision, offset, REVISION_BYTES);
+  if (contentType !== '') record.write(contentType, offset);
+  return seal(record);
+}
+
+export function decodeCurrent(bytes: Uint8Array): Current {
+  const record = unseal(bytes, 'The record of a key');
+  const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 1;
+  const ancestors: Revision[] = [];
+  let offset = head;
+  for (let count = record[head - 1] ?? 0; count > 0; count -= 1) {
+    ancestors.push(record.readUIntBE(offset, REVISION_BYTES));
+    offset += REVISION_BYTES;
+  }
+  return {
+    deleted: record[CRC_BYTES] === 1,
+    createRevision: record.readUIntBE(CRC_BYTES + 1, REVISION_BYTES),
+    modRevision: record.readUIntBE(CRC_BYTES + 7, REVISION_BYTES),
+    version: record.readUIntBE(CRC_BYTES + 13, REVISION_BYTES),
+    generation: record.readUIntBE(CRC_BYTES + 19, REVISION_BYTES),
+    ancestors,
+    contentType: offset === record.length ? '' : record.toString('utf8', offset),
+  };
+}
+
+export function encodeVersion(version: Version): Uint8Array {
+  const { contentType, value } = version;
+  const contentTypeBytes = contentType === '' ? 0 : Buffer.byteLength(contentType);
+  const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 2;
+  const record = Buffer.allocUnsafe(head + contentTypeBytes + value.length);
+  record[CRC_BYTES] = version.deleted ? 1 : 0;
+  record.writeUIntBE(version.createRevision, CRC_BYTES + 1, REVISION_BYTES);
+  record.writeUIntBE(version.version, CRC_BYTES + 7, REVISION_BYTES);
+  record.writeUIntBE(version.previous, CRC_BYTES + 13, REVISION_BYTES);
+  record.writeUIntBE(version.jump, CRC_BYTES + 19, REVISION_BYTES);
+  record.writeUInt16BE(contentTypeBytes, head - 2);
+  if (contentTypeBytes > 0) record.write(contentType, head);
+  record.set(value, head + contentTypeBytes);
+  return seal(record);
+}
+
+export function decodeVersion(bytes: Uint8Array, modRevision: Revision): Version {
+  const record = unseal(bytes, `A version of revision ${modRevision}`);
+  const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 2;
+  const valueAt = head + record.readUInt16BE(head - 2);
+  return {
+    deleted: record[CRC_BYTES] === 1,
+    createRevision: record.readUIntBE(CRC_BYTES + 1, REVISION_BYTES),
+    modRevision,
+    version: record.readUIntBE(CRC_BYTES + 7, REVISION_BYTES),
+    previous: record.readUIntBE(CRC_BYTES + 13, REVISION_BYTES),
+    jump: record.readUIntBE(CRC_BYTES + 19, REVISION_BYTES),
+    contentType: valueAt === head ? '' : record.toString('utf8', head, valueAt),
+    value: record.subarray(valueAt),
+  };
+}
+
+/** A sealed record of these parts, for the change index. */
+export function sealParts(parts: readonly Uint8Array[]): Uint8Array {
+  return seal(Buffer.concat([Buffer.alloc(CRC_BYTES), ...parts]));
+}
+
+/** Reads what {@link sealParts} wrote, as one. */
+export function unsealParts(bytes: Uint8Array, what: string): Buffer {
+  return unseal(bytes, what).subarray(CRC_BYTES);
+}
+
+export function changesKey(lastRevision: Revision, part: number): Uint8Array {
+  const record = Buffer.alloc(1 + 8 + 4);
+  record[0] = TAG_CHANGES;
+  record.writeUIntBE(lastRevision, 3, REVISION_BYTES);
+  record.writeUInt32BE(part, 9);
+  return record;
+}
+
+export function lastRevisionOfChangesKey(key: Uint8Array): Revision {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(3, REVISION_BYTES);
+}
+
+export function encodeMeta(meta: Meta): Uint8Array {
+  const configuration = encodeConfiguration(meta.configuration);
+  const record = Buffer.allocUnsafe(META_HEAD_BYTES + configuration.length);
+  let offset = 5;
+  for (const value of [
+    meta.appliedIndex,
+    meta.appliedTerm,
+    meta.revision,
+    meta.compactedRevision,
+    meta.prunedRevision,
+  ]) {
+    offset = record.writeUIntBE(value, offset, REVISION_BYTES);
+  }
+  record.writeUInt32BE(meta.digest, offset);
+  record.set(configuration, META_HEAD_BYTES);
+  // Started from the version, so that damage to the version is told from a newer one.
+  record[0] = FORMAT_VERSION;
+  record.writeUInt32BE(crc32(record.subarray(5), FORMAT_VERSION), 1);
+  return record;
+}
+
+const META_HEAD_BYTES = 5 + 5 * REVISION_BYTES + 4;
+
+/** Throws `storage_damaged`, or `storage_unusable` when a newer version wrote the state. */
+export function decodeMeta(bytes: Uint8Array): Meta {
+  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = record[0] ?? 0;
+  if (record.length < META_HEAD_BYTES || crc32(record.subarray(5), version) !== record.readUInt32BE(1)) {
+    throw stateDamaged("The state's first record does not match its checksum.");
+  }
+  if (version > FORMAT_VERSION) {
+    throw new RaftkvError(
+      'storage_unusable',
+      `The state has format ${version}; this version of raftkv reads format ${FORMAT_VERSION}. Start the version that ` +
+        'wrote it, or a newer one. Nothing was changed.',
+    );
+  }
+  const integer = (position: number) => record.readUIntBE(5 + position * REVISION_BYTES, REVISION_BYTES);
+  return {
+    appliedIndex: integer(0),
+    appliedTerm: integer(1),
+    revision: integer(2),
+    compactedRevision: integer(3),
+    prunedRevision: integer(4),
+    digest: record.readUInt32BE(META_HEAD_BYTES - 4),
+    configuration: decodeConfiguration(record.subarray(META_HEAD_BYTES)),
+  };
+}
+
+/** The first key after all keys with this prefix, which does not consist of FF bytes only. */
+function endOfPrefix(prefix: Uint8Array): Uint8Array {
+  let length = prefix.length;
+  while (prefix[length - 1] === 0xff) length -= 1;
+  assert(length > 0, 'Every record begins with a tag.');
+  const end = Buffer.from(prefix.subarray(0, length));
+  end[length - 1] = (end[length - 1] ?? 0) + 1;
+  return end;
+}
+
+function seal(record: Buffer): Uint8Array {
+  record.writeUInt32BE(crc32(record.subarray(CRC_BYTES)), 0);
+  return record;
+}
+
+function unseal(bytes: Uint8Array, what: string): Buffer {
+  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (record.length < CRC_BYTES || crc32(record.subarray(CRC_BYTES)) !== record.readUInt32BE(0)) {
+    throw stateDamaged(`${what} does not match its checksum.`);
+  }
+  return record;
+}

@@ -1,0 +1,82 @@
+import { assert, present } from '../assert.js';
+import type { SnapshotMetadata } from '../raft/types.js';
+import type { OrderedStore, StoreDirectory } from '../storage/ordered-store.js';
+import { BufferedStore } from './buffered-store.js';
+import { stateDamaged } from './damage.js';
+import { decodeSnapshot } from './snapshot-stream.js';
+
+/** A snapshot that arrives is written in synced batches of about this size; no more of it is held in memory. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+const STATE_NAME = /^state-([1-9]\d*)$/;
+
+/** The store that a new member's state lives in. */
+export const FIRST_STATE_DIRECTORY = 'state-1';
+
+/** Deletes the states that are not the live one: snapshots that were never activated, and states that were replaced. */
+export async function removeOtherStates(directory: StoreDirectory, live: string | undefined): Promise<void> {
+  for (const name of await directory.list()) {
+    if (STATE_NAME.test(name) && name !== live) await directory.remove(name);
+  }
+}
+
+/** Snapshots that arrived and wait to become the live state. */
+export class SnapshotStaging {
+  readonly #directory: StoreDirectory;
+  readonly #staged = new Map<string, { readonly state: BufferedStore; readonly store: OrderedStore }>();
+  /** The highest number given in this process, so that two snapshots that arrive at once get two stores. */
+  #lastNumber = 0;
+
+  constructor(directory: StoreDirectory) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Writes a snapshot to a store of its own and checks it as a whole. Rejects, and removes what it wrote, when the
+   * content is damaged, incomplete, or `chunks` throws.
+   */
+  async stage(metadata: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<string> {
+    const name = await this.#newName();
+    const store = await this.#directory.open(name);
+    try {
+      for await (const pairs of decodeSnapshot(metadata, chunks, BATCH_BYTES)) {
+        await store.write(pairs.map(({ key, value }) => ({ kind: 'put', key, value })));
+      }
+      const state = await BufferedStore.load(name, store);
+      if (state.meta.appliedIndex !== metadata.index || state.meta.appliedTerm !== metadata.term) {
+        throw stateDamaged(`The snapshot of index ${metadata.index} holds the state of another index.`);
+      }
+      this.#staged.set(name, { state, store });
+      return name;
+    } catch (error) {
+      await store.close();
+      await this.#directory.remove(name);
+      throw error;
+    }
+  }
+
+  /** Hands over a staged state, to become the live one. */
+  take(name: string): BufferedStore {
+    const { state } = present(this.#staged.get(name), `There is no staged snapshot in ${name}.`);
+    this.#staged.delete(name);
+    return state;
+  }
+
+  /** Deletes a staged state; does nothing when there is none of that name. */
+  async discard(name: string): Promise<void> {
+    const staged = this.#staged.get(name);
+    if (staged === undefined) return;
+    this.#staged.delete(name);
+    await staged.store.close();
+    await this.#directory.remove(name);
+  }
+
+  async #newName(): Promise<string> {
+    for (const name of await this.#directory.list()) {
+      this.#lastNumber = Math.max(this.#lastNumber, Number(STATE_NAME.exec(name)?.[1] ?? 0));
+    }
+    this.#lastNumber += 1;
+    assert(Number.isSafeInteger(this.#lastNumber), 'States are numbered by safe integers.');
+    return `state-${this.#lastNumber}`;
+  }
+}

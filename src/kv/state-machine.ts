@@ -1,0 +1,381 @@
+import { crc32 } from 'node:zlib';
+import { assert, present, unreachable } from '../assert.js';
+import { RaftkvError } from '../errors.js';
+import { decodeConfiguration } from '../raft/configuration.js';
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type Index,
+  type SnapshotMetadata,
+  type Term,
+} from '../raft/types.js';
+import type { StoreDirectory } from '../storage/ordered-store.js';
+import { BufferedStore } from './buffered-store.js';
+import { encodeChange } from './change-index.js';
+import { decodeCommand } from './command-codec.js';
+import { type FoundKey, readCurrent, readItem, readPage, walk } from './reader.js';
+import { type Current, type KeyState, successor } from './record-codec.js';
+import { encodeSnapshot } from './snapshot-stream.js';
+import { SnapshotStaging } from './staging.js';
+import type {
+  Command,
+  CommandResult,
+  Condition,
+  DeleteCommand,
+  DeletePrefixCommand,
+  Item,
+  ListRequest,
+  ListResult,
+  PutCommand,
+  Revision,
+} from './types.js';
+import { type KeyId, keyId } from './write-buffer.js';
+
+/**
+ * How far the past can be read, in revisions. Part of what replicas agree on: all members drop the same revisions at
+ * the same entry, so changing it takes a new format of the command.
+ */
+export const HISTORY_REVISIONS = 100_000;
+
+const NO_VALUE = new Uint8Array(0);
+
+export interface KvOptions {
+  /** Only tests shorten it. */
+  readonly historyRevisions?: number;
+  /** Told of a replaced state that could not be closed or deleted: its directory only takes room until the next start. */
+  readonly onBackgroundError?: (error: unknown) => void;
+}
+
+/** What is frozen for a follower: see `OutgoingSnapshot` of the shell. */
+export interface KvSnapshot {
+  readonly metadata: SnapshotMetadata;
+  chunks(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A snapshot that arrived as a whole: see `StagedSnapshot` of the shell. */
+export interface KvStagedSnapshot {
+  readonly metadata: SnapshotMetadata;
+  readonly directory: string;
+}
+
+/** Opens the state in the named store, making an empty one when it is not there. */
+export async function openKv(
+  directory: StoreDirectory,
+  name: string,
+  options: KvOptions = {},
+): Promise<KvStateMachine> {
+  const store = await directory.open(name);
+  try {
+    return new KvStateMachine(directory, await BufferedStore.load(name, store), options);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/**
+ * The replicated key-value store (the shell's `StateMachine`). It is a function of the log alone: no clock, no
+ * randomness, no order of iteration that could differ, so that equal logs give equal states and equal digests.
+ *
+ * Reads see what is applied, on disk or not; `revision` reads the past, back to `compactedRevision`.
+ */
+export class KvStateMachine {
+  readonly #directory: StoreDirectory;
+  readonly #staging: SnapshotStaging;
+  readonly #historyRevisions: number;
+  readonly #onBackgroundError: (error: unknown) => void;
+  #live: BufferedStore;
+  /** Resolves when the states that were replaced are closed and deleted. */
+  #retired: Promise<unknown> = Promise.resolve();
+  /** The command of the entry at `prepared.index`, decoded ahead, with the keys that a prefix stands for. */
+  #prepared:
+    | { readonly index: Index; readonly command: Command; keys: readonly FoundKey[] | undefined }
+    | undefined;
+
+  constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
+    this.#directory = directory;
+    this.#staging = new SnapshotStaging(directory);
+    this.#live = live;
+    this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
+    this.#onBackgroundError = options.onBackgroundError ?? (() => {});
+  }
+
+  get appliedIndex(): Index {
+    return this.#live.meta.appliedIndex;
+  }
+
+  get appliedTerm(): Term {
+    return this.#live.meta.appliedTerm;
+  }
+
+  get flushedIndex(): Index {
+    return this.#live.flushedIndex;
+  }
+
+  /** Bytes of memory, roughly, that the changes take which are not on disk. */
+  get bufferedBytes(): number {
+    return this.#live.bufferedBytes;
+  }
+
+  /** The configuration in force at `appliedIndex`. */
+  get configuration(): Configuration {
+    return this.#live.meta.configuration;
+  }
+
+  get revision(): Revision {
+    return this.#live.meta.revision;
+  }
+
+  /** The oldest revision that can be read. */
+  get compactedRevision(): Revision {
+    return this.#live.meta.compactedRevision;
+  }
+
+  /** The rolling CRC-32 of all changes up to `appliedIndex`, 8 hexadecimal digits: equal on all members. */
+  get digest(): string {
+    return this.#live.meta.digest.toString(16).padStart(8, '0');
+  }
+
+  /** The name of the store that holds the live state. */
+  get storeName(): string {
+    return this.#live.name;
+  }
+
+  /**
+   * Decodes the command of the next entry, and for the deletion of a prefix finds the keys, which cannot be done
+   * synchronously. Only then is there something to wait for.
+   */
+  prepare(entry: Entry): Promise<void> | undefined {
+    this.#assertNext(entry);
+    if (entry.kind !== EntryKind.command) return undefined;
+    const command = decodeCommand(entry.payload);
+    const prepared = { index: entry.index, command, keys: undefined };
+    this.#prepared = prepared;
+    return command.kind === 'deletePrefix' ? this.#findKeys(prepared, command) : undefined;
+  }
+
+  apply(entry: Entry): CommandResult | undefined {
+    this.#assertNext(entry);
+    const { meta } = this.#live;
+    const position = { appliedIndex: entry.index, appliedTerm: entry.term };
+    if (entry.kind === EntryKind.command) {
+      const result = this.#perform(entry);
+      // Everything that the command did is added to the buffer and the digest by now.
+      this.#live.meta = { ...this.#live.meta, ...position };
+      return result;
+    }
+    const configuration =
+      entry.kind === EntryKind.configuration ? decodeConfiguration(entry.payload) : meta.configuration;
+    this.#live.meta = { ...meta, ...position, configuration };
+    return undefined;
+  }
+
+  flush(): Promise<void> {
+    return this.#live.flush();
+  }
+
+  /** The key's item, or undefined; as of `revision` if given. Throws `compacted` or `bad_request`. */
+  get(key: Uint8Array, revision?: Revision): Item | undefined {
+    return readItem(this.#live.layers(), key, this.#readable(revision));
+  }
+
+  /** One page, of one revision even while changes are applied. Throws `compacted` or `bad_request`. */
+  async list(request: ListRequest): Promise<ListResult> {
+    const revision = this.#readable(request.revision);
+    const layers = this.#live.freeze();
+    try {
+      return await readPage(layers, request, revision);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  /** Applies and flushes go on while the snapshot is read (correctness row 25). */
+  async takeSnapshot(): Promise<KvSnapshot> {
+    await this.#live.flush();
+    const { disk, meta } = this.#live.freezeDisk();
+    // The content itself says what it is of, so the two cannot differ, whatever was flushed meanwhile.
+    const { appliedIndex: index, appliedTerm: term, configuration } = meta;
+    const metadata = { index, term, configuration };
+    return {
+      metadata,
+      chunks: () => encodeSnapshot(metadata, disk.scan({})),
+      close: () => disk.close(),
+    };
+  }
+
+  async stageSnapshot(
+    snapshot: SnapshotMetadata,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<KvStagedSnapshot> {
+    const name = await this.#staging.stage(snapshot, chunks);
+    return { metadata: snapshot, directory: name };
+  }
+
+  activate(staged: KvStagedSnapshot): void {
+    const { metadata, directory } = staged;
+    assert(
+      metadata.index >= this.appliedIndex,
+      `A snapshot of index ${metadata.index} is behind the applied index, ${this.appliedIndex}.`,
+    );
+    const replaced = this.#live;
+    this.#live = this.#staging.take(directory);
+    this.#prepared = undefined;
+    const retire = () => replaced.abandon().then(() => this.#directory.remove(replaced.name));
+    this.#retired = Promise.all([this.#retired, retire().catch(this.#onBackgroundError)]);
+  }
+
+  discard(staged: KvStagedSnapshot): Promise<void> {
+    return this.#staging.discard(staged.directory);
+  }
+
+  /** Waits for open snapshots of states that were replaced, too. */
+  async close(): Promise<void> {
+    await this.#live.close();
+    await this.#retired;
+  }
+
+  #assertNext(entry: Entry): void {
+    assert(
+      entry.index === this.appliedIndex + 1,
+      `Entry ${entry.index} does not follow the applied index, ${this.appliedIndex}.`,
+    );
+  }
+
+  #readable(revision: Revision | undefined): Revision {
+    const newest = this.revision;
+    if (revision === undefined) return newest;
+    if (revision > newest) {
+      throw new RaftkvError(
+        'bad_request',
+        `Revision ${revision} is not there yet: the newest is ${newest}.`,
+        {
+          revision: newest,
+        },
+      );
+    }
+    if (revision < this.compactedRevision) {
+      throw new RaftkvError(
+        'compacted',
+        `Revision ${revision} is not kept any more. The oldest that can be read is ${this.compactedRevision}.`,
+        { compactedRevision: this.compactedRevision },
+      );
+    }
+    return revision;
+  }
+
+  async #findKeys(
+    prepared: { keys: readonly FoundKey[] | undefined },
+    command: DeletePrefixCommand,
+  ): Promise<void> {
+    const layers = this.#live.freeze();
+    try {
+      const keys: FoundKey[] = [];
+      for await (const found of walk(layers, command.prefix, undefined)) {
+        for (const one of found) if (!one.current.deleted) keys.push(one);
+      }
+      prepared.keys = keys;
+    } finally {
+      await layers.close();
+    }
+  }
+
+  #perform(entry: Entry): CommandResult {
+    const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
+    this.#prepared = undefined;
+    const command = prepared?.command ?? decodeCommand(entry.payload);
+    switch (command.kind) {
+      case 'put':
+        return this.#put(command);
+      case 'delete':
+        return this.#delete(command);
+      case 'deletePrefix':
+        return this.#deleteAll(
+          present(prepared?.keys, 'The deletion of a prefix is prepared before it is applied.'),
+        );
+      default:
+        return unreachable(command);
+    }
+  }
+
+  #put(command: PutCommand): CommandResult {
+    const { key, value, contentType } = command;
+    const id = keyId(key);
+    const known = readCurrent(this.#live.layers(), id, key);
+    const existing = known?.deleted === false ? known : undefined;
+    if (!holds(command, existing)) return this.#preconditionFailed(existing);
+    const revision = this.#advance();
+    this.#change(id, key, known, value, {
+      createRevision: existing?.createRevision ?? revision,
+      modRevision: revision,
+      version: (existing?.version ?? 0) + 1,
+      deleted: false,
+      contentType,
+    });
+    return { kind: 'put', revision, created: existing === undefined };
+  }
+
+  #delete(command: DeleteCommand): CommandResult {
+    const { key } = command;
+    const id = keyId(key);
+    const known = readCurrent(this.#live.layers(), id, key);
+    const existing = known?.deleted === false ? known : undefined;
+    if (!holds(command, existing)) return this.#preconditionFailed(existing);
+    if (existing === undefined) return { kind: 'delete', revision: this.revision, deleted: 0 };
+    return this.#deleteAll([{ id, key, current: existing }]);
+  }
+
+  /** One revision for all of them, and none for none. */
+  #deleteAll(keys: readonly FoundKey[]): CommandResult {
+    if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 };
+    const revision = this.#advance();
+    for (const { id, key, current } of keys) {
+      this.#change(id, key, current, NO_VALUE, {
+        createRevision: current.createRevision,
+        modRevision: revision,
+        version: 0,
+        deleted: true,
+        contentType: '',
+      });
+    }
+    return { kind: 'delete', revision, deleted: keys.length };
+  }
+
+  #preconditionFailed(existing: Current | undefined): CommandResult {
+    return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
+  }
+
+  /** Takes the next revision, and lets the oldest go when there are too many. */
+  #advance(): Revision {
+    const { meta } = this.#live;
+    const revision = meta.revision + 1;
+    const compactedRevision = Math.max(meta.compactedRevision, revision - this.#historyRevisions);
+    this.#live.meta = { ...meta, revision, compactedRevision };
+    return revision;
+  }
+
+  #change(id: KeyId, key: Uint8Array, known: Current | undefined, value: Uint8Array, state: KeyState): void {
+    const { generation, ancestors, jump } = successor(known, state.modRevision);
+    const change = encodeChange({
+      revision: state.modRevision,
+      kind: state.deleted ? 'delete' : 'put',
+      // What a tombstone leaves behind differs between members until all have pruned it, and the digest must not.
+      previous: known?.deleted === false ? known.modRevision : 0,
+      key,
+    });
+    const { meta } = this.#live;
+    let digest = crc32(value, crc32(change, meta.digest));
+    if (state.contentType !== '') digest = crc32(state.contentType, digest);
+    this.#live.meta = { ...meta, digest };
+    const current = { ...state, generation, ancestors };
+    const version = { ...state, previous: known?.modRevision ?? 0, jump, value };
+    this.#live.add(id, key, current, version, change);
+  }
+}
+
+function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {
+  if (ifAbsent === true && existing !== undefined) return false;
+  return ifRevision === undefined || existing?.modRevision === ifRevision;
+}

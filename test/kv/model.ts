@@ -1,0 +1,86 @@
+import { encodeCommand } from '../../src/kv/command-codec.js';
+import type { Command, CommandResult, Item } from '../../src/kv/types.js';
+import type { Entry } from '../../src/raft/types.js';
+
+export const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
+export const text = (value: Uint8Array): string => Buffer.from(value).toString('latin1');
+
+export function commandEntry(index: number, command: Command, term = 1): Entry {
+  return { index, term, kind: 1, payload: encodeCommand(command) };
+}
+
+export function put(
+  key: string,
+  value: string,
+  condition: { ifRevision?: number; ifAbsent?: boolean } = {},
+): Command {
+  return { kind: 'put', key: bytes(key), value: bytes(value), contentType: '', ...condition };
+}
+
+/** An item with its bytes as text, so that it compares and prints well. */
+export function plain(item: Item | undefined) {
+  return item && { ...item, key: text(item.key), value: text(item.value) };
+}
+
+/** The store kept the plainest way: the whole state of every revision. */
+export class NaiveStore {
+  readonly states: ReadonlyMap<string, Item>[] = [new Map()];
+  readonly #historyRevisions: number;
+
+  constructor(historyRevisions: number) {
+    this.#historyRevisions = historyRevisions;
+  }
+
+  get revision(): number {
+    return this.states.length - 1;
+  }
+
+  get compactedRevision(): number {
+    return Math.max(0, this.revision - this.#historyRevisions);
+  }
+
+  at(revision: number): ReadonlyMap<string, Item> {
+    return this.states[revision] ?? new Map();
+  }
+
+  apply(command: Command): CommandResult {
+    const now = this.at(this.revision);
+    if (command.kind === 'deletePrefix') {
+      return this.#remove([...now.keys()].filter((key) => key.startsWith(text(command.prefix))));
+    }
+    const key = text(command.key);
+    const existing = now.get(key);
+    const { ifRevision, ifAbsent } = command;
+    if ((ifAbsent && existing) || (ifRevision !== undefined && existing?.modRevision !== ifRevision)) {
+      return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
+    }
+    if (command.kind === 'delete') return this.#remove(existing ? [key] : []);
+    const revision = this.revision + 1;
+    this.states.push(
+      new Map(now).set(key, {
+        key: command.key,
+        value: command.value,
+        contentType: command.contentType,
+        createRevision: existing?.createRevision ?? revision,
+        modRevision: revision,
+        version: (existing?.version ?? 0) + 1,
+      }),
+    );
+    return { kind: 'put', revision, created: !existing };
+  }
+
+  #remove(keys: readonly string[]): CommandResult {
+    if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 };
+    const next = new Map(this.at(this.revision));
+    for (const key of keys) next.delete(key);
+    this.states.push(next);
+    return { kind: 'delete', revision: this.revision, deleted: keys.length };
+  }
+
+  list(prefix: string, revision: number): Item[] {
+    return [...this.at(revision).entries()]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, item]) => item);
+  }
+}

@@ -1,0 +1,193 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
+import type { Command, Item } from '../../src/kv/types.js';
+import type { Entry } from '../../src/raft/types.js';
+import { MemoryDisk } from '../../src/storage/memory-store.js';
+import { bytes, commandEntry, NaiveStore, plain } from './model.js';
+
+const HISTORY = 12;
+
+/** Few keys, near each other in every way that could confuse an encoding. */
+const keyText = fc.constantFrom(
+  'a',
+  'a\x00',
+  'a\x00\x01',
+  'a\x00\xff',
+  'aa',
+  'ab',
+  'b',
+  '\x00',
+  '\xff',
+  '\xff\xff',
+  'b\x01',
+);
+const prefixText = fc.constantFrom('a', 'a\x00', 'b', '\xff', 'zz');
+const condition = fc.oneof(
+  { weight: 4, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.constant({ ifAbsent: true }) },
+  { weight: 1, arbitrary: fc.record({ ifRevision: fc.nat(20) }) },
+);
+
+type Step =
+  | { readonly kind: 'command'; readonly command: Command }
+  | { readonly kind: 'other' }
+  | { readonly kind: 'flush' }
+  | { readonly kind: 'startFlush' }
+  | { readonly kind: 'finishWrites' }
+  | { readonly kind: 'restart' }
+  | { readonly kind: 'snapshot'; readonly cut: number };
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(keyText, fc.string({ maxLength: 3 }), fc.constantFrom('', 'text/plain'), condition)
+      .map(([key, value, contentType, when]) => ({
+        kind: 'put' as const,
+        key: bytes(key),
+        value: bytes(value),
+        contentType,
+        ...when,
+      })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(keyText, condition)
+      .map(([key, when]) => ({ kind: 'delete' as const, key: bytes(key), ...when })),
+  },
+  {
+    weight: 1,
+    arbitrary: prefixText.map((prefix) => ({ kind: 'deletePrefix' as const, prefix: bytes(prefix) })),
+  },
+);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 20, arbitrary: command.map((value) => ({ kind: 'command' as const, command: value })) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'other' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'flush' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'startFlush' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'finishWrites' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'restart' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('snapshot' as const), cut: fc.integer({ min: 1, max: 50 }) }),
+  },
+);
+
+async function apply(kv: KvStateMachine, entry: Entry) {
+  await kv.prepare(entry);
+  return kv.apply(entry);
+}
+
+/** Compares every revision that can be read, key by key and page by page. */
+async function expectSame(kv: KvStateMachine, model: NaiveStore): Promise<void> {
+  expect(kv.revision).toBe(model.revision);
+  expect(kv.compactedRevision).toBe(model.compactedRevision);
+  for (let revision = model.compactedRevision; revision <= model.revision; revision += 1) {
+    for (const key of ['a', 'a\x00', 'b', '\xff', 'nothing']) {
+      expect(plain(kv.get(bytes(key), revision))).toEqual(plain(model.at(revision).get(key)));
+    }
+    for (const prefix of ['', 'a', '\xff']) {
+      const listed: Item[] = [];
+      for (let after: Uint8Array | undefined; ; ) {
+        const page = await kv.list({ prefix: bytes(prefix), after, limit: 2, keysOnly: false, revision });
+        expect(page.items.length).toBeLessThanOrEqual(2);
+        listed.push(...page.items);
+        if (!page.more) break;
+        after = page.items[page.items.length - 1]?.key;
+      }
+      expect(listed.map(plain)).toEqual(model.list(prefix, revision).map(plain));
+    }
+  }
+}
+
+async function* cutInto(chunks: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += size) yield chunk.subarray(at, at + size);
+  }
+}
+
+describe('the key-value state machine', () => {
+  it('rows 22, 24, 25: is what a plain model is, at every revision, over flushes, crashes and snapshots', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const disk = new MemoryDisk(() => {});
+        const finishWrites = () => {
+          for (const write of disk.pendingWrites) write.complete();
+        };
+        // Lets everything that does not wait for the disk go on, then the disk, until `work` is done.
+        const finish = async <T>(work: Promise<T>): Promise<T> => {
+          let done = false;
+          const mark = () => {
+            done = true;
+          };
+          work.then(mark, mark);
+          while (!done) {
+            for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+            finishWrites();
+          }
+          return work;
+        };
+        const model = new NaiveStore(HISTORY);
+        const log: Entry[] = [];
+        const results: unknown[] = [];
+        const digests = [''];
+        const open = (name: string) => openKv(disk.directory(), name, { historyRevisions: HISTORY });
+        let live = 'state-1';
+        let kv = await open(live);
+        digests[0] = kv.digest;
+        for (const next of steps) {
+          if (next.kind === 'command') {
+            const entry = commandEntry(log.length + 1, next.command);
+            const expected = model.apply(next.command);
+            const result = await finish(apply(kv, entry));
+            expect(result).toEqual(expected);
+            log.push(entry);
+            results.push(result);
+            digests.push(kv.digest);
+          } else if (next.kind === 'other') {
+            const entry: Entry = { index: log.length + 1, term: 2, kind: 0, payload: new Uint8Array(0) };
+            expect(kv.apply(entry)).toBeUndefined();
+            log.push(entry);
+            results.push(undefined);
+            digests.push(kv.digest);
+          } else if (next.kind === 'flush') {
+            await finish(kv.flush());
+            expect(kv.flushedIndex).toBe(kv.appliedIndex);
+          } else if (next.kind === 'startFlush') {
+            void kv.flush();
+            await Promise.resolve();
+          } else if (next.kind === 'finishWrites') {
+            finishWrites();
+          } else if (next.kind === 'restart') {
+            const flushed = kv.flushedIndex;
+            disk.crash((write) => (write.operations.length % 2 === 0 ? 'durable' : 'lost'));
+            kv = await open(live);
+            expect(kv.appliedIndex).toBeGreaterThanOrEqual(flushed);
+            expect(kv.digest).toBe(digests[kv.appliedIndex]);
+            for (const entry of log.slice(kv.appliedIndex)) {
+              expect(await finish(apply(kv, entry))).toEqual(results[entry.index - 1]);
+              expect(kv.digest).toBe(digests[entry.index]);
+            }
+          } else {
+            const snapshot = await finish(kv.takeSnapshot());
+            expect(snapshot.metadata.index).toBe(kv.appliedIndex);
+            const staged = await finish(
+              kv.stageSnapshot(snapshot.metadata, cutInto(snapshot.chunks(), next.cut)),
+            );
+            await snapshot.close();
+            kv.activate(staged);
+            live = staged.directory;
+            expect(kv.digest).toBe(digests[kv.appliedIndex]);
+            expect(kv.flushedIndex).toBe(kv.appliedIndex);
+          }
+          expect(kv.revision).toBe(model.revision);
+        }
+        await finish(expectSame(kv, model));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
