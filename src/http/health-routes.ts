@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
-import { Query, type QueryNames } from './query.js';
+import { Query, queryNames } from './query.js';
 
-const noNames: QueryNames = { known: new Set(), later: new Set() };
+const names = queryNames([]);
 
 export function registerHealthRoutes(app: FastifyInstance, context: HttpContext): void {
   // A node that shuts down is alive, and its metrics are of interest then: these two go on answering.
@@ -13,12 +13,12 @@ export function registerHealthRoutes(app: FastifyInstance, context: HttpContext)
 }
 
 function health(exchange: Exchange): void {
-  checkNoQuery(exchange);
+  checkQuery(exchange);
   exchange.sendJson(200, '{"status":"alive"}');
 }
 
 function readiness(exchange: Exchange): void {
-  checkNoQuery(exchange);
+  checkQuery(exchange);
   const { ready, reason } = exchange.context.port.readiness();
   if (!ready) {
     throw new RaftkvError('not_ready', `This node is not ready: ${reason}. Send clients to another one.`, {
@@ -29,11 +29,13 @@ function readiness(exchange: Exchange): void {
 }
 
 function metrics(exchange: Exchange): void {
-  checkNoQuery(exchange);
+  checkQuery(exchange);
   const { metrics } = exchange.context;
   exchange.settle(metrics.text(), (text) => exchange.send(200, metrics.contentType, text, []));
 }
 
-function checkNoQuery(exchange: Exchange): void {
-  if (exchange.target.query !== '') new Query(exchange.target.query, noNames);
+function checkQuery(exchange: Exchange): void {
+  const query = new Query(exchange.target.query, names);
+  query.timeoutMs();
+  query.redirectNever();
 }

@@ -12,7 +12,9 @@ export function registerOpenApiRoute(app: FastifyInstance, context: HttpContext)
   app.get(
     '/openapi.json',
     endpoint(context, '/openapi.json', (exchange) => {
-      new Query(exchange.target.query, names);
+      const query = new Query(exchange.target.query, names);
+      query.timeoutMs();
+      query.redirectNever();
       exchange.sendJson(200, document);
     }),
   );

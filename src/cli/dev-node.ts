@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { NodeStatus } from '../http/port.js';
+import { callNode } from './client.js';
+import { askStatus } from './status.js';
+
+export interface DevNodeOptions {
+  readonly id: string;
+  readonly dataDirectory: string;
+  readonly logFile: string;
+  readonly httpPort: number;
+  readonly peerPort: number;
+  readonly initialCluster: string;
+}
+
+const program = fileURLToPath(new URL('../../bin/raftkv.js', import.meta.url));
+const pollTimeoutMs = 1_000;
+/** A node that has not stopped by then is killed. */
+const stopTimeoutMs = 15_000;
+
+/** One node of a local cluster, as a process of its own. */
+export class DevNode {
+  readonly id: string;
+  readonly httpUrl: string;
+  readonly logFile: string;
+  /** Whether it said so when it was last asked. */
+  ready = false;
+  /** What it last said of itself; undefined while it does not answer. */
+  status: NodeStatus | undefined;
+  /** How its process ended, in words; undefined while it runs. */
+  exited: string | undefined;
+  private readonly parameters: readonly string[];
+  private child: ChildProcess | undefined;
+  /** Where this run's part of the log file begins. */
+  private logStart = 0;
+
+  constructor(options: DevNodeOptions) {
+    const { id, dataDirectory, logFile, httpPort, peerPort, initialCluster } = options;
+    this.id = id;
+    this.httpUrl = `http://127.0.0.1:${httpPort}`;
+    this.logFile = logFile;
+    this.parameters = [
+      ['serve', '--id', id, '--data-dir', dataDirectory],
+      ['--http', `127.0.0.1:${httpPort}`, '--peer', `127.0.0.1:${peerPort}`],
+      ['--initial-cluster', initialCluster],
+    ].flat();
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  start(): void {
+    const log = openSync(this.logFile, 'a');
+    this.logStart = fstatSync(log).size;
+    const child = spawn(process.execPath, [program, ...this.parameters], {
+      // In a process group of its own, so that the terminal's Ctrl-C reaches this program alone, which stops the nodes in
+      // good order; over the channel they notice when it is gone without having done so.
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+      env: withoutSettings(process.env),
+    });
+    closeSync(log);
+    this.child = child;
+    child.on('error', (error) => {
+      this.exited = error.message;
+    });
+    child.on('exit', (code, signal) => {
+      this.exited = signal ?? `exit code ${code}`;
+      this.ready = false;
+    });
+  }
+
+  /** Asks the node how it is. */
+  async refresh(): Promise<void> {
+    const [{ status }, ready] = await Promise.all([askStatus(this.httpUrl, pollTimeoutMs), this.askReady()]);
+    this.status = status?.id === this.id ? status : undefined;
+    this.ready = ready && this.status !== undefined;
+  }
+
+  /** The line that says why the process ended, as far as its log tells. */
+  lastWords(): string {
+    const written = readFileSync(this.logFile).subarray(this.logStart).toString('utf8').trim();
+    const lines = written.split('\n');
+    const explained = lines.findLast((line) => line.startsWith('raftkv: '));
+    return explained?.slice('raftkv: '.length) ?? (lines.at(-1) || `${this.exited}, and nothing in its log`);
+  }
+
+  restartLine(): string {
+    return ['node', relative(process.cwd(), program), ...this.parameters].join(' ');
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    if (child === undefined || this.exited !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+      child.once('exit', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      child.kill('SIGTERM');
+    });
+  }
+
+  kill(): void {
+    this.child?.kill('SIGKILL');
+  }
+
+  private async askReady(): Promise<boolean> {
+    try {
+      const answer = await callNode(this.httpUrl, pollTimeoutMs, { method: 'GET', path: '/readyz' });
+      return answer.status === 200;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** A setting in the environment is meant for one node; three would fight over it. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('RAFTKV_')));
+}

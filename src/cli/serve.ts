@@ -1,0 +1,75 @@
+import { type Command, Option } from 'commander';
+import type { ServerConfig } from '../config.js';
+import { loadServerConfig, type RawSettings } from './server-config.js';
+import { type Setting, type SettingName, settingNames, settings } from './settings.js';
+import { onStopSignals } from './signals.js';
+import type { Terminal } from './terminal.js';
+
+/** What this command needs of a running node; `server.ts` gives more. */
+export interface ServedNode {
+  /** Resolves with the exit code when the node has stopped by itself, because it could not go on. */
+  readonly stopped: Promise<number>;
+  /** Finishes what was accepted, hands leadership over where it can, and stops. */
+  stop(): Promise<void>;
+}
+
+/** Starts a node; replaced in tests. */
+export type StartNode = (config: ServerConfig) => Promise<ServedNode>;
+
+/** The exit code of a process that was told a second time to stop: 128 + SIGTERM, as shells count. */
+const forcedExitCode = 143;
+
+export function addServe(program: Command, terminal: Terminal, start: StartNode): void {
+  const command = program.command('serve').description('run one node');
+  for (const name of settingNames) command.addOption(optionOf(name));
+  command.action(async () => {
+    const config = loadServerConfig(flagsOf(command), terminal.environment);
+    const node = await start(config);
+    terminal.exit(await untilStopped(node, terminal));
+  });
+}
+
+/** The default importer of the server: client commands need not load gRPC and LevelDB. */
+export const startServerOnDemand: StartNode = async (config) => {
+  const { startServer } = await import('../server.js');
+  return startServer(config);
+};
+
+function optionOf(name: SettingName): Option {
+  const setting: Setting = settings[name];
+  const placeholder = setting.placeholder === undefined ? '' : ` <${setting.placeholder}>`;
+  const fallback = setting.default === undefined ? '' : ` (default ${setting.default})`;
+  // Defaults stay with the configuration: to commander, a flag that was not given must be distinguishable.
+  return new Option(`--${name}${placeholder}`, setting.description + fallback);
+}
+
+function flagsOf(command: Command): RawSettings {
+  const given: Partial<Record<SettingName, string>> = {};
+  for (const option of command.options) {
+    const name = settingNames.find((candidate) => option.long === `--${candidate}`);
+    const value: unknown = command.getOptionValue(option.attributeName());
+    if (name !== undefined && value !== undefined) given[name] = String(value);
+  }
+  return given;
+}
+
+/** Resolves with the exit code, when the node has stopped by itself or in good order after a signal. */
+async function untilStopped(node: ServedNode, terminal: Terminal): Promise<number> {
+  let tell = (): void => {};
+  const told = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  const ignoreSignals = onStopSignals(
+    () => tell(),
+    () => terminal.exit(forcedExitCode),
+  );
+  // `raftkv dev` starts nodes with a channel to itself. When it is gone, its nodes must not hold on to their ports.
+  const onDisconnect = (): void => tell();
+  process.once('disconnect', onDisconnect);
+  try {
+    return await Promise.race([node.stopped, told.then(() => node.stop()).then(() => 0)]);
+  } finally {
+    ignoreSignals();
+    process.off('disconnect', onDisconnect);
+  }
+}

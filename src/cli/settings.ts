@@ -1,0 +1,102 @@
+/**
+ * Everything that `serve` can be told. A setting has one name: `--data-dir` on the command line, `RAFTKV_DATA_DIR` in
+ * the environment, `data-dir` in the file.
+ */
+export interface Setting {
+  /** What stands for the value in the help; undefined for a flag without one. */
+  readonly placeholder: string | undefined;
+  readonly description: string;
+  /** What the value must be; completes "must be …". */
+  readonly expects: string;
+  readonly default?: string;
+}
+
+export const settings = {
+  config: {
+    placeholder: 'FILE',
+    description: 'a YAML file with these settings, by the same names',
+    expects: 'the path of a YAML file',
+  },
+  id: {
+    placeholder: 'ID',
+    description: "this node's name, unique in its cluster",
+    expects: 'letters, digits, dots, hyphens and underscores, at most 63, such as n1',
+  },
+  'data-dir': {
+    placeholder: 'DIR',
+    description: 'where this node keeps everything; its alone',
+    expects: 'the path of a directory',
+  },
+  http: {
+    placeholder: 'HOST:PORT',
+    description: 'where to listen for clients',
+    expects: 'HOST:PORT with a port from 1 to 65535, such as 127.0.0.1:8101',
+    default: '127.0.0.1:8101',
+  },
+  peer: {
+    placeholder: 'HOST:PORT',
+    description: 'where to listen for the other members',
+    expects: 'HOST:PORT with a port from 1 to 65535, such as 127.0.0.1:7101',
+    default: '127.0.0.1:7101',
+  },
+  'advertise-http': {
+    placeholder: 'URL',
+    description: 'where clients reach this node; http://HOST:PORT of --http unless given',
+    expects: 'a URL without a path, such as http://10.0.0.1:8101',
+  },
+  'advertise-peer': {
+    placeholder: 'HOST:PORT',
+    description: 'where the other members reach this node; --peer unless given',
+    expects: 'HOST:PORT with a port from 1 to 65535, such as 10.0.0.1:7101',
+  },
+  'initial-cluster': {
+    placeholder: 'ID=HOST:PORT,…',
+    description: 'first start of a new cluster: all its members and their peer addresses, this one included',
+    expects: 'ID=HOST:PORT, separated by commas',
+  },
+  join: {
+    placeholder: 'URL,…',
+    description: 'first start of an added member: client URLs of a running cluster',
+    expects: 'URLs of running nodes such as http://10.0.0.1:8101, separated by commas',
+  },
+  single: {
+    placeholder: undefined,
+    description: 'first start of a cluster of one',
+    expects: 'true or false',
+  },
+  'client-routing': {
+    placeholder: 'HOW',
+    description:
+      'what a follower does with what needs the leader: redirect (answer 307) or serve (ask the leader)',
+    expects: 'redirect or serve',
+    default: 'redirect',
+  },
+  'log-level': {
+    placeholder: 'LEVEL',
+    description: 'trace, debug, info, warn, error or silent',
+    expects: 'trace, debug, info, warn, error or silent',
+    default: 'info',
+  },
+  'value-bytes-max': {
+    placeholder: 'BYTES',
+    description: 'the largest value that a PUT accepts; the same on every node',
+    expects: 'a whole number of bytes from 1 to 16777216',
+    default: '1048576',
+  },
+  'log-entries-max': {
+    placeholder: 'N',
+    description: 'compact the log when it holds more entries than this',
+    expects: 'a whole number of at least 1',
+    default: '100000',
+  },
+  'log-bytes-max': {
+    placeholder: 'BYTES',
+    description: 'compact the log when it is larger than this; it is kept in memory',
+    expects: 'a whole number of bytes of at least 1',
+    default: '67108864',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export type SettingName = keyof typeof settings;
+
+export const settingNames = Object.keys(settings) as readonly SettingName[];

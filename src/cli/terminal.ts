@@ -1,0 +1,40 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** What a command talks to; the process's own streams outside of tests. */
+export interface Terminal {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Ends the process at once; for commands that ran a server, which may leave something behind that holds it. */
+  exit(code: number): void;
+}
+
+export function printLine(terminal: Terminal, line: string): void {
+  terminal.stdout.write(`${line}\n`);
+}
+
+/** Columns padded to their widest cell, two spaces apart. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Text from the store as it may be shown: quoted where it holds control characters, which could steer a terminal. */
+export function showText(text: string): string {
+  return /^[^\p{Cc}\p{Cf}]*$/u.test(text)
+    ? text
+    : JSON.stringify(text).replace(/[\p{Cc}\p{Cf}]/gu, escapeCharacter);
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+}
