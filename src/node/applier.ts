@@ -23,7 +23,7 @@ export class Applier<Result> {
       /** An entry was applied. */
       applied(entry: Entry, result: Result | undefined): void;
       /** A slice is done. */
-      progressed(appliedIndex: Index): void;
+      progressed(): void;
       /** Too much is buffered: flush now, then call {@link Applier.resume}. */
       needsFlush(): void;
       fatal(error: unknown): void;
@@ -45,7 +45,7 @@ export class Applier<Result> {
     this.queue = this.queue.slice(this.position).filter((entry) => entry.index > index);
     this.position = 0;
     this.isPaused = false;
-    this.hooks.progressed(index);
+    this.hooks.progressed();
     this.run();
   }
 
@@ -74,7 +74,7 @@ export class Applier<Result> {
         break;
       }
     }
-    this.hooks.progressed(this.stateMachine.appliedIndex);
+    this.hooks.progressed();
   }
 
   private applyNext(entry: Entry): void {

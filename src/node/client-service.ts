@@ -1,10 +1,19 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
+import type {
+  AddMemberRequest,
+  AddMemberResult,
+  MemberStatus,
+  NodePort,
+  NodeStatus,
+  Readiness,
+  Route,
+} from '../http/port.js';
 import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
-import { MembershipService, type MemberView, type NewMember } from './membership-service.js';
+import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
 import { noLeader } from './waiting.js';
 
@@ -16,8 +25,6 @@ export interface StoreReader {
   readonly digest: string;
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
-  /** Calls back once the store has reached the revision; returns how to stop waiting. */
-  onRevision(revision: Revision, listener: () => void): () => void;
 }
 
 export interface ClientServiceParts {
@@ -30,7 +37,6 @@ export interface ClientServiceParts {
   readonly version: string;
 }
 
-/** A follower's followers ask about the leader by these; what they carry is JSON unless said otherwise. */
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -38,7 +44,7 @@ const EMPTY = new Uint8Array(0);
  * done here when this node leads, and otherwise sent to the leader over the peers' own connection, never through a URL
  * that may only be reachable from outside.
  */
-export class ClientService {
+export class ClientService implements NodePort {
   readonly id: NodeId;
   private readonly membership: MembershipService;
   private readonly startedAt: number;
@@ -55,7 +61,7 @@ export class ClientService {
     );
   }
 
-  route(): { kind: 'leader' } | { kind: 'follower'; leader: NodeId; url: string } | { kind: 'noLeader' } {
+  route(): Route {
     const { raft } = this.parts.node;
     if (raft.role === 'leader') return { kind: 'leader' };
     if (raft.leader === null) return { kind: 'noLeader' };
@@ -66,7 +72,7 @@ export class ClientService {
     return { revision: this.parts.store.revision, term: this.parts.node.raft.term };
   }
 
-  status() {
+  status(): NodeStatus {
     const { node, store } = this.parts;
     const raft = node.status();
     const { cluster, incarnation } = this.parts.identity();
@@ -91,7 +97,7 @@ export class ClientService {
     };
   }
 
-  readiness(): { ready: boolean; reason: string } {
+  readiness(): Readiness {
     const { node, store } = this.parts;
     const { raft } = node;
     if (node.stopping) return { ready: false, reason: 'shutting down' };
@@ -118,24 +124,17 @@ export class ClientService {
   }
 
   waitForRevision(revision: Revision, timeoutMs: number): Promise<void> {
-    const { store, clock } = this.parts;
-    if (store.revision >= revision) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const stop = store.onRevision(revision, () => {
-        timer.cancel();
-        resolve();
-      });
-      const timer = clock.after(timeoutMs, () => {
-        stop();
-        reject(
-          new RaftkvError(
-            'unavailable',
-            `This node has reached revision ${store.revision} and not ${revision} in time. Ask the leader, or try again.`,
-            { revision: store.revision },
-          ),
-        );
-      });
-    });
+    const { node, store } = this.parts;
+    return node.when(
+      () => store.revision >= revision,
+      timeoutMs,
+      () =>
+        new RaftkvError(
+          'unavailable',
+          `This node has reached revision ${store.revision} and not ${revision} in time. Ask the leader, or try again.`,
+          { revision: store.revision },
+        ),
+    );
   }
 
   get(key: Uint8Array, revision: Revision | undefined): Item | undefined {
@@ -146,7 +145,7 @@ export class ClientService {
     return this.parts.store.list(request);
   }
 
-  async members(timeoutMs: number): Promise<readonly MemberView[]> {
+  async members(timeoutMs: number): Promise<readonly MemberStatus[]> {
     const { raft } = this.parts.node;
     if (raft.role === 'leader' || raft.leader === null) return this.membership.view();
     try {
@@ -157,11 +156,9 @@ export class ClientService {
     }
   }
 
-  async addMember(request: NewMember, timeoutMs: number) {
+  async addMember(request: AddMemberRequest, timeoutMs: number): Promise<AddMemberResult> {
     if (this.parts.node.raft.role !== 'leader') {
-      return parse<{ cluster: string; member: MemberView; added: boolean }>(
-        await this.forward('addMember', json(request), timeoutMs),
-      );
+      return parse<AddMemberResult>(await this.forward('addMember', json(request), timeoutMs));
     }
     const added = await this.membership.add(request, timeoutMs);
     const member = this.membership.view().find((candidate) => candidate.id === request.id);
@@ -199,7 +196,7 @@ export class ClientService {
       case 'members':
         return json(this.membership.view());
       case 'addMember':
-        return json(await this.addMember(parse<NewMember>(request.payload), timeoutMs));
+        return json(await this.addMember(parse<AddMemberRequest>(request.payload), timeoutMs));
       case 'removeMember': {
         const { id, force } = parse<{ id: NodeId; force: boolean }>(request.payload);
         await this.membership.remove(id, force, timeoutMs);

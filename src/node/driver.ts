@@ -1,11 +1,20 @@
 import { present } from '../assert.js';
 import type { Clock } from '../clock.js';
 import type { Raft } from '../raft/raft.js';
-import type { Entry, Message, Persist, ReadConfirmed, Ready, SnapshotRequest } from '../raft/types.js';
-import type { LogWriter, NodeLogger, StagedSnapshot } from './contracts.js';
+import type {
+  Entry,
+  Message,
+  Persist,
+  RaftEvent,
+  ReadConfirmed,
+  Ready,
+  SnapshotRequest,
+} from '../raft/types.js';
+import type { LogWriter, StagedSnapshot } from './contracts.js';
 
 /** What the driver hands on; the node wires it to the transport, the state machine and those who wait. */
 export interface DriverHooks {
+  event(event: RaftEvent): void;
   send(message: Message): void;
   committed(entries: readonly Entry[]): void;
   reads(confirmed: readonly ReadConfirmed[]): void;
@@ -44,7 +53,6 @@ export class Driver {
     private readonly raft: Raft,
     private readonly log: LogWriter,
     private readonly clock: Clock,
-    private readonly logger: NodeLogger,
     private readonly hooks: DriverHooks,
   ) {}
 
@@ -95,8 +103,7 @@ export class Driver {
   }
 
   private perform(ready: Ready): void {
-    for (const event of ready.events)
-      this.logger.info({ event: event.name, term: event.term }, event.message);
+    for (const event of ready.events) this.hooks.event(event);
     for (const message of ready.send) this.hooks.send(message);
     for (const delayed of ready.sendAfterPersist) this.delayed.push(delayed);
     if (ready.persist) this.enqueue(ready.persist);

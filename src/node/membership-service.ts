@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
+import type { AddMemberRequest, MemberStatus } from '../http/port.js';
 import { type ConfigurationChange, isVoter, memberOf } from '../raft/configuration.js';
 import type { FollowerStatus } from '../raft/raft.js';
 import type { Configuration, Member, NodeId } from '../raft/types.js';
@@ -7,25 +8,6 @@ import type { PeerConnection } from '../transport/contract.js';
 import { CHANGE_RETRY_MS, TICK_MS } from './limits.js';
 import type { RaftNode } from './raft-node.js';
 import { noLeader } from './waiting.js';
-
-export interface NewMember {
-  readonly id: NodeId;
-  readonly peer: string;
-  readonly client: string;
-  /** '' when the member is added by hand before it ever started. */
-  readonly incarnation: string;
-}
-
-export interface MemberView {
-  readonly id: NodeId;
-  readonly peer: string;
-  readonly client: string;
-  readonly role: 'voter' | 'learner';
-  readonly leader: boolean;
-  readonly health: string;
-  readonly matchIndex?: number;
-  readonly lastContactMs?: number;
-}
 
 /** The leader's side of membership: checks what an operator asks for, proposes it and waits until it is in force. */
 export class MembershipService {
@@ -37,10 +19,10 @@ export class MembershipService {
   ) {}
 
   /** The members as this node sees them; only a leader knows how far each one is. */
-  view(): readonly MemberView[] {
+  view(): readonly MemberStatus[] {
     const { configuration, leader, followers, role, lastIndex } = this.node.status();
     const known = new Map(this.connections().map((connection) => [connection.id, connection]));
-    return configuration.members.map((member): MemberView => {
+    return configuration.members.map((member): MemberStatus => {
       const follower = followers.find((candidate) => candidate.id === member.id);
       const isSelf = member.id === this.self.id;
       const client = isSelf ? this.self.clientUrl : known.get(member.id)?.clientUrl || member.clientUrl;
@@ -61,7 +43,7 @@ export class MembershipService {
   }
 
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
-  async add(request: NewMember, timeoutMs: number): Promise<boolean> {
+  async add(request: AddMemberRequest, timeoutMs: number): Promise<boolean> {
     return this.change(timeoutMs, (configuration) => {
       const member: Member = {
         id: request.id,

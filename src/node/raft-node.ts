@@ -3,7 +3,7 @@ import type { RaftkvError } from '../errors.js';
 import { memberOf } from '../raft/configuration.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
-import type { Entry, Index, Member, Message, NodeId, Term } from '../raft/types.js';
+import type { Entry, Index, Member, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
 import type { Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import { Applier } from './applier.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
@@ -13,7 +13,7 @@ import * as limits from './limits.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
 import { Ticker } from './ticker.js';
 import {
-  Milestones,
+  Conditions,
   noLeader,
   outcomeUnknown,
   overloaded,
@@ -50,6 +50,15 @@ interface Proposal<Result> extends Waiter<Result | undefined> {
   readonly term: Term;
 }
 
+/** Events that say why a node has its role. */
+const ROLE_EVENTS: ReadonlySet<RaftEvent['name']> = new Set([
+  'becameFollower',
+  'becamePreCandidate',
+  'becameCandidate',
+  'becameLeader',
+  'removed',
+]);
+
 /**
  * One server: the consensus core with the disk, the peers and the state machine around it. Whoever asks something of it
  * gets a promise; the promise of a proposal is kept when its entry is applied here, or broken as "unknown" when this node
@@ -67,7 +76,7 @@ export class RaftNode<Result> {
   private queued: (Waiter<Result> & { readonly payload: Uint8Array })[] = [];
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
   private readonly reads = new WaitingRoom<number, Index>();
-  private readonly applied = new Milestones();
+  private readonly conditions = new Conditions();
   private readonly leaders = new Set<() => void>();
   private lastContext = 0;
   private ledTerm: Term | null = null;
@@ -99,7 +108,8 @@ export class RaftNode<Result> {
       options.restored,
     );
     const fatal = (error: unknown) => this.die(error);
-    this.driver = new Driver(this.raft, parts.log, clock, logger, {
+    this.driver = new Driver(this.raft, parts.log, clock, {
+      event: (event) => this.noteEvent(event),
       send: (message) => this.send(message),
       committed: (entries) => this.applier.enqueue(entries),
       reads: (confirmed) => {
@@ -120,8 +130,8 @@ export class RaftNode<Result> {
     });
     this.applier = new Applier(stateMachine, clock, {
       applied: (entry, result) => this.entryApplied(entry, result),
-      progressed: (index) => {
-        this.applied.reached(index);
+      progressed: () => {
+        this.conditions.check();
         this.flusher.noteChanges();
       },
       needsFlush: () => this.flusher.flushNow(),
@@ -211,9 +221,15 @@ export class RaftNode<Result> {
 
   /** Resolves once the state machine has applied `index`. Rejects with `unavailable` when that takes too long. */
   whenApplied(index: Index, timeoutMs: number): Promise<void> {
-    if (this.parts.stateMachine.appliedIndex >= index) return Promise.resolve();
+    const { stateMachine } = this.parts;
+    return this.when(() => stateMachine.appliedIndex >= index, timeoutMs, readUnavailable);
+  }
+
+  /** Resolves once `holds` does, looking again whenever entries were applied. Rejects with `error()` when it is too late. */
+  when(holds: () => boolean, timeoutMs: number, error: () => RaftkvError): Promise<void> {
+    if (holds()) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.applied.add(index, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      this.conditions.add(holds, error, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
     });
   }
 
@@ -293,7 +309,7 @@ export class RaftNode<Result> {
     this.rejectProposed(() => true);
     for (const waiter of this.queued.splice(0)) waiter.reject(shuttingDown());
     this.reads.rejectWhere(() => true, readUnavailable);
-    this.applied.rejectAll(readUnavailable);
+    this.conditions.rejectAll();
   }
 
   private die(error: unknown): void {
@@ -312,6 +328,11 @@ export class RaftNode<Result> {
   }
 
   // What follows from a step ----------------------------------------------------------------------------------------
+
+  private noteEvent(event: RaftEvent): void {
+    this.parts.logger.info({ event: event.name, term: event.term }, event.message);
+    if (ROLE_EVENTS.has(event.name)) this.roleReason = event.message;
+  }
 
   private send(message: Message): void {
     if (message.type === 'installSnapshotResponse') this.snapshots.answer(message);
@@ -413,7 +434,7 @@ export class RaftNode<Result> {
       const now = clock.now();
       this.proposed.expire(now, outcomeUnknown);
       this.reads.expire(now, readUnavailable);
-      this.applied.expire(now, readUnavailable);
+      this.conditions.expire(now);
       const late = this.queued.filter((waiter) => waiter.deadline <= now);
       if (late.length > 0) this.queued = this.queued.filter((waiter) => waiter.deadline > now);
       for (const waiter of late) waiter.reject(overloaded('The proposal waited too long for its turn.'));

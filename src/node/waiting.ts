@@ -43,38 +43,41 @@ export class WaitingRoom<Key, Value, Kind extends Waiter<Value> = Waiter<Value>>
   }
 }
 
-/** Waits for a growing number (an applied index, a revision) to reach a value. */
-export class Milestones {
-  private waiters: (Waiter<void> & { readonly target: number })[] = [];
+/** Waits for something to become true that only applying entries can bring about. */
+export class Conditions {
+  private waiters: (Waiter<void> & { readonly holds: () => boolean; readonly error: () => RaftkvError })[] =
+    [];
 
-  get size(): number {
-    return this.waiters.length;
+  add(holds: () => boolean, error: () => RaftkvError, waiter: Waiter<void>): void {
+    this.waiters.push({ ...waiter, holds, error });
   }
 
-  add(target: number, waiter: Waiter<void>): void {
-    this.waiters.push({ ...waiter, target });
-  }
-
-  reached(value: number): void {
+  /** Something was applied: looks again. */
+  check(): void {
     if (this.waiters.length === 0) return;
-    const arrived = this.waiters.filter((waiter) => waiter.target <= value);
-    if (arrived.length === 0) return;
-    this.waiters = this.waiters.filter((waiter) => waiter.target > value);
-    for (const waiter of arrived) waiter.resolve();
-  }
-
-  expire(now: number, error: () => RaftkvError): void {
-    if (this.waiters.length === 0) return;
-    const late = this.waiters.filter((waiter) => waiter.deadline <= now);
-    if (late.length === 0) return;
-    this.waiters = this.waiters.filter((waiter) => waiter.deadline > now);
-    for (const waiter of late) waiter.reject(error());
-  }
-
-  rejectAll(error: () => RaftkvError): void {
-    const all = this.waiters;
+    const waiting = this.waiters;
     this.waiters = [];
-    for (const waiter of all) waiter.reject(error());
+    for (const waiter of waiting) {
+      if (waiter.holds()) waiter.resolve();
+      else this.waiters.push(waiter);
+    }
+  }
+
+  expire(now: number): void {
+    this.rejectWhere((waiter) => waiter.deadline <= now);
+  }
+
+  rejectAll(): void {
+    this.rejectWhere(() => true);
+  }
+
+  private rejectWhere(matches: (waiter: Waiter<void>) => boolean): void {
+    const waiting = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiting) {
+      if (matches(waiter)) waiter.reject(waiter.error());
+      else this.waiters.push(waiter);
+    }
   }
 }
 

@@ -1,0 +1,86 @@
+import { RaftkvError } from '../errors.js';
+import type { NodePort, NodeStatus, Readiness, Route } from '../http/port.js';
+import type { Identity } from '../transport/contract.js';
+
+/**
+ * The node as clients see it while it does not know its cluster yet: it answers, says what it waits for, and knows no
+ * leader. Once {@link open} was called, everything goes to the real node.
+ */
+export class LatePort implements NodePort {
+  private real: NodePort | null = null;
+
+  constructor(
+    private readonly identity: () => Identity,
+    private readonly waitingFor: () => string,
+    private readonly version: string,
+  ) {}
+
+  open(real: NodePort): void {
+    this.real = real;
+  }
+
+  get id(): string {
+    return this.identity().id;
+  }
+
+  route(): Route {
+    return this.real?.route() ?? { kind: 'noLeader' };
+  }
+
+  position() {
+    return this.real?.position() ?? { revision: 0, term: 0 };
+  }
+
+  status(): NodeStatus {
+    if (this.real) return this.real.status();
+    const { cluster, id, incarnation } = this.identity();
+    return {
+      cluster,
+      id,
+      incarnation,
+      role: 'learner',
+      term: 0,
+      leader: null,
+      leaderUrl: null,
+      commitIndex: 0,
+      appliedIndex: 0,
+      flushedIndex: 0,
+      revision: 0,
+      firstIndex: 1,
+      lastIndex: 0,
+      digest: '00000000',
+      version: this.version,
+      uptimeSeconds: 0,
+      reason: `This node is ${this.reason()}.`,
+    };
+  }
+
+  readiness(): Readiness {
+    return this.real?.readiness() ?? { ready: false, reason: this.reason() };
+  }
+
+  write: NodePort['write'] = (...parameters) => this.node().write(...parameters);
+  confirmRead: NodePort['confirmRead'] = (...parameters) => this.node().confirmRead(...parameters);
+  waitForRevision: NodePort['waitForRevision'] = (...parameters) =>
+    this.node().waitForRevision(...parameters);
+  get: NodePort['get'] = (...parameters) => this.node().get(...parameters);
+  list: NodePort['list'] = (...parameters) => this.node().list(...parameters);
+  members: NodePort['members'] = (...parameters) => this.node().members(...parameters);
+  addMember: NodePort['addMember'] = (...parameters) => this.node().addMember(...parameters);
+  removeMember: NodePort['removeMember'] = (...parameters) => this.node().removeMember(...parameters);
+  promoteMember: NodePort['promoteMember'] = (...parameters) => this.node().promoteMember(...parameters);
+  transferLeadership: NodePort['transferLeadership'] = (...parameters) =>
+    this.node().transferLeadership(...parameters);
+
+  private node(): NodePort {
+    if (this.real) return this.real;
+    throw new RaftkvError(
+      'no_leader',
+      `This node is ${this.reason()}. Nothing was changed; try again shortly.`,
+    );
+  }
+
+  private reason(): string {
+    return this.waitingFor() || 'starting';
+  }
+}

@@ -1,0 +1,240 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { FastifyInstance } from 'fastify';
+import { systemClock } from './clock.js';
+import type { ServerConfig } from './config.js';
+import { RaftkvError } from './errors.js';
+import { buildApp } from './http/app.js';
+import { encodeCommand } from './kv/command-codec.js';
+import { type KvStateMachine, openKv } from './kv/state-machine.js';
+import type { CommandResult } from './kv/types.js';
+import { createLogger, type Logger } from './logger.js';
+import { Bootstrap, FIRST_STATE_DIRECTORY } from './node/bootstrap.js';
+import { ClientService } from './node/client-service.js';
+import { joinOverHttp } from './node/join.js';
+import { LatePort } from './node/late-port.js';
+import { RaftNode } from './node/raft-node.js';
+import { emptyConfiguration } from './raft/configuration.js';
+import { LevelDirectory } from './storage/level-store.js';
+import { LogStore } from './storage/log-store.js';
+import type { OrderedStore } from './storage/ordered-store.js';
+import type { Receiver } from './transport/contract.js';
+import { GrpcTransport } from './transport/grpc-transport.js';
+
+/** How long stopping waits for what was accepted, and then for a successor. */
+const STOP_PATIENCE_MS = 5000;
+const STATE_PREFIX = 'state-';
+
+export interface RunningServer {
+  /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
+  readonly stopped: Promise<number>;
+  /** Finishes what was accepted, hands leadership over where it can, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The composition root: the only place that constructs everything. Resolves once the node listens for clients and peers;
+ * it may still be waiting for its cluster then, which GET /readyz tells. Throws a `RaftkvError` when it cannot start.
+ */
+export async function startServer(config: ServerConfig): Promise<RunningServer> {
+  const logger = createLogger(config.id, config.logLevel);
+  const server = new Server(config, logger);
+  try {
+    await server.start();
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+class Server implements RunningServer {
+  readonly stopped: Promise<number>;
+  private reportStopped: (code: number) => void = () => {};
+  private readonly aborted = new AbortController();
+  private logDatabase: OrderedStore | null = null;
+  private transport: GrpcTransport | null = null;
+  private app: FastifyInstance | null = null;
+  private stateMachine: KvStateMachine | null = null;
+  private node: RaftNode<CommandResult> | null = null;
+  private service: ClientService | null = null;
+
+  constructor(
+    private readonly config: ServerConfig,
+    private readonly logger: Logger,
+  ) {
+    this.stopped = new Promise((resolve) => {
+      this.reportStopped = resolve;
+    });
+  }
+
+  async start(): Promise<void> {
+    const { config, logger } = this;
+    const directory = await LevelDirectory.at(config.dataDirectory);
+    this.logDatabase = await directory.open('log');
+    const log = await LogStore.open(this.logDatabase);
+    const bootstrap: Bootstrap = await Bootstrap.open(
+      { id: config.id, peerAddress: config.advertisePeer, clientUrl: config.advertiseHttp },
+      config.firstStart,
+      {
+        log,
+        transport: { handshake: (...parameters) => transport.handshake(...parameters) },
+        clock: systemClock,
+        logger,
+        newIncarnation: () => randomBytes(16).toString('hex'),
+        join: joinOverHttp,
+      },
+    );
+    const transport = new GrpcTransport({ listen: config.peer, identity: () => bootstrap.identity });
+    this.transport = transport;
+    await transport.start(this.receiver(bootstrap));
+    const port = new LatePort(
+      () => bootstrap.identity,
+      () => bootstrap.waitingFor,
+      version,
+    );
+    await this.listen(port);
+    logger.info(
+      {},
+      `${config.id} listens for clients at ${config.advertiseHttp} and for peers at ${config.advertisePeer}.`,
+    );
+    this.finishStart(directory, log, bootstrap, port).catch((error: unknown) => this.fail(error));
+  }
+
+  async stop(): Promise<void> {
+    this.aborted.abort();
+    await Promise.all([this.node?.stop(STOP_PATIENCE_MS), this.app?.close()]);
+    await this.transport?.stop(STOP_PATIENCE_MS);
+    await this.logDatabase?.close();
+  }
+
+  /** What needs the cluster: the state, the core and the service for clients. */
+  private async finishStart(
+    directory: LevelDirectory,
+    log: LogStore,
+    bootstrap: Bootstrap,
+    port: LatePort,
+  ): Promise<void> {
+    const { config, logger } = this;
+    await bootstrap.complete(this.aborted.signal);
+    if (this.aborted.signal.aborted) return;
+    const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
+    await removeStaleStates(directory, live);
+    this.stateMachine = await openKv(directory, live, {
+      onBackgroundError: (error) =>
+        logger.warn({ err: error }, 'An old state directory could not be deleted.'),
+    });
+    checkStateAgainstLog(this.stateMachine, log);
+    const transport = this.transport;
+    if (transport === null) return;
+    this.node = new RaftNode<CommandResult>(
+      {
+        id: config.id,
+        incarnation: bootstrap.identity.incarnation,
+        restored: {
+          hardState: log.hardState,
+          compacted: log.compacted,
+          entries: log.entries,
+          appliedIndex: this.stateMachine.appliedIndex,
+        },
+        logEntriesMax: config.logEntriesMax,
+        logBytesMax: config.logBytesMax,
+        random: Math.random,
+      },
+      {
+        log,
+        stateMachine: this.stateMachine,
+        transport,
+        clock: systemClock,
+        logger,
+        fatal: (error) => this.fail(error),
+      },
+    );
+    this.service = new ClientService({
+      node: this.node,
+      store: this.stateMachine,
+      transport,
+      clock: systemClock,
+      identity: () => bootstrap.identity,
+      encode: encodeCommand,
+      version,
+    });
+    port.open(this.service);
+    this.node.start();
+  }
+
+  private receiver(bootstrap: Bootstrap): Receiver {
+    const notReady = () =>
+      new RaftkvError('unavailable', `${this.config.id} is ${bootstrap.waitingFor || 'starting'}.`);
+    return {
+      onHandshake: (hello) => {
+        // Between the two, the cluster is known and its members are not: let the other side ask again.
+        if (bootstrap.identity.cluster !== '' && this.node === null) throw notReady();
+        return bootstrap.answer(hello, this.node?.raft.configuration ?? emptyConfiguration);
+      },
+      onMessage: (message) => this.node?.onMessage(message),
+      onUnreachable: (peer) => this.node?.onUnreachable(peer),
+      onSnapshot: (header, chunks) => this.node?.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
+      onForward: (request, _from, timeoutMs) =>
+        this.service?.onForward(request, timeoutMs) ?? Promise.reject(notReady()),
+    };
+  }
+
+  private async listen(port: LatePort): Promise<void> {
+    const { config, logger } = this;
+    const { clientRouting, valueBytesMax } = config;
+    const { host, port: number } = config.http;
+    this.app = buildApp({ port, clientRouting, valueBytesMax, logger });
+    try {
+      await this.app.listen({ host, port: number });
+    } catch (error) {
+      throw new RaftkvError('address_in_use', explainListenError(error, host, number));
+    }
+  }
+
+  /** Ends the process with a line that says why. Nothing is flushed: after a failed write only what is on disk counts. */
+  private fail(error: unknown): void {
+    if (this.aborted.signal.aborted) return;
+    this.aborted.abort();
+    const message = error instanceof Error ? error.message : String(error);
+    const fields = error instanceof RaftkvError ? { code: error.code } : { err: error };
+    this.logger.error(fields, `This node stops: ${message}`);
+    this.reportStopped(1);
+  }
+}
+
+/** The version of this package. */
+export const version: string = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** Snapshots that were replaced or never finished: the log's store names the one that is live. */
+async function removeStaleStates(directory: LevelDirectory, live: string): Promise<void> {
+  for (const name of await directory.list()) {
+    if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
+  }
+}
+
+/** The two databases were written apart; together they must still tell one story (correctness rule 23). */
+function checkStateAgainstLog(state: KvStateMachine, log: LogStore): void {
+  const what =
+    state.flushedIndex < log.compacted.index
+      ? `The log begins after index ${log.compacted.index}, but the state ends at index ${state.flushedIndex}`
+      : state.flushedIndex > log.lastIndex
+        ? `The state holds index ${state.flushedIndex}, but the log ends at index ${log.lastIndex}`
+        : null;
+  if (what === null) return;
+  throw new RaftkvError(
+    'storage_damaged',
+    `${what}: a part of the data directory is missing. Nothing was changed. Remove this member from the cluster, then ` +
+      'start it with --join and an empty data directory.',
+  );
+}
+
+function explainListenError(error: unknown, host: string, port: number): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE') {
+    return `${host}:${port} is in use by another process. Stop it, or choose another address with --http.`;
+  }
+  return `Cannot listen for clients at ${host}:${port} (${code ?? String(error)}). Choose another address with --http.`;
+}
