@@ -3,7 +3,7 @@ import type { RaftkvError } from '../errors.js';
 import { memberOf } from '../raft/configuration.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
-import type { Entry, Index, Member, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
+import type { Configuration, Entry, Index, Member, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
 import type { Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import { Applier } from './applier.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
@@ -84,7 +84,7 @@ export class RaftNode<Result> {
   private roleReason = 'This node has just started.';
   /** Where members were last known to be, so that one that left can still be told. */
   private readonly addressBook = new Map<NodeId, Member>();
-  private peersKey = '';
+  private peersOf: { readonly configuration: Configuration; readonly targets: number } | null = null;
   private isStopping = false;
   private isDead = false;
 
@@ -416,15 +416,18 @@ export class RaftNode<Result> {
   }
 
   private followPeers(): void {
-    for (const member of this.raft.configuration.members) this.addressBook.set(member.id, member);
+    const { configuration } = this.raft;
+    const targets = this.raft.replicationTargets();
+    const known = this.peersOf;
+    // Configurations are immutable, so the same object is the same configuration; targets also shrink by themselves.
+    if (known?.configuration === configuration && known.targets === targets.length) return;
+    this.peersOf = { configuration, targets: targets.length };
+    for (const member of configuration.members) this.addressBook.set(member.id, member);
     const peers: Peer[] = [];
-    for (const id of this.raft.replicationTargets()) {
+    for (const id of targets) {
       const member = this.addressBook.get(id);
       if (member) peers.push({ id, incarnation: member.incarnation, address: member.peerAddress });
     }
-    const key = JSON.stringify(peers);
-    if (key === this.peersKey) return;
-    this.peersKey = key;
     this.parts.transport.setPeers(peers);
   }
 
