@@ -31,8 +31,8 @@ const emptyMeta: Meta = {
 export class BufferedStore {
   /** The name of the store in its directory. */
   readonly name: string;
-  /** Replaced with every entry that is applied. */
-  meta: Meta;
+  /** Brought forward, in place, with every entry that is applied. */
+  readonly meta: { -readonly [Field in keyof Meta]: Meta[Field] };
   readonly #store: OrderedStore;
   #active = new WriteBuffer();
   #flushing: WriteBuffer | undefined;
@@ -46,7 +46,7 @@ export class BufferedStore {
   private constructor(name: string, store: OrderedStore, meta: Meta) {
     this.name = name;
     this.#store = store;
-    this.meta = meta;
+    this.meta = { ...meta };
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
   }
@@ -127,7 +127,7 @@ export class BufferedStore {
   }
 
   async #flushActive(): Promise<void> {
-    const { meta } = this;
+    const meta: Meta = { ...this.meta };
     const buffer = this.#active;
     this.#active = new WriteBuffer();
     this.#flushing = buffer;
