@@ -23,8 +23,8 @@ import {
   REFUSED_DELAY_MS,
   REOPEN_DELAY_MS,
   RESOLUTION_INTERVAL_MIN_MS,
-  STREAM_BUFFER_BYTES_MAX,
 } from './limits.js';
+import { Outgoing } from './outgoing.js';
 import { type Method, untouched } from './wire.js';
 
 const clientOptions: ChannelOptions = {
@@ -84,8 +84,8 @@ export interface Target {
 
 /** What a connection's owner does with it. */
 export interface ConnectionEvents {
-  /** Reads one message from a stream whose other end proved to be this incarnation. Throws an Error if malformed. */
-  decode(bytes: Buffer, fromIncarnation: string): Message;
+  /** Reads what came on a stream whose other end proved to be this incarnation. Throws an Error if malformed. */
+  decode(bytes: Buffer, fromIncarnation: string): readonly Message[];
   deliver(message: Message): void;
   /** The stream is open, and this is what the peer said about itself. */
   opened(introduction: Introduction): void;
@@ -99,8 +99,7 @@ interface Attempt {
   readonly timeout: Timer;
   /** The incarnation that the peer proved; undefined while the stream is not open. */
   provenIncarnation: string | undefined;
-  /** Bytes handed to the stream that gRPC has not passed on yet. */
-  bufferedBytes: number;
+  readonly outgoing: Outgoing;
   /** What this side holds against the peer, when it was this side that ended the stream. */
   objection: string;
 }
@@ -158,14 +157,7 @@ export class Connection {
   write(bytes: Buffer): void {
     const attempt = this.#attempt;
     if (attempt?.provenIncarnation === undefined) return;
-    if (attempt.bufferedBytes + bytes.length > STREAM_BUFFER_BYTES_MAX) {
-      attempt.call.cancel();
-      return;
-    }
-    attempt.bufferedBytes += bytes.length;
-    attempt.call.write(bytes, () => {
-      attempt.bufferedBytes -= bytes.length;
-    });
+    if (!attempt.outgoing.push(bytes)) attempt.call.cancel();
   }
 
   close(): void {
@@ -189,7 +181,7 @@ export class Connection {
       call,
       timeout: systemClock.after(OPEN_TIMEOUT_MS, () => this.#giveUpConnecting(attempt)),
       provenIncarnation: undefined,
-      bufferedBytes: 0,
+      outgoing: new Outgoing((bytes, done) => call.write(bytes, done)),
       objection: '',
     };
     this.#attempt = attempt;
@@ -216,14 +208,14 @@ export class Connection {
 
   #received(attempt: Attempt, bytes: Buffer): void {
     if (attempt !== this.#attempt || attempt.provenIncarnation === undefined) return;
-    let message: Message;
+    let messages: readonly Message[];
     try {
-      message = this.#events.decode(bytes, attempt.provenIncarnation);
+      messages = this.#events.decode(bytes, attempt.provenIncarnation);
     } catch {
       attempt.call.cancel();
       return;
     }
-    this.#events.deliver(message);
+    for (const message of messages) this.#events.deliver(message);
   }
 
   #ended(attempt: Attempt, ended: StatusObject): void {

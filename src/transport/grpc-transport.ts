@@ -1,4 +1,4 @@
-import { type ClientUnaryCall, status } from '@grpc/grpc-js';
+import { type ClientUnaryCall, type ServiceError, status } from '@grpc/grpc-js';
 import { assert, present, unreachable } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
@@ -125,16 +125,17 @@ export class GrpcTransport implements Transport {
     if (peer === undefined || client === undefined) throw notReached(to);
     const { operation, payload } = request;
     const bytes = wire.forwardRequest.encode({ operation, payload, timeoutMs });
-    return this.#call((resolve, reject) =>
-      callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) => {
-        if (error || answer === undefined) {
-          reject(error ? forwardFailed(to, operation, error) : notReached(to));
-          return;
-        }
-        const answered = wire.forwardResponse.decode(answer);
-        if (answered.failure !== null) reject(errorOf(answered.failure));
-        else resolve(answered.payload);
-      }),
+    return this.#call((settle) =>
+      callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) =>
+        settle(() => {
+          if (error) throw forwardFailed(to, operation, error);
+          const answered = wire.forwardResponse.decode(
+            present(answer, 'A call without error has an answer.'),
+          );
+          if (answered.failure !== null) throw errorOf(answered.failure);
+          return answered.payload;
+        }),
+      ),
     );
   }
 
@@ -143,21 +144,14 @@ export class GrpcTransport implements Transport {
     const bytes = wire.handshakeRequest.encode({ hello });
     const metadata = introduce(this.#options.identity(), anyone);
     try {
-      return await this.#call<Hello>((resolve, reject) =>
-        callOnce(client, service.Handshake, bytes, metadata, timeoutMs, (error, answer) => {
-          if (error || answer === undefined) {
-            reject(new RaftkvError('unavailable', `${address} did not answer: ${whyFailed(error)}.`));
-            return;
-          }
-          const { hello: answered, failure } = wire.handshakeResponse.decode(answer);
-          if (failure !== null) reject(errorOf(failure));
-          else if (answered === null || answered.identity === null) {
-            reject(new RaftkvError('unavailable', `${address} answered without saying who it is.`));
-          } else {
-            const { identity, initialCluster } = answered;
-            resolve({ identity: identityOf(identity), initialCluster });
-          }
-        }),
+      return await this.#call<Hello>((settle) =>
+        callOnce(client, service.Handshake, bytes, metadata, timeoutMs, (error, answer) =>
+          settle(() => {
+            if (error)
+              throw new RaftkvError('unavailable', `${address} did not answer: ${whyFailed(error)}.`);
+            return readHello(address, present(answer, 'A call without error has an answer.'));
+          }),
+        ),
       );
     } finally {
       client.close();
@@ -186,13 +180,17 @@ export class GrpcTransport implements Transport {
     this.#peers.clear();
   }
 
-  /** A call as a promise that {@link stop} waits for. */
-  #call<Value>(
-    start: (resolve: (value: Value) => void, reject: (error: Error) => void) => ClientUnaryCall,
-  ): Promise<Value> {
+  /** A call as a promise that {@link stop} waits for. Settles as what `settle` is given returns or throws. */
+  #call<Value>(start: (settle: (read: () => Value) => void) => ClientUnaryCall): Promise<Value> {
     let call: ClientUnaryCall | undefined;
     const answer = new Promise<Value>((resolve, reject) => {
-      call = start(resolve, reject);
+      call = start((read) => {
+        try {
+          resolve(read());
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
     this.#calls.set(answer, present(call, 'A promise runs its executor at once.'));
     const forget = () => this.#calls.delete(answer);
@@ -201,8 +199,15 @@ export class GrpcTransport implements Transport {
   }
 }
 
-function whyFailed(error: { readonly code: status; readonly details: string } | null): string {
-  if (error === null) return 'the answer was empty';
-  if (error.code === status.DEADLINE_EXCEEDED) return 'it took too long';
-  return error.details;
+function readHello(address: string, bytes: Buffer): Hello {
+  const { hello, failure } = wire.handshakeResponse.decode(bytes);
+  if (failure !== null) throw errorOf(failure);
+  if (hello === null || hello.identity === null) {
+    throw new RaftkvError('unavailable', `${address} answered without saying who it is.`);
+  }
+  return { identity: identityOf(hello.identity), initialCluster: hello.initialCluster };
+}
+
+function whyFailed(error: ServiceError): string {
+  return error.code === status.DEADLINE_EXCEEDED ? 'it took too long' : error.details;
 }

@@ -11,6 +11,8 @@ export const MESSAGE_BYTES_MAX = 64 * MEBIBYTE;
  * below; a stream that gets here is broken off, which sends the core back to probing.
  */
 export const STREAM_BUFFER_BYTES_MAX = 128 * MEBIBYTE;
+/** Messages that wait for one stream are joined up to this size; beyond, copying costs more than another write. */
+export const COALESCED_BYTES_MAX = 128 * 1024;
 /** A snapshot's chunks are cut to this size, so that little of one is in memory at a time. */
 export const SNAPSHOT_CHUNK_BYTES_MAX = MEBIBYTE / 2;
 /** Votes that a node is asked for at one time. At the bound the oldest call is answered with an error. */

@@ -21,17 +21,23 @@ import { type WireSnapshotHeader, type WireSnapshotResponse, wire } from './wire
 export type Route = Pick<Envelope, 'from' | 'fromIncarnation' | 'to'>;
 
 export const encodeAppend = (message: AppendEntries): Buffer =>
-  wire.appendRequest.encode({
-    term: message.term,
-    previousIndex: message.previousIndex,
-    previousTerm: message.previousTerm,
-    commitIndex: message.commitIndex,
-    entries: encodeEntries(message.entries),
+  wire.appendRequests.encode({
+    messages: [
+      {
+        term: message.term,
+        previousIndex: message.previousIndex,
+        previousTerm: message.previousTerm,
+        commitIndex: message.commitIndex,
+        entries: encodeEntries(message.entries),
+      },
+    ],
   });
 
-export function decodeAppend(bytes: Uint8Array, { from, fromIncarnation, to }: Route): AppendEntries {
-  const sent = wire.appendRequest.decode(bytes);
-  return {
+export function decodeAppends(
+  bytes: Uint8Array,
+  { from, fromIncarnation, to }: Route,
+): readonly AppendEntries[] {
+  return wire.appendRequests.decode(bytes).messages.map((sent) => ({
     type: 'appendEntries',
     from,
     fromIncarnation,
@@ -41,18 +47,17 @@ export function decodeAppend(bytes: Uint8Array, { from, fromIncarnation, to }: R
     previousTerm: counter(sent.previousTerm),
     entries: decodeEntries(sent.entries),
     commitIndex: counter(sent.commitIndex),
-  };
+  }));
 }
 
 export const encodeAppendResponse = (message: AppendEntriesResponse): Buffer =>
-  wire.appendResponse.encode(message);
+  wire.appendResponses.encode({ messages: [message] });
 
-export function decodeAppendResponse(
+export function decodeAppendResponses(
   bytes: Uint8Array,
   { from, fromIncarnation, to }: Route,
-): AppendEntriesResponse {
-  const sent = wire.appendResponse.decode(bytes);
-  return {
+): readonly AppendEntriesResponse[] {
+  return wire.appendResponses.decode(bytes).messages.map((sent) => ({
     type: 'appendEntriesResponse',
     from,
     fromIncarnation,
@@ -63,14 +68,17 @@ export function decodeAppendResponse(
     rejectedIndex: counter(sent.rejectedIndex),
     hintIndex: counter(sent.hintIndex),
     hintTerm: counter(sent.hintTerm),
-  };
+  }));
 }
 
-export const encodeHeartbeat = (message: Heartbeat): Buffer => wire.heartbeatRequest.encode(message);
+export const encodeHeartbeat = (message: Heartbeat): Buffer =>
+  wire.heartbeatRequests.encode({ messages: [message] });
 
-export function decodeHeartbeat(bytes: Uint8Array, { from, fromIncarnation, to }: Route): Heartbeat {
-  const sent = wire.heartbeatRequest.decode(bytes);
-  return {
+export function decodeHeartbeats(
+  bytes: Uint8Array,
+  { from, fromIncarnation, to }: Route,
+): readonly Heartbeat[] {
+  return wire.heartbeatRequests.decode(bytes).messages.map((sent) => ({
     type: 'heartbeat',
     from,
     fromIncarnation,
@@ -78,25 +86,24 @@ export function decodeHeartbeat(bytes: Uint8Array, { from, fromIncarnation, to }
     term: counter(sent.term),
     round: counter(sent.round),
     commitIndex: counter(sent.commitIndex),
-  };
+  }));
 }
 
 export const encodeHeartbeatResponse = (message: HeartbeatResponse): Buffer =>
-  wire.heartbeatResponse.encode(message);
+  wire.heartbeatResponses.encode({ messages: [message] });
 
-export function decodeHeartbeatResponse(
+export function decodeHeartbeatResponses(
   bytes: Uint8Array,
   { from, fromIncarnation, to }: Route,
-): HeartbeatResponse {
-  const sent = wire.heartbeatResponse.decode(bytes);
-  return {
+): readonly HeartbeatResponse[] {
+  return wire.heartbeatResponses.decode(bytes).messages.map((sent) => ({
     type: 'heartbeatResponse',
     from,
     fromIncarnation,
     to,
     term: counter(sent.term),
     round: counter(sent.round),
-  };
+  }));
 }
 
 export const encodeVote = (message: RequestVote): Buffer => wire.voteRequest.encode(message);

@@ -5,8 +5,8 @@ import type { Identity, Peer, PeerConnection, Receiver } from './contract.js';
 import { type Introduction, introduce } from './introduction.js';
 import { VOTE_TIMEOUT_MS } from './limits.js';
 import {
-  decodeAppendResponse,
-  decodeHeartbeatResponse,
+  decodeAppendResponses,
+  decodeHeartbeatResponses,
   decodeVoteResponse,
   encodeAppend,
   encodeHeartbeat,
@@ -49,14 +49,14 @@ export class PeerClient {
       this.#clientUrl = sender.clientUrl;
     };
     this.#control = new Connection(service.Heartbeat, peer, identity, {
-      decode: (bytes, incarnation) => decodeHeartbeatResponse(bytes, this.#routeFrom(incarnation)),
+      decode: (bytes, incarnation) => decodeHeartbeatResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
       opened,
       // The next round repeats a lost heartbeat; only lost appends are worth telling the core.
       broken: () => {},
     });
     this.#bulk = new Connection(service.AppendEntries, peer, identity, {
-      decode: (bytes, incarnation) => decodeAppendResponse(bytes, this.#routeFrom(incarnation)),
+      decode: (bytes, incarnation) => decodeAppendResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
       opened,
       // Later, since a new address breaks the stream while the node is in the middle of telling so.

@@ -31,21 +31,17 @@ import {
   verify,
   verifyVersion,
 } from './introduction.js';
+import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MESSAGE_BYTES_MAX } from './limits.js';
 import {
-  KEEPALIVE_INTERVAL_MS,
-  KEEPALIVE_TIMEOUT_MS,
-  MESSAGE_BYTES_MAX,
-  STREAM_BUFFER_BYTES_MAX,
-} from './limits.js';
-import {
-  decodeAppend,
-  decodeHeartbeat,
+  decodeAppends,
+  decodeHeartbeats,
   decodeTimeoutNow,
   decodeVote,
   encodeAppendResponse,
   encodeHeartbeatResponse,
   type Route,
 } from './messages.js';
+import { Outgoing } from './outgoing.js';
 import { PendingVotes } from './pending-votes.js';
 import { receiveSnapshot } from './snapshot-stream.js';
 import { service, wire } from './wire.js';
@@ -57,7 +53,7 @@ type Unary = ServerUnaryCall<Buffer, Buffer>;
 type Answer = sendUnaryData<Buffer>;
 
 /** The newest stream of each peer: there, answers go. */
-type Streams = Map<NodeId, { readonly call: Stream; bufferedBytes: number }>;
+type Streams = Map<NodeId, { readonly call: Stream; readonly outgoing: Outgoing }>;
 
 /**
  * This node as its peers call it. Every call but a handshake is checked before anything of it is read: same protocol,
@@ -104,8 +100,8 @@ export class PeerServer {
     this.#grpc.addService(service, {
       Handshake: (call: Unary, answer: Answer) => this.#handshake(call, answer),
       RequestVote: (call: Unary, answer: Answer) => this.#requestVote(call, answer),
-      AppendEntries: (call: Stream) => this.#serveStream(call, this.#appends, decodeAppend),
-      Heartbeat: (call: Stream) => this.#serveStream(call, this.#heartbeats, decodeHeartbeat),
+      AppendEntries: (call: Stream) => this.#serveStream(call, this.#appends, decodeAppends),
+      Heartbeat: (call: Stream) => this.#serveStream(call, this.#heartbeats, decodeHeartbeats),
       InstallSnapshot: (call: ServerReadableStream<Buffer, Buffer>, answer: Answer) =>
         this.#installSnapshot(call, answer),
       TimeoutNow: (call: Unary, answer: Answer) => this.#timeoutNow(call, answer),
@@ -134,6 +130,8 @@ export class PeerServer {
     } catch (error) {
       throw listenError(`${host}:${port}`, error);
     }
+    // A connection that could not be accepted, for want of file descriptors say, is tried again by the peer.
+    this.#listener.on('error', () => {});
   }
 
   /** Sends an answer over the peer's newest stream, or drops it when there is none. */
@@ -145,15 +143,10 @@ export class PeerServer {
       message.type === 'appendEntriesResponse'
         ? encodeAppendResponse(message)
         : encodeHeartbeatResponse(message);
-    if (stream.bufferedBytes + bytes.length > STREAM_BUFFER_BYTES_MAX) {
-      streams.delete(message.to);
-      stream.call.destroy();
-      return;
-    }
-    stream.bufferedBytes += bytes.length;
-    stream.call.write(bytes, () => {
-      stream.bufferedBytes -= bytes.length;
-    });
+    if (stream.outgoing.push(bytes)) return;
+    streams.delete(message.to);
+    const details = `${message.to} does not take its answers.`;
+    stream.call.emit('error', { code: status.RESOURCE_EXHAUSTED, details });
   }
 
   /** Answers the call for a vote that `message.call` numbers, unless it is over. */
@@ -172,9 +165,12 @@ export class PeerServer {
     this.#votes.dropAll();
   }
 
-  /** Settles when what was accepted has been answered. */
+  /** Settles when what was accepted has been answered, and the answers have left. */
   async finished(): Promise<void> {
     await Promise.allSettled(this.#accepted);
+    await new Promise<void>((resolve) => {
+      this.#grpc.tryShutdown(() => resolve());
+    });
   }
 
   /** Breaks off whatever is left. */
@@ -195,14 +191,18 @@ export class PeerServer {
     return { from: sender.id, fromIncarnation: sender.incarnation, to: me.id };
   }
 
-  #serveStream(call: Stream, streams: Streams, decode: (bytes: Buffer, route: Route) => Message): void {
+  #serveStream(
+    call: Stream,
+    streams: Streams,
+    decode: (bytes: Buffer, route: Route) => readonly Message[],
+  ): void {
     const route = this.#accept(call);
     if (isRefusal(route)) {
       call.emit('error', route);
       return;
     }
     const { from } = route;
-    const stream = { call, bufferedBytes: 0 };
+    const stream = { call, outgoing: new Outgoing((bytes, done) => call.write(bytes, done)) };
     // Nothing that the peer wrote before it opened this stream may come after what it writes now.
     streams.get(from)?.call.end();
     streams.set(from, stream);
@@ -211,16 +211,16 @@ export class PeerServer {
     };
     call.on('data', (bytes: Buffer) => {
       if (streams.get(from) !== stream) return;
-      let message: Message;
+      let messages: readonly Message[];
       try {
-        message = decode(bytes, route);
+        messages = decode(bytes, route);
       } catch (error) {
         forget();
         const details = error instanceof Error ? error.message : String(error);
         call.emit('error', { code: status.INVALID_ARGUMENT, details });
         return;
       }
-      this.#receiver.onMessage(message);
+      for (const message of messages) this.#receiver.onMessage(message);
     });
     call.on('end', () => {
       forget();

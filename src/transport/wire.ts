@@ -74,6 +74,10 @@ export interface WireVoteResponse {
   readonly granted: boolean;
 }
 
+export interface WireList<Wire> {
+  readonly messages: readonly Wire[];
+}
+
 export interface WireAppendRequest {
   readonly term: number;
   readonly previousIndex: number;
@@ -136,10 +140,10 @@ export const wire = {
   ),
   voteRequest: codec<WireVoteRequest>('VoteRequest'),
   voteResponse: codec<WireVoteResponse>('VoteResponse'),
-  appendRequest: codec<WireAppendRequest>('AppendRequest'),
-  appendResponse: codec<WireAppendResponse>('AppendResponse'),
-  heartbeatRequest: codec<WireHeartbeatRequest>('HeartbeatRequest'),
-  heartbeatResponse: codec<WireHeartbeatResponse>('HeartbeatResponse'),
+  appendRequests: codec<WireList<WireAppendRequest>>('AppendRequests'),
+  appendResponses: codec<WireList<WireAppendResponse>>('AppendResponses'),
+  heartbeatRequests: codec<WireList<WireHeartbeatRequest>>('HeartbeatRequests'),
+  heartbeatResponses: codec<WireList<WireHeartbeatResponse>>('HeartbeatResponses'),
   snapshotChunk: codec<WireSnapshotChunk>('SnapshotChunk'),
   snapshotResponse: codec<WireSnapshotResponse>('SnapshotResponse'),
   timeoutNowRequest: codec<{ readonly term: number }>('TimeoutNowRequest'),

@@ -1,0 +1,43 @@
+import type { Identity, Receiver } from '../../src/transport/contract.js';
+import { GrpcTransport } from '../../src/transport/grpc-transport.js';
+import type { Started, World } from './conformance.js';
+
+const WAIT_MS_MAX = 10_000;
+
+/** Nodes in this process that talk over the loopback interface, in real time. */
+export class GrpcWorld implements World {
+  /** The requirement is 300 ms; the rest is for a machine that is busy with other tests. */
+  readonly reconnectMsMax = 1_000;
+  /** Both ends share one thread here, so a heartbeat also waits while megabytes are copied for the other end. */
+  readonly heartbeatMsMax = 300;
+  readonly #transports: GrpcTransport[] = [];
+
+  async start(identity: Identity, receiver: Receiver): Promise<Started> {
+    const port = identity.peerAddress === '' ? 0 : Number(identity.peerAddress.split(':')[1]);
+    const addressOf = (transport: GrpcTransport) => `127.0.0.1:${transport.port}`;
+    const transport: GrpcTransport = new GrpcTransport({
+      listen: { host: '127.0.0.1', port },
+      identity: () => ({ ...identity, peerAddress: addressOf(transport) }),
+    });
+    await transport.start(receiver);
+    this.#transports.push(transport);
+    return { transport, address: addressOf(transport) };
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  /** The state of a connection has no event, so it is asked for again after each turn of the event loop. */
+  async until(condition: () => boolean, what: string): Promise<void> {
+    const startedAt = performance.now();
+    while (!condition()) {
+      if (performance.now() - startedAt > WAIT_MS_MAX) throw new Error(`Waited in vain until ${what}.`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#transports.map((transport) => transport.stop(0)));
+  }
+}
