@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
-import { explainFileError, explainOpenError, explainReadError } from './level-errors.js';
+import { explainFileError, explainOpenError, explainReadError, storageDamaged } from './level-errors.js';
 import type {
   KeyRange,
   Operation,
@@ -29,6 +29,8 @@ const MARKER = 'RAFTKV';
 const LAYOUT_VERSION = 1;
 const STORE_NAME = /^[a-z][a-z0-9-]*$/;
 const LEVELDB_FILE = /^(CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(ldb|sst|log|dbtmp))$/;
+/** Files that LevelDB makes only after CURRENT. */
+const LEVELDB_DATA = /^\d+\.(ldb|sst|log)$/;
 /** What a file system puts at the root of a volume by itself. */
 const IGNORED = new Set(['lost+found']);
 
@@ -60,6 +62,7 @@ export class LevelDirectory implements StoreDirectory {
     } catch (error) {
       throw explainFileError(error, this.#path);
     }
+    await assertComplete(location);
     const level = new ClassicLevel<Uint8Array, Uint8Array>(location, {
       keyEncoding: 'view',
       valueEncoding: 'view',
@@ -262,6 +265,14 @@ async function entriesOf(path: string) {
 async function makeDirectory(path: string, parent: string): Promise<void> {
   const made = await mkdir(path, { recursive: true });
   if (made !== undefined) await syncDirectory(parent);
+}
+
+/** Without its CURRENT file LevelDB takes a store for a new one, and deletes what is there. */
+async function assertComplete(location: string): Promise<void> {
+  const files = await readdir(location);
+  if (!files.includes('CURRENT') && files.some((file) => LEVELDB_DATA.test(file))) {
+    throw storageDamaged(`${location} holds data and no CURRENT file.`);
+  }
 }
 
 /** LevelDB syncs its files but not the entry of its own directory in the one above. */

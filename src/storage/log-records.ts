@@ -90,7 +90,7 @@ export function openEntries(
   firstIndex: Index,
 ): { readonly previousTerm: Term; readonly entries: readonly Entry[] } {
   const what = `The log's record at index ${firstIndex}`;
-  const bytes = unseal(record, what);
+  const bytes = unseal(record, what, firstIndex);
   if (bytes.length < PREVIOUS_TERM_BYTES)
     throw storageDamaged(`${what} is too short.`, { index: firstIndex });
   try {
@@ -116,7 +116,7 @@ export function openValue<Value extends StateRecord | StartRecord | NodeIdentity
   record: Uint8Array,
   what: string,
 ): Value {
-  return JSON.parse(unseal(record, what).toString()) as Value;
+  return JSON.parse(unseal(record, what, 0).toString()) as Value;
 }
 
 function seal(record: Buffer): Uint8Array {
@@ -125,13 +125,13 @@ function seal(record: Buffer): Uint8Array {
   return record;
 }
 
-function unseal(record: Uint8Array, what: string): Buffer {
+function unseal(record: Uint8Array, what: string, index: Index): Buffer {
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
-  if (bytes.length < SEAL_BYTES) throw storageDamaged(`${what} is too short.`);
+  if (bytes.length < SEAL_BYTES) throw storageDamaged(`${what} is too short.`, { index });
   const version = bytes.readUInt8(0);
   const rest = bytes.subarray(SEAL_BYTES);
   if (crc32(rest, version) !== bytes.readUInt32BE(1)) {
-    throw storageDamaged(`${what} does not match its checksum.`);
+    throw storageDamaged(`${what} does not match its checksum.`, { index });
   }
   if (version > FORMAT_VERSION) {
     throw new RaftkvError(

@@ -136,7 +136,7 @@ export class LogStore {
     assert(!this.#writing, 'One write to the log is in flight at a time.');
     const operations: Operation[] = [];
     this.#cutEnd(plan, operations);
-    if (plan.start !== undefined) this.#cutStart(plan.start, plan.installs, operations);
+    if (plan.start !== undefined) this.#cutStart(plan.start, operations);
     this.#append(plan, operations);
     this.#setHardState(plan.hardState ?? this.#hardState);
     if (writeStart) {
@@ -170,12 +170,12 @@ export class LogStore {
   }
 
   /** Drops the records that a compaction, or a snapshot, covers as a whole. */
-  #cutStart(start: SnapshotMetadata, installs: boolean, operations: Operation[]): void {
+  #cutStart(start: SnapshotMetadata, operations: Operation[]): void {
     const kept = this.#records.findIndex((record) => record.last > start.index);
     for (const record of this.#records.splice(0, kept === -1 ? this.#records.length : kept)) {
       operations.push({ kind: 'delete', key: logKey(record.first) });
     }
-    if (installs) this.#terms.reset(start.index, start.term);
+    if (this.#records.length === 0) this.#terms.reset(start.index, start.term);
     else this.#terms.compact(start.index);
     this.#compacted = start;
   }
@@ -276,7 +276,11 @@ class WritePlan {
     assert(point.index >= this.#startIndex, `A compaction at ${point.index} is behind the start of the log.`);
     this.start = point;
     this.#startIndex = point.index;
-    this.tail = this.tail.filter((part) => (part[part.length - 1]?.index ?? 0) > point.index);
+    this.tail = this.tail
+      .filter((part) => (part[part.length - 1]?.index ?? 0) > point.index)
+      .map((part) =>
+        (part[0]?.index ?? 0) > point.index ? part : part.filter((entry) => entry.index > point.index),
+      );
   }
 
   #truncate(from: Index): void {
@@ -284,7 +288,7 @@ class WritePlan {
     this.tail = this.tail
       .filter((part) => (part[0]?.index ?? from) < from)
       .map((part) =>
-        (part[part.length - 1]?.index ?? 0) < from ? part : part.filter((e) => e.index < from),
+        (part[part.length - 1]?.index ?? 0) < from ? part : part.filter((entry) => entry.index < from),
       );
     if (!this.installs) this.keepThrough = Math.min(this.keepThrough, from - 1);
   }
