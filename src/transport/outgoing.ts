@@ -5,8 +5,9 @@ import { COALESCED_BYTES_MAX, STREAM_BUFFER_BYTES_MAX } from './limits.js';
  *
  * Every write to gRPC costs some 50 µs of processor time on either side, whatever its size. So while one is under
  * way, what comes meanwhile gathers and goes out as one: the messages of the streams are lists, and in protobuf the
- * bytes of two lists, one after the other, are the bytes of the joined list. An idle stream writes at once; nothing
- * waits for company.
+ * bytes of two lists, one after the other, are the bytes of the joined list. An idle stream is written to when the
+ * code that runs has finished, so that what is handed over in one go leaves in one write; nothing waits longer for
+ * company.
  */
 export class Outgoing {
   readonly #write: (bytes: Buffer, done: () => void) => void;
@@ -24,7 +25,10 @@ export class Outgoing {
     if (this.#waitingBytes + bytes.length > STREAM_BUFFER_BYTES_MAX) return false;
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
-    if (!this.#writing) this.#writeNext();
+    if (!this.#writing) {
+      this.#writing = true;
+      queueMicrotask(() => this.#writeNext());
+    }
     return true;
   }
 

@@ -7,7 +7,7 @@ import type { Identity } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
 import { introduce } from '../../src/transport/introduction.js';
 import { service, untouched, wire } from '../../src/transport/wire.js';
-import { TestNode } from './conformance.js';
+import { TestNode } from './conformance-world.js';
 import { GrpcWorld } from './grpc-world.js';
 
 const identity: Identity = {

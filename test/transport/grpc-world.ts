@@ -1,6 +1,6 @@
 import type { Identity, Receiver } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
-import type { Started, World } from './conformance.js';
+import type { Started, World } from './conformance-world.js';
 
 const WAIT_MS_MAX = 10_000;
 
