@@ -75,9 +75,11 @@ export class DevNode {
 
   /** Asks the node how it is. */
   async refresh(): Promise<void> {
-    const [{ status }, ready] = await Promise.all([askStatus(this.httpUrl, pollTimeoutMs), this.askReady()]);
+    const { status } = await askStatus(this.httpUrl, pollTimeoutMs);
+    // Something else may listen there, while this node could not.
     this.status = status?.id === this.id ? status : undefined;
-    this.ready = ready && this.status !== undefined;
+    // Without a leader it cannot be ready, and a starting process has better things to do than to say so.
+    this.ready = this.status !== undefined && this.status.leader !== null && (await this.askReady());
   }
 
   /** The line that says why the process ended, as far as its log tells. */

@@ -8,5 +8,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const { stdin, stdout, stderr, env: environment } = process;
 const exit = (code: number): void => process.exit(code);
-// Set, not enforced: the process ends when its output is written.
-process.exitCode = await runProgram(process.argv.slice(2), { stdin, stdout, stderr, environment, exit });
+const exitCode = await runProgram(process.argv.slice(2), { stdin, stdout, stderr, environment, exit });
+// After a failure nothing is left to do, and a server that did not start may have left something behind that would hold
+// the process. After a success it ends by itself, when its output is written.
+if (exitCode !== 0) exit(exitCode);

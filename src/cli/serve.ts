@@ -23,7 +23,7 @@ export function addServe(program: Command, terminal: Terminal, start: StartNode)
   const command = program.command('serve').description('run one node');
   for (const name of settingNames) command.addOption(optionOf(name));
   command.action(async () => {
-    const config = loadServerConfig(flagsOf(command), terminal.environment);
+    const config = await loadServerConfig(flagsOf(command), terminal.environment);
     const node = await start(config);
     terminal.exit(await untilStopped(node, terminal));
   });

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import type { FirstStart, ServerConfig } from '../config.js';
 import { RaftkvError } from '../errors.js';
 import {
@@ -31,13 +30,16 @@ interface Found {
 /**
  * Merges flags, environment (`RAFTKV_…`), file and defaults, in this order of precedence, and checks the result.
  *
- * @throws RaftkvError with code `usage`; its text has one line for each problem.
+ * Rejects with a RaftkvError of the code `usage`, whose text has one line for each problem.
  */
-export function loadServerConfig(flags: RawSettings, environment: NodeJS.ProcessEnv): ServerConfig {
+export async function loadServerConfig(
+  flags: RawSettings,
+  environment: NodeJS.ProcessEnv,
+): Promise<ServerConfig> {
   const problems: string[] = [];
   const sources = [fromFlags(flags), fromEnvironment(environment)];
   const file = sources.map((source) => source.get('config')).find((found) => found !== undefined);
-  if (file !== undefined) sources.push(fromFile(file.text, problems));
+  if (file !== undefined) sources.push(await fromFile(file.text, problems));
   const config = new ConfigReader(sources, problems).read();
   if (problems.length > 0) throw new RaftkvError('usage', problems.join('\n'));
   return config;
@@ -69,10 +71,12 @@ export function environmentVariable(name: SettingName): string {
   return `RAFTKV_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-function fromFile(path: string, problems: string[]): Source {
+async function fromFile(path: string, problems: string[]): Promise<Source> {
   const found = new Map<SettingName, Found>();
   let content: unknown;
   try {
+    // Loaded only where there is a file to read, because a start should not wait for it.
+    const { parse } = await import('yaml');
     content = parse(readFileSync(path, 'utf8'));
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);

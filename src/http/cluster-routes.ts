@@ -5,7 +5,7 @@ import { refuseIdempotencyKey } from './conditions.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import type { MemberStatus } from './port.js';
 import { Query, queryNames } from './query.js';
-import { checkAddMember, checkMemberId, checkTransfer } from './schemas.js';
+import { addMemberSchema, checkBody, checkMemberId, transferSchema } from './schemas.js';
 
 const plainNames = queryNames([]);
 const changeNames = queryNames(['plan']);
@@ -39,13 +39,9 @@ function addMember(exchange: Exchange): void {
   const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson((json) => {
-    const body = checkAddMember(json);
-    const request = {
-      id: body.id,
-      peer: body.peer,
-      client: body.client ?? '',
-      incarnation: body.incarnation ?? '',
-    };
+    const members = checkBody(addMemberSchema, json, '{"id":"n4","peer":"10.0.0.4:7101"}');
+    const { id = '', peer = '', client = '', incarnation = '' } = members;
+    const request = { id, peer, client, incarnation };
     exchange.settle(exchange.context.port.addMember(request, timeoutMs), (result) => {
       exchange.consistency = 'linearizable';
       exchange.sendJson(result.added ? 201 : 200, JSON.stringify(result));
@@ -78,7 +74,7 @@ function transferLeadership(exchange: Exchange): void {
   const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson((json) => {
-    const { to } = checkTransfer(json);
+    const { to } = checkBody(transferSchema, json, '{"to":"n2"}, or nothing');
     exchange.settle(exchange.context.port.transferLeadership(to, timeoutMs), (leader) => {
       exchange.consistency = 'linearizable';
       exchange.sendJson(200, JSON.stringify({ leader }));

@@ -1,10 +1,11 @@
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Gauge, Registry } from 'prom-client';
+import { Durations } from './durations.js';
 import type { NodePort, NodeStatus } from './port.js';
-
-type Observe = (seconds: number) => void;
 
 const knownMethods = new Set(['GET', 'HEAD', 'PUT', 'POST', 'DELETE']);
 const roles: readonly NodeStatus['role'][] = ['leader', 'follower', 'candidate', 'learner', 'removed'];
+
+type PromClient = typeof import('prom-client');
 
 let sharedProcessRegistry: Registry | undefined;
 
@@ -12,7 +13,7 @@ let sharedProcessRegistry: Registry | undefined;
  * Memory, CPU, garbage collection and the delay of the event loop. They belong to the process, not to a server in it,
  * and their observers cannot be taken back, so there is one set of them.
  */
-function processRegistry(): Registry {
+function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Registry {
   if (sharedProcessRegistry === undefined) {
     sharedProcessRegistry = new Registry();
     collectDefaultMetrics({ register: sharedProcessRegistry });
@@ -21,58 +22,46 @@ function processRegistry(): Registry {
 }
 
 /**
- * The node's metrics in Prometheus's text format. Gauges are read from the node when they are asked for; only the
- * duration histogram is touched by a request, through a child that was looked up once.
+ * The node's metrics in Prometheus's text format. Requests touch the durations only; the gauges are read from the node
+ * when somebody asks, and the library is loaded then, because a start should not wait for it.
  */
 export class HttpMetrics {
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
-  private readonly registry = new Registry();
-  private readonly process = processRegistry();
-  private readonly durations: Histogram<'route' | 'method' | 'status'>;
-  private readonly observers = new Map<string, Map<number, Observe>>();
+  readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
+  private readonly port: NodePort;
+  private readonly durations = new Durations();
+  private registries: Promise<readonly Registry[]> | undefined;
 
   constructor(port: NodePort) {
-    this.durations = new Histogram({
-      name: 'raftkv_http_request_duration_seconds',
-      help: 'From the arrival of a request to the moment its answer is handed to the socket.',
-      labelNames: ['route', 'method', 'status'],
-      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers: [this.registry],
-    });
-    this.addGauges(port);
+    this.port = port;
   }
 
-  /** @param route A fixed name, never a part of a request: each one is a time series. */
+  /** @param route A fixed name, never a part of a request. */
   observe(route: string, method: string, status: number, durationMs: number): void {
-    const methodLabel = knownMethods.has(method) ? method : 'other';
-    const key = `${methodLabel} ${route}`;
-    let byStatus = this.observers.get(key);
-    if (byStatus === undefined) {
-      byStatus = new Map();
-      this.observers.set(key, byStatus);
-    }
-    let observe = byStatus.get(status);
-    if (observe === undefined) {
-      const child = this.durations.labels(route, methodLabel, String(status));
-      observe = (seconds) => child.observe(seconds);
-      byStatus.set(status, observe);
-    }
-    observe(durationMs / 1_000);
+    this.durations.observe(route, knownMethods.has(method) ? method : 'other', status, durationMs / 1_000);
   }
 
   async text(): Promise<string> {
-    const parts = await Promise.all([this.registry.metrics(), this.process.metrics()]);
-    return parts.join('\n');
+    this.registries ??= this.load();
+    const parts = (await this.registries).map((registry) => registry.metrics());
+    return [this.durations.text(), ...(await Promise.all(parts))].join('');
   }
 
-  private addGauges(port: NodePort): void {
-    const registers = [this.registry];
-    new Gauge({
+  private async load(): Promise<readonly Registry[]> {
+    const client = await import('prom-client');
+    const registry = new client.Registry();
+    this.addGauges(client, registry);
+    return [registry, processRegistry(client)];
+  }
+
+  private addGauges(client: PromClient, registry: Registry): void {
+    const { port } = this;
+    const registers = [registry];
+    new client.Gauge({
       name: 'raftkv_role',
       help: 'The role of this node: 1 for the one it has, 0 for the others.',
       labelNames: ['role'],
       registers,
-      collect() {
+      collect(this: Gauge<'role'>) {
         const current = port.status().role;
         for (const role of roles) this.set({ role }, role === current ? 1 : 0);
       },
@@ -96,11 +85,11 @@ export class HttpMetrics {
       ['raftkv_revision', 'The revision of the store on this node.', (status) => status.revision],
     ];
     for (const [name, help, read] of simple) {
-      new Gauge({
+      new client.Gauge({
         name,
         help,
         registers,
-        collect() {
+        collect(this: Gauge) {
           this.set(read(port.status()));
         },
       });
