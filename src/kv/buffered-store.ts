@@ -2,10 +2,20 @@ import { emptyConfiguration } from '../raft/configuration.js';
 import type { Index } from '../raft/types.js';
 import type { OrderedStore } from '../storage/ordered-store.js';
 import { checkChanges } from './change-index.js';
+import { CurrentCache } from './current-cache.js';
 import { stateDamaged } from './damage.js';
 import { pruneHistory } from './history.js';
 import type { Layers } from './reader.js';
-import { type Current, decodeMeta, encodeMeta, type Meta, metaKey, type Version } from './record-codec.js';
+import {
+  type Current,
+  currentKey,
+  decodeCurrent,
+  decodeMeta,
+  encodeMeta,
+  type Meta,
+  metaKey,
+  type Version,
+} from './record-codec.js';
 import { type KeyId, WriteBuffer } from './write-buffer.js';
 
 /** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
@@ -34,6 +44,7 @@ export class BufferedStore {
   /** Brought forward, in place, with every entry that is applied. */
   readonly meta: { -readonly [Field in keyof Meta]: Meta[Field] };
   readonly #store: OrderedStore;
+  readonly #cache = new CurrentCache();
   #active = new WriteBuffer();
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
@@ -73,6 +84,19 @@ export class BufferedStore {
 
   add(id: KeyId, key: Uint8Array, current: Current, version: Version, change: Uint8Array): void {
     this.#active.add(id, key, current, version, change);
+  }
+
+  /** What a key is now, tombstones included; undefined for a key that never was, or was forgotten. */
+  current(id: KeyId, key: Uint8Array): Current | undefined {
+    const buffered = this.#active.get(id) ?? this.#flushing?.get(id);
+    if (buffered !== undefined) return buffered.current;
+    const cached = this.#cache.get(id);
+    if (cached !== undefined) return cached;
+    const record = this.#store.get(currentKey(key));
+    if (record === undefined) return undefined;
+    const current = decodeCurrent(record);
+    this.#cache.set(id, current);
+    return current;
   }
 
   /** What is applied up to now, for reads that end before anything else is applied. */
@@ -143,6 +167,7 @@ export class BufferedStore {
       ]);
       this.#prunedRevision = pruning.prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
+      for (const [id, { current }] of buffer.entries()) this.#cache.set(id, current);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };

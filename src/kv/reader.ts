@@ -36,8 +36,7 @@ export interface Layers {
   readonly compactedRevision: Revision;
 }
 
-/** What a key is now, tombstones included; undefined for a key that never was, or was forgotten. */
-export function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
+function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
   for (const buffer of buffers) {
     const buffered = buffer.get(id);
     if (buffered !== undefined) return buffered.current;

@@ -69,11 +69,10 @@ export interface Meta {
 }
 
 /**
- * Versions of a key form a chain in which any revision is found in at most about half the square of the logarithm of
- * their number of steps, so that a read of the past stays synchronous even for a key that was changed a hundred
- * thousand times. Version n points to version n - 1
- * and jumps to n without its lowest set bit. Later versions can only jump to what is left of n when low bits are
- * taken away, so the current record keeps one revision for each set bit of n: one or two for most keys.
+ * Versions of a key form a chain, along which any of n revisions is found in at most about log²(n)/2 steps, so that a
+ * read of the past stays synchronous even for a key that was changed a hundred thousand times. Version n points to
+ * version n - 1 and jumps to n without its lowest set bit. Later versions can only jump to what is left of n when low
+ * bits are taken away, so the current record keeps one revision for each set bit of n: one or two for most keys.
  */
 export function successor(
   current: Current | undefined,

@@ -67,7 +67,7 @@ export async function* encodeSnapshot(metadata: SnapshotMetadata, scan: Scan): A
 }
 
 /**
- * Reads a stream and gives its pairs in lists of at least `bytesMin` bytes, the last one apart. Throws when the stream
+ * Reads a stream and gives its pairs in lists of at least `bytesMin` bytes and at most a chunk more, the last one apart. Throws when the stream
  * is damaged, incomplete, or of another snapshot than `expected`: only when the generator has ended is it known whole.
  */
 export async function* decodeSnapshot(
@@ -75,38 +75,65 @@ export async function* decodeSnapshot(
   chunks: AsyncIterable<Uint8Array>,
   bytesMin: number,
 ): AsyncGenerator<readonly Pair[]> {
-  let checksum = 0;
-  let pairCount = 0;
+  const checker = new StreamChecker(expected);
   let pairs: Pair[] = [];
   let bytes = 0;
-  let stage: 'header' | 'pairs' | 'end' = 'header';
-  for await (const frame of readFrames(chunks)) {
-    if (stage === 'end') throw damaged('it goes on after its end');
-    if (stage === 'header') {
-      if (frame.tag !== TAG_HEADER) throw damaged('it does not begin with a header');
-      checkHeader(frame.first, expected);
-      stage = 'pairs';
-    } else if (frame.tag === TAG_PAIR) {
-      pairs.push({ key: frame.first, value: frame.second });
-      pairCount += 1;
+  for await (const frames of readFrames(chunks)) {
+    for (const frame of frames) {
+      const pair = checker.take(frame);
+      if (pair === undefined) continue;
+      pairs.push(pair);
       bytes += frame.all.length;
-      if (bytes >= bytesMin) {
-        yield pairs;
-        pairs = [];
-        bytes = 0;
-      }
-    } else if (frame.tag === TAG_TRAILER && frame.first.length === TRAILER_BYTES) {
-      const said = { pairCount: frame.first.readUIntBE(0, 6), checksum: frame.first.readUInt32BE(6) };
-      if (said.pairCount !== pairCount) throw damaged(`it has ${pairCount} pairs and says ${said.pairCount}`);
-      if (said.checksum !== checksum) throw damaged('it does not match its checksum');
-      stage = 'end';
-    } else {
+    }
+    if (bytes < bytesMin) continue;
+    yield pairs;
+    pairs = [];
+    bytes = 0;
+  }
+  checker.assertEnded();
+  if (pairs.length > 0) yield pairs;
+}
+
+/** Follows a stream frame by frame and refuses the first that does not belong. */
+class StreamChecker {
+  readonly #expected: SnapshotMetadata;
+  #stage: 'header' | 'pairs' | 'end' = 'header';
+  #checksum = 0;
+  #pairCount = 0;
+
+  constructor(expected: SnapshotMetadata) {
+    this.#expected = expected;
+  }
+
+  /** The pair that the frame holds, or undefined for the header and the trailer. */
+  take(frame: Frame): Pair | undefined {
+    if (this.#stage === 'end') throw damaged('it goes on after its end');
+    if (this.#stage === 'header') {
+      if (frame.tag !== TAG_HEADER) throw damaged('it does not begin with a header');
+      checkHeader(frame.first, this.#expected);
+      this.#stage = 'pairs';
+    } else if (frame.tag === TAG_TRAILER) {
+      this.#checkTrailer(frame.first);
+      this.#stage = 'end';
+    } else if (frame.tag !== TAG_PAIR) {
       throw damaged(`it has a frame of the unknown kind ${frame.tag}`);
     }
-    checksum = crc32(frame.all, checksum);
+    this.#checksum = crc32(frame.all, this.#checksum);
+    if (frame.tag !== TAG_PAIR) return undefined;
+    this.#pairCount += 1;
+    return { key: frame.first, value: frame.second };
   }
-  if (stage !== 'end') throw damaged('it ends too early');
-  if (pairs.length > 0) yield pairs;
+
+  assertEnded(): void {
+    if (this.#stage !== 'end') throw damaged('it ends too early');
+  }
+
+  #checkTrailer(trailer: Buffer): void {
+    if (trailer.length !== TRAILER_BYTES) throw damaged(`its trailer has ${trailer.length} bytes`);
+    const pairCount = trailer.readUIntBE(0, 6);
+    if (pairCount !== this.#pairCount) throw damaged(`it has ${this.#pairCount} pairs and says ${pairCount}`);
+    if (trailer.readUInt32BE(6) !== this.#checksum) throw damaged('it does not match its checksum');
+  }
 }
 
 interface Frame {
@@ -116,7 +143,8 @@ interface Frame {
   readonly all: Buffer;
 }
 
-async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+/** The frames that each chunk completes. */
+async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Frame[]> {
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let needed = FRAME_HEAD_BYTES;
@@ -125,14 +153,16 @@ async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Fr
     waitingBytes += chunk.length;
     if (waitingBytes < needed) continue;
     const bytes = waiting.length === 1 ? (waiting[0] ?? Buffer.alloc(0)) : Buffer.concat(waiting);
+    const frames: Frame[] = [];
     let offset = 0;
     for (;;) {
       const left = bytes.length - offset;
       needed = left < FRAME_HEAD_BYTES ? FRAME_HEAD_BYTES : frameBytes(bytes, offset);
       if (left < needed) break;
-      yield toFrame(bytes.subarray(offset, offset + needed));
+      frames.push(toFrame(bytes.subarray(offset, offset + needed)));
       offset += needed;
     }
+    yield frames;
     const rest = bytes.subarray(offset);
     waiting = rest.length === 0 ? [] : [rest];
     waitingBytes = rest.length;

@@ -10,16 +10,6 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 
 const STATE_NAME = /^state-([1-9]\d*)$/;
 
-/** The store that a new member's state lives in. */
-export const FIRST_STATE_DIRECTORY = 'state-1';
-
-/** Deletes the states that are not the live one: snapshots that were never activated, and states that were replaced. */
-export async function removeOtherStates(directory: StoreDirectory, live: string | undefined): Promise<void> {
-  for (const name of await directory.list()) {
-    if (STATE_NAME.test(name) && name !== live) await directory.remove(name);
-  }
-}
-
 /** Snapshots that arrived and wait to become the live state. */
 export class SnapshotStaging {
   readonly #directory: StoreDirectory;

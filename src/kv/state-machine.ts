@@ -14,7 +14,7 @@ import type { StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore } from './buffered-store.js';
 import { encodeChange } from './change-index.js';
 import { decodeCommand } from './command-codec.js';
-import { type FoundKey, readCurrent, readItem, readPage, walk } from './reader.js';
+import { type FoundKey, readItem, readPage, walk } from './reader.js';
 import { type Current, type KeyState, successor } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
@@ -297,7 +297,7 @@ export class KvStateMachine {
   #put(command: PutCommand): CommandResult {
     const { key, value, contentType } = command;
     const id = keyId(key);
-    const known = readCurrent(this.#live.layers(), id, key);
+    const known = this.#live.current(id, key);
     const existing = known?.deleted === false ? known : undefined;
     if (!holds(command, existing)) return this.#preconditionFailed(existing);
     const revision = this.#advance();
@@ -314,7 +314,7 @@ export class KvStateMachine {
   #delete(command: DeleteCommand): CommandResult {
     const { key } = command;
     const id = keyId(key);
-    const known = readCurrent(this.#live.layers(), id, key);
+    const known = this.#live.current(id, key);
     const existing = known?.deleted === false ? known : undefined;
     if (!holds(command, existing)) return this.#preconditionFailed(existing);
     if (existing === undefined) return { kind: 'delete', revision: this.revision, deleted: 0 };

@@ -49,6 +49,10 @@ export class WriteBuffer {
     return this.#keys.get(id);
   }
 
+  entries(): IterableIterator<[KeyId, BufferedKey]> {
+    return this.#keys.entries();
+  }
+
   /** Adds a version of a key; `change` is its entry in the change index. */
   add(id: KeyId, key: Uint8Array, current: Current, version: Version, change: Uint8Array): void {
     const known = this.#keys.get(id);

@@ -1,5 +1,4 @@
 import { describe, expect, it, vi } from 'vitest';
-import { removeOtherStates } from '../../src/kv/staging.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command } from '../../src/kv/types.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
@@ -360,18 +359,6 @@ describe('snapshots', () => {
     await follower.close();
     expect(await disk.directory().list()).toEqual([staged.directory]);
     expect(onBackgroundError).not.toHaveBeenCalled();
-  });
-
-  it('that were never activated are deleted at the next start', async () => {
-    const disk = new MemoryDisk();
-    const kv = await filled(disk);
-    const snapshot = await kv.takeSnapshot();
-    await kv.stageSnapshot(snapshot.metadata, snapshot.chunks());
-    disk.crash();
-    const directory = disk.directory();
-    await directory.open('log');
-    await removeOtherStates(directory, 'state-1');
-    expect(await directory.list()).toEqual(['log', 'state-1']);
   });
 });
 
