@@ -6,8 +6,8 @@ export const keyBytesMax = 4096;
 
 /**
  * Percent-decodes a part of a request target to bytes. Nothing else is interpreted: `+` is a plus sign, slashes stay,
- * and no Unicode normalisation takes place, because a key is bytes. Bytes that arrive unencoded stand for themselves
- * (Node gives them as the code units 0x80 to 0xFF).
+ * and no Unicode normalisation takes place, because a key is bytes. What is
+ * not encoded is ASCII: Node's parser refuses other bytes in a target.
  */
 export function percentDecode(text: string, what: string): Buffer {
   if (text.includes('#')) {

@@ -8,7 +8,7 @@ import { hasBody, parseJson, readBody } from './body.js';
 import type { HttpMetrics } from './metrics.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
-import { asciiTarget, splitTarget, type Target } from './target.js';
+import { originForm, splitTarget, type Target } from './target.js';
 
 /** What all routes share. */
 export interface HttpContext {
@@ -136,7 +136,7 @@ export class Exchange {
   }
 
   private redirect(leader: string, leaderUrl: string): void {
-    const location = leaderUrl + asciiTarget(this.originalUrl);
+    const location = leaderUrl + originForm(this.originalUrl);
     const detail =
       `This needs the leader, which is ${leader}. Follow the Location header: with curl, add -L. ` +
       'To let this node ask the leader for you, add redirect=never to the query.';

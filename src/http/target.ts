@@ -55,11 +55,3 @@ export function keyOfPath(path: string): Buffer {
   }
   return key;
 }
-
-/** The target with every byte outside ASCII percent-encoded, so that it can stand in a Location header. */
-export function asciiTarget(url: string): string {
-  return originForm(url).replace(
-    /[\u0080-\u00ff]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-}

@@ -1,0 +1,277 @@
+import { describe, expect, it } from 'vitest';
+import { type ErrorCode, errorCatalogue, RaftkvError } from '../../src/errors.js';
+import type { openApiDocument } from '../../src/http/openapi.js';
+import { serve } from './kit.js';
+
+const leaderUrl = 'http://10.0.0.2:8101';
+const follower = { kind: 'follower', leader: 'n2', url: leaderUrl } as const;
+
+/** A request for everything that needs the leader. */
+const needLeader: readonly {
+  method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST';
+  url: string;
+  payload?: string;
+}[] = [
+  { method: 'PUT', url: '/v1/kv/a%FFb/c', payload: 'x' },
+  { method: 'GET', url: '/v1/kv/a' },
+  { method: 'HEAD', url: '/v1/kv/a' },
+  { method: 'DELETE', url: '/v1/kv/a' },
+  { method: 'GET', url: '/v1/kv?prefix=%FF&limit=5' },
+  { method: 'DELETE', url: '/v1/kv?prefix=a' },
+  { method: 'POST', url: '/v1/members', payload: '{"id":"n4","peer":"h:1"}' },
+  { method: 'DELETE', url: '/v1/members/n1' },
+  { method: 'POST', url: '/v1/members/n1/promote' },
+  { method: 'POST', url: '/v1/leader', payload: '{"to":"n1"}' },
+];
+
+describe('routing', () => {
+  it.each(needLeader)('redirects $method $url from a follower', async (request) => {
+    const { app, node } = serve();
+    node.routed = follower;
+    const answer = await app.inject(request);
+    expect(answer.statusCode).toBe(307);
+    expect(answer.headers.location).toBe(leaderUrl + request.url);
+    if (request.method !== 'HEAD') {
+      expect(JSON.parse(answer.body)).toMatchObject({ status: 307, leader: 'n2', leaderUrl });
+      expect(answer.body).toContain('curl');
+    }
+    expect(node.calls).toEqual([]);
+  });
+
+  it.each(needLeader)('does $method $url itself with redirect=never', async (request) => {
+    const { app, node } = serve();
+    await app.inject({ method: 'PUT', url: '/v1/kv/a' });
+    node.routed = follower;
+    const separator = request.url.includes('?') ? '&' : '?';
+    const answer = await app.inject({ ...request, url: `${request.url}${separator}redirect=never` });
+    expect(answer.statusCode).toBeLessThan(300);
+  });
+
+  it.each(needLeader)('does $method $url itself where clients are served', async (request) => {
+    const { app, node } = serve({ clientRouting: 'serve' });
+    await app.inject({ method: 'PUT', url: '/v1/kv/a' });
+    node.routed = follower;
+    expect((await app.inject(request)).statusCode).toBeLessThan(300);
+  });
+
+  it.each(needLeader)('answers 503 to $method $url without a leader', async (request) => {
+    const { app, node } = serve();
+    node.routed = { kind: 'noLeader' };
+    const answer = await app.inject(request);
+    expect(answer.statusCode).toBe(503);
+    expect(answer.headers['retry-after']).toBe('1');
+    if (request.method !== 'HEAD') expect(JSON.parse(answer.body)).toMatchObject({ code: 'no_leader' });
+  });
+
+  it('does the work itself while the URL of the leader is not known', async () => {
+    const { app, node } = serve();
+    node.routed = { ...follower, url: '' };
+    expect((await app.inject({ method: 'PUT', url: '/v1/kv/a' })).statusCode).toBe(201);
+  });
+
+  it('checks path, query and headers where the request lands, before it redirects', async () => {
+    const { app, node } = serve();
+    node.routed = follower;
+    for (const url of ['/v1/kv/a?bad=1', '/v1/kv/%', '/v1/kv?prefix=']) {
+      expect((await app.inject({ method: 'DELETE', url })).statusCode).toBe(400);
+    }
+    const header = await app.inject({ method: 'PUT', url: '/v1/kv/a', headers: { 'if-match': 'x' } });
+    expect(header.statusCode).toBe(400);
+  });
+});
+
+describe('cluster', () => {
+  it('answers status and members where they land', async () => {
+    const { app, node } = serve();
+    node.routed = { kind: 'noLeader' };
+    const status = await app.inject('/v1/status');
+    expect(JSON.parse(status.body)).toEqual(node.status());
+    const members = await app.inject('/v1/members');
+    expect(JSON.parse(members.body)).toEqual({ members: node.memberList });
+  });
+
+  it('adds a member once: 201, then 200', async () => {
+    const { app, node } = serve();
+    const payload = { id: 'n4', peer: '10.0.0.4:7101', client: 'http://10.0.0.4:8101', incarnation: 'ab12' };
+    const added = await app.inject({ method: 'POST', url: '/v1/members', payload });
+    expect(added.statusCode).toBe(201);
+    expect(JSON.parse(added.body)).toMatchObject({
+      cluster: 'c0ffee',
+      member: { id: 'n4', role: 'learner' },
+    });
+    expect(node.calls[0]).toBe(`addMember ${JSON.stringify(payload)} 5000`);
+    expect((await app.inject({ method: 'POST', url: '/v1/members', payload })).statusCode).toBe(200);
+  });
+
+  it.each([
+    '',
+    '[]',
+    'null',
+    '{',
+    '\xff',
+    '{"id":"n4"}',
+    '{"id":"n4","peer":5}',
+    '{"id":"n4","peer":"nowhere"}',
+    '{"id":"a b","peer":"h:1"}',
+    '{"id":"n4","peer":"h:1","extra":1}',
+    '{"id":"n4","peer":"h:1","__proto__":{}}',
+    '{"id":"n4","peer":"h:1","client":"ftp://x"}',
+  ])('refuses the new member %j', async (body) => {
+    const { app, node } = serve();
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v1/members',
+      payload: Buffer.from(body, 'latin1'),
+    });
+    expect(answer.statusCode).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'bad_request' });
+    expect(node.calls).toEqual([]);
+  });
+
+  it('removes, with force passed on, promotes, and transfers', async () => {
+    const { app, node } = serve();
+    expect((await app.inject({ method: 'POST', url: '/v1/members/n1/promote' })).statusCode).toBe(200);
+    expect((await app.inject({ method: 'DELETE', url: '/v1/members/n1?force=true' })).statusCode).toBe(200);
+    const unknown = await app.inject({ method: 'DELETE', url: '/v1/members/n9' });
+    expect(unknown.statusCode).toBe(404);
+    expect(JSON.parse(unknown.body)).toMatchObject({ code: 'member_not_found' });
+    expect((await app.inject({ method: 'DELETE', url: '/v1/members/a%20b' })).statusCode).toBe(400);
+    const anyone = await app.inject({ method: 'POST', url: '/v1/leader' });
+    expect(JSON.parse(anyone.body)).toEqual({ leader: 'n2' });
+    const one = await app.inject({ method: 'POST', url: '/v1/leader', payload: { to: 'n3' } });
+    expect(JSON.parse(one.body)).toEqual({ leader: 'n3' });
+    expect(node.calls).toEqual([
+      'promoteMember n1',
+      'removeMember n1 true',
+      'removeMember n9 false',
+      'transferLeadership -',
+      'transferLeadership n3',
+    ]);
+  });
+
+  it.each(needLeader.slice(6))('refuses plan=true on $method $url, and Idempotency-Key', async (request) => {
+    const { app, node } = serve();
+    const plan = await app.inject({ ...request, url: `${request.url}?plan=true` });
+    expect([plan.statusCode, plan.body]).toEqual([400, expect.stringContaining('not offered yet')]);
+    const key = await app.inject({ ...request, headers: { 'idempotency-key': 'k' } });
+    expect(key.statusCode).toBe(400);
+    expect(node.calls).toEqual([]);
+  });
+});
+
+describe('errors', () => {
+  it.each(Object.keys(errorCatalogue) as ErrorCode[])(
+    'gives %s the status of the catalogue',
+    async (code) => {
+      const { app, node } = serve();
+      node.failure = new RaftkvError(code, 'What is wrong; what to do.', { more: 1 });
+      const answer = await app.inject({ method: 'PUT', url: '/v1/kv/a' });
+      const { status, title } = errorCatalogue[code];
+      expect(answer.statusCode).toBe(status);
+      expect(answer.headers['content-type']).toBe('application/problem+json');
+      expect(JSON.parse(answer.body)).toEqual({
+        type: `urn:raftkv:problem:${code}`,
+        title,
+        status,
+        code,
+        detail: 'What is wrong; what to do.',
+        more: 1,
+      });
+      const retried = ['no_leader', 'overloaded', 'shutting_down'].includes(code);
+      expect(answer.headers['retry-after']).toBe(retried ? '1' : undefined);
+    },
+  );
+
+  it('keeps what an unexpected error says to the log', async () => {
+    const { app, node } = serve();
+    node.failure = new Error('secret');
+    const answer = await app.inject('/v1/kv/a');
+    expect(answer.statusCode).toBe(500);
+    expect(answer.body).not.toContain('secret');
+  });
+
+  it.each([
+    ['POST', '/v1/kv/a', 'DELETE, GET, HEAD, PUT'],
+    ['PATCH', '/v1/kv/a', 'DELETE, GET, HEAD, PUT'],
+    ['PUT', '/v1/kv', 'DELETE, GET, HEAD'],
+    ['PUT', '/v1/status', 'GET, HEAD'],
+    ['GET', '/v1/leader', 'POST'],
+    ['GET', '/v1/members/n1', 'DELETE'],
+    ['OPTIONS', '/healthz', 'GET, HEAD'],
+  ] as const)('answers 405 to %s %s and names what is allowed', async (method, url, allow) => {
+    const { app } = serve();
+    const answer = await app.inject({ method, url });
+    expect(answer.statusCode).toBe(405);
+    expect(answer.headers.allow).toBe(allow);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'method_not_allowed' });
+  });
+
+  it.each(['/', '/v1', '/v1/nothing', '/v2/kv/a', '/v1/status/x', '/V1/kv/a'])(
+    'answers 404 to %s',
+    async (url) => {
+      const { app } = serve();
+      const answer = await app.inject(url);
+      expect(answer.statusCode).toBe(404);
+      expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found' });
+    },
+  );
+
+  it.each(['/v1/txn', '/v1/watch?key=a', '/v1/leases', '/v1/locks/a'])(
+    'says that %s comes later',
+    async (url) => {
+      const { app } = serve();
+      const answer = await app.inject({ method: 'POST', url, payload: '{}' });
+      expect([answer.statusCode, answer.body]).toEqual([404, expect.stringContaining('not offered yet')]);
+    },
+  );
+
+  it('answers 400 to a path that cannot be decoded', async () => {
+    const { app } = serve();
+    expect((await app.inject('/v1/%FF')).statusCode).toBe(400);
+    expect((await app.inject({ method: 'DELETE', url: `/v1/members/${'x'.repeat(2000)}` })).statusCode).toBe(
+      400,
+    );
+  });
+});
+
+describe('health', () => {
+  it('is alive, and ready only when the node says so', async () => {
+    const { app, node } = serve();
+    expect((await app.inject('/healthz')).statusCode).toBe(200);
+    expect((await app.inject('/readyz')).statusCode).toBe(200);
+    node.ready = { ready: false, reason: 'catching up' };
+    expect((await app.inject('/healthz')).statusCode).toBe(200);
+    const answer = await app.inject('/readyz');
+    expect(answer.statusCode).toBe(503);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_ready', reason: 'catching up' });
+  });
+
+  it('shows metrics with routes, not with paths', async () => {
+    const { app } = serve();
+    await app.inject('/v1/kv/some-key');
+    await app.inject({ method: 'PUT', url: '/v1/kv/some-key' });
+    await app.inject('/nowhere');
+    const { body, headers } = await app.inject('/metrics');
+    expect(headers['content-type']).toContain('text/plain');
+    expect(body).toContain(
+      'raftkv_http_request_duration_seconds_count{route="/v1/kv/{key}",method="PUT",status="201"} 1',
+    );
+    expect(body).toContain('raftkv_role{role="leader"} 1');
+    expect(body).toContain('raftkv_revision 1');
+    expect(body).toContain('nodejs_eventloop_lag');
+    expect(body).not.toContain('some-key');
+    expect(body).not.toContain('nowhere');
+  });
+
+  it('describes exactly the routes that there are', async () => {
+    const { app } = serve();
+    const document: typeof openApiDocument = JSON.parse((await app.inject('/openapi.json')).body);
+    for (const [path, operations] of Object.entries(document.paths)) {
+      const url = path.replace('{key}', 'k').replace('{id}', 'n1');
+      for (const method of ['get', 'put', 'post', 'delete'] as const) {
+        const known = (await app.inject({ method, url })).statusCode !== 405;
+        expect([method, path, known]).toEqual([method, path, method in operations]);
+      }
+    }
+  });
+});

@@ -1,0 +1,269 @@
+import { Buffer } from 'node:buffer';
+import { Agent, type RequestOptions, request } from 'node:http';
+import fc from 'fast-check';
+import type { FastifyInstance } from 'fastify';
+import { afterEach, describe, expect, it } from 'vitest';
+import { listen, RawConnection, type Served, serve } from './kit.js';
+
+const open: FastifyInstance[] = [];
+
+async function listening(options: Parameters<typeof serve>[0] = {}): Promise<Served & { port: number }> {
+  const served = serve({ closeGraceMs: 500, ...options });
+  open.push(served.app);
+  return { ...served, port: await listen(served.app) };
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((app) => app.close()));
+});
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
+
+describe('on the socket', () => {
+  it('takes keys of any bytes, keeps dots, and repeats both in a redirect', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('PUT /v1/kv/a/../%FF HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
+    await connection.until(/created":true}/);
+    expect(node.get(Buffer.from('a/../\xff', 'latin1'), undefined)).toBeDefined();
+    node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };
+    connection.send(get('/v1/kv/a/../%fF?timeout=1s'));
+    await connection.until(/Location: http:\/\/leader:1\/v1\/kv\/a\/\.\.\/%fF\?timeout=1s\r\n/);
+  });
+
+  it('understands a target in absolute form', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(get('http://h/v1/kv/a'));
+    await connection.until(/key_not_found/);
+    connection.send(get('http://h'));
+    await connection.until(/"not_found"/);
+  });
+
+  it('answers pipelined requests in their order', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    const put = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello';
+    connection.send(put + get('/v1/kv/a') + get('/v1/kv/b') + get('/healthz'));
+    const received = await connection.until(/alive/);
+    expect(received.match(/HTTP\/1\.1 \d+/g)?.map((line) => line.slice(9))).toEqual([
+      '201',
+      '200',
+      '404',
+      '200',
+    ]);
+  });
+
+  it('sends no body after HEAD, so that the next answer is found', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(`HEAD /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\n${get('/healthz')}`);
+    const received = await connection.until(/alive/);
+    expect(received).not.toContain('key_not_found');
+  });
+
+  it('takes chunked bodies', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n');
+    connection.send('2\r\nde\r\n0\r\n\r\n');
+    await connection.until(/201 Created/);
+    expect(Buffer.from(node.get(Buffer.from('a'), undefined)?.value ?? []).toString()).toBe('abcde');
+  });
+
+  it.each([
+    ['garbage\r\n\r\n'],
+    ['GET / HTTP/9.9\r\n\r\n'],
+    ['PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n'],
+    ['PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'],
+    ['GET /v1/kv/a b HTTP/1.1\r\nHost: h\r\n\r\n'],
+    ['\x16\x03\x01\x02\x00'],
+    ['GET /v1/kv/\xff HTTP/1.1\r\nHost: h\r\n\r\n'],
+  ])('answers 400 to %j and closes', async (text) => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(text);
+    const received = await connection.untilEnd();
+    expect(received).toMatch(/^HTTP\/1\.1 400 /);
+    expect(node.calls).toEqual([]);
+  });
+
+  it('answers 431 to headers that are too large', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(`GET /v1/kv/a HTTP/1.1\r\nHost: h\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`);
+    expect(await connection.untilEnd()).toMatch(/^HTTP\/1\.1 431 [\s\S]*"code":"bad_request"/);
+  });
+
+  it('says nothing to a client that goes away in the middle of a body', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    connection.socket.destroy();
+    const other = new RawConnection(port);
+    other.send(get('/healthz'));
+    await other.until(/alive/);
+    expect(node.calls).toEqual([]);
+  });
+});
+
+describe('bodies that are not wanted', () => {
+  const expecting = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n';
+
+  it('asks for the body of Expect: 100-continue only when it will be used', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(expecting);
+    await connection.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+    connection.send('abc');
+    await connection.until(/201 Created/);
+    node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };
+    const redirected = new RawConnection(port);
+    redirected.send(expecting);
+    const received = await redirected.until(/not_leader/);
+    expect(received).toMatch(/^HTTP\/1\.1 307 /);
+    expect(received).toContain('Connection: close');
+  });
+
+  it('keeps the connection after a redirect of a small body', async () => {
+    const { port, node } = await listening();
+    node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };
+    const connection = new RawConnection(port);
+    connection.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n');
+    await connection.until(/not_leader/);
+    connection.send(`abc${get('/healthz')}`);
+    await connection.until(/alive/);
+  });
+
+  it.each([
+    ['a length', 'Content-Length: 500000', ''],
+    ['chunks', 'Transfer-Encoding: chunked', '7a120\r\n'],
+  ])(
+    'answers at once to a body that is too large (%s), and the client can read it',
+    async (_, header, start) => {
+      const { port } = await listening({ valueBytesMax: 1_000 });
+      const connection = new RawConnection(port);
+      connection.send(`PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\n${header}\r\n\r\n${start}`);
+      for (let sent = 0; sent < 500_000; sent += 50_000) connection.send(Buffer.alloc(50_000));
+      const received = await connection.until(/value_too_large/);
+      expect(received).toMatch(/^HTTP\/1\.1 413 /);
+      expect(received).toContain('Connection: close');
+    },
+  );
+});
+
+describe('closing', () => {
+  it('answers what was accepted, refuses what still comes, and completes', async () => {
+    const { app, port, node } = await listening();
+    let release = (): void => {};
+    node.writeGate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const idle = new RawConnection(port);
+    idle.send(get('/healthz'));
+    await idle.until(/alive/);
+    const busy = new RawConnection(port);
+    busy.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
+    while (!node.calls.some((call) => call.startsWith('write'))) await new Promise(setImmediate);
+    const closed = app.close();
+    await idle.untilEnd();
+    busy.send(get('/v1/kv/a') + get('/healthz'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    release();
+    expect(await busy.untilEnd()).toMatch(/^HTTP\/1\.1 201 [\s\S]*Connection: close/);
+    await closed;
+  });
+
+  it('cuts what does not end within the grace period', async () => {
+    const { app, port, node } = await listening({ closeGraceMs: 50 });
+    node.writeGate = new Promise(() => {});
+    const busy = new RawConnection(port);
+    busy.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
+    while (!node.calls.some((call) => call.startsWith('write'))) await new Promise(setImmediate);
+    await app.close();
+    await busy.untilEnd();
+  });
+});
+
+describe('garbage', () => {
+  const fragment = fc.oneof(
+    fc.constantFrom(
+      '/v1/kv/',
+      '/v1/kv',
+      '?prefix=',
+      '?',
+      '&',
+      '=',
+      '%FF',
+      '%',
+      '#',
+      '..',
+      '/v1/members/',
+      ';',
+    ),
+    fc.constantFrom('limit=', 'cursor=', 'revision=', 'timeout=', '0', '1', '-', 'true', 'stale', '\\', '"'),
+    fc.stringMatching(/^[\x21-\x7e]{0,6}$/),
+  );
+  const headers = fc.dictionary(
+    fc.constantFrom(
+      'if-match',
+      'if-none-match',
+      'content-type',
+      'idempotency-key',
+      'content-encoding',
+      'expect',
+    ),
+    fc.stringMatching(/^[\x21-\x7e]{0,12}$/),
+  );
+
+  it('in a request is never answered with 5xx, and always with a problem document', async () => {
+    const { port } = await listening();
+    const agent = new Agent({ keepAlive: true });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS', 'PROPFIND'),
+        fc.array(fragment, { maxLength: 6 }),
+        headers,
+        fc.uint8Array({ maxLength: 40 }),
+        async (method, parts, fields, body) => {
+          const path = `/${parts.join('')}`;
+          const answer = await ask({ agent, port, method, path, headers: fields }, body);
+          expect(answer.status).toBeLessThan(500);
+          // Node itself answers an expectation that it does not know.
+          if (answer.status >= 400 && answer.status !== 417 && method !== 'HEAD') {
+            expect(JSON.parse(answer.body)).toMatchObject({ status: answer.status });
+          }
+        },
+      ),
+      { numRuns: 1_500 },
+    );
+    agent.destroy();
+  });
+
+  it('on the socket does not disturb the server', async () => {
+    const { port } = await listening();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 200 }), async (bytes) => {
+        const connection = new RawConnection(port);
+        connection.socket.end(bytes);
+        expect(await connection.untilEnd()).toMatch(/^($|HTTP\/1\.1 400 )/);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+function ask(options: RequestOptions, body: Uint8Array): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ host: '127.0.0.1', ...options }, (incoming) => {
+      let text = '';
+      incoming.on('data', (chunk) => {
+        text += chunk;
+      });
+      incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, body: text }));
+    });
+    outgoing.on('error', reject);
+    outgoing.end(options.method === 'GET' || options.method === 'HEAD' ? undefined : body);
+  });
+}
