@@ -1,0 +1,251 @@
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RaftkvError } from '../../src/errors.js';
+import type { FakeNode } from '../http/fake-node.js';
+import { listen, serve } from '../http/kit.js';
+import { type Ran, type RunOptions, run } from './kit.js';
+
+let app: FastifyInstance;
+let node: FakeNode;
+let endpoint: string;
+/** A port that nobody listens on. */
+let deadEndpoint: string;
+
+beforeEach(async () => {
+  ({ app, node } = serve());
+  endpoint = `http://127.0.0.1:${await listen(app)}`;
+  const probe = createTcpServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => probe.once('listening', resolve));
+  deadEndpoint = `http://127.0.0.1:${(probe.address() as AddressInfo).port}`;
+  await new Promise((resolve) => probe.close(resolve));
+});
+
+afterEach(async () => {
+  await app.close();
+});
+
+function on(parameters: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  return run([...parameters, '--endpoints', endpoint], options);
+}
+
+describe('put and get', () => {
+  it('stores the argument, standard input or a file, and gives the bytes back as they are', async () => {
+    expect(await on(['put', 'a/b', 'hello'])).toEqual({
+      code: 0,
+      output: 'a/b created at revision 1\n',
+      errors: '',
+    });
+    expect(await on(['get', 'a/b'])).toEqual({ code: 0, output: 'hello', errors: '' });
+    await on(['put', 'b', '-'], { input: '\xff\x00' });
+    expect((await on(['get', 'b'])).output).toBe('\xff\x00');
+    await on(['put', 'b'], { input: 'piped' });
+    expect((await on(['get', 'b'], { terminal: true })).output).toBe('piped\n');
+    const path = join(tmpdir(), `raftkv-value-${process.pid}`);
+    writeFileSync(path, 'from a file');
+    expect((await on(['put', 'b', '--file', path])).output).toBe('b replaced at revision 4\n');
+    expect((await on(['get', 'b'])).output).toBe('from a file');
+  });
+
+  it.each(['..', '.', 'a/../b', 'ü %?#&+', '\u001b[31m'])('takes the key %j as it is', async (key) => {
+    await on(['put', key, 'x']);
+    expect((await on(['get', key])).output).toBe('x');
+    expect(node.get(Buffer.from(key), undefined)).toBeDefined();
+  });
+
+  it('prints JSON for programs', async () => {
+    expect(
+      JSON.parse((await on(['put', 'a', 'x', '--content-type', 'text/plain', '--json'])).output),
+    ).toEqual({
+      key: 'a',
+      revision: 1,
+      created: true,
+    });
+    expect(JSON.parse((await on(['get', 'a', '--json'])).output)).toEqual({
+      key: 'a',
+      value: 'x',
+      modRevision: 1,
+      contentType: 'text/plain',
+    });
+    await on(['put', 'a', '-'], { input: '\xff' });
+    expect(JSON.parse((await on(['get', 'a', '--json'])).output)).toMatchObject({ valueBase64: '/w==' });
+  });
+
+  it('exits with 1 and one line when the server says no', async () => {
+    const missing = await on(['get', 'a']);
+    expect(missing).toMatchObject({ code: 1, output: '' });
+    expect(missing.errors).toMatch(/^raftkv: There is no such key.*\n$/);
+    await on(['put', 'a', 'x']);
+    expect((await on(['put', 'a', 'y', '--if-absent'])).code).toBe(1);
+    expect((await on(['put', 'a', 'y', '--if-revision', '7'])).code).toBe(1);
+    expect((await on(['put', 'a', 'y', '--if-revision', '1'])).code).toBe(0);
+    expect((await on(['get', 'a', '--revision', '1'])).output).toBe('x');
+  });
+
+  it('reads stale values without asking the leader', async () => {
+    await on(['put', 'a', 'x']);
+    node.calls.length = 0;
+    expect((await on(['get', 'a', '--stale', '--min-revision', '1'])).output).toBe('x');
+    expect(node.calls).toEqual([]);
+  });
+});
+
+describe('delete and list', () => {
+  it('deletes a key or a prefix', async () => {
+    for (const key of ['a', 'b1', 'b2']) await on(['put', key, 'x']);
+    expect((await on(['delete', 'a'])).output).toBe('1 key deleted; the store is at revision 4\n');
+    expect((await on(['delete', 'a'])).code).toBe(1);
+    expect(JSON.parse((await on(['delete', '--prefix', 'b', '--json'])).output)).toEqual({
+      revision: 5,
+      deleted: 2,
+    });
+  });
+
+  it('lists all pages as a table or as one JSON document', async () => {
+    expect((await on(['list'])).output).toBe('no keys\n');
+    expect(JSON.parse((await on(['list', '--json'])).output)).toEqual({ revision: 0, items: [] });
+    for (let index = 0; index < 150; index++) {
+      await node.write(
+        { kind: 'put', key: Buffer.from(`k${index}`), value: Buffer.from('\u001b[2J'), contentType: '' },
+        1,
+      );
+    }
+    const { revision, items } = JSON.parse((await on(['list', '--prefix', 'k', '--json'])).output);
+    expect([revision, items.length]).toEqual([150, 150]);
+    expect(JSON.parse((await on(['list', '--limit', '120', '--json'])).output).items).toHaveLength(120);
+    const shown = await on(['list', '--limit', '2']);
+    expect(shown.output).toBe(
+      'KEY  REVISION  VERSION  VALUE\nk0   1         1        "\\u001b[2J"\nk1   2         1        "\\u001b[2J"\n',
+    );
+    expect((await on(['list', '--limit', '1', '--keys-only'])).output).not.toContain('VALUE');
+  });
+});
+
+describe('cluster commands', () => {
+  it('shows what every node says, and those that say nothing', async () => {
+    const both = ['--endpoints', `${endpoint},${deadEndpoint}`];
+    const people = await run(['status', ...both]);
+    expect(people.code).toBe(0);
+    expect(people.output).toMatch(/^ID +ROLE.*\nn1 +leader.*\n\? +unreachable: ECONNREFUSED/);
+    const { nodes } = JSON.parse((await run(['status', '--json', ...both])).output);
+    expect(nodes).toMatchObject([{ id: 'n1', endpoint }, { error: 'ECONNREFUSED' }]);
+  });
+
+  it('lists, adds, promotes and removes members, and transfers leadership', async () => {
+    expect((await on(['member', 'add', 'n4', 'h4:7101', '--client', 'http://h4:8101'])).output).toBe(
+      'n4 added as a learner\n',
+    );
+    expect((await on(['member', 'add', 'n4', 'h4:7101'])).output).toBe('n4 is a learner already\n');
+    expect((await on(['member', 'list'])).output).toMatch(/n1 +voter, leader +healthy[\s\S]*n4 +learner/);
+    expect((await on(['member', 'promote', 'n4'])).output).toBe('n4 promoted\n');
+    expect((await on(['member', 'remove', 'n4', '--force'])).output).toBe('n4 removed\n');
+    expect((await on(['member', 'remove', 'n4'])).code).toBe(1);
+    expect((await on(['leader', 'transfer'])).output).toBe('n2 leads\n');
+    expect((await on(['leader', 'transfer', 'n3', '--json'])).output).toBe('{"leader":"n3"}\n');
+    expect(node.calls).toContain('removeMember n4 true');
+  });
+});
+
+describe('endpoints', () => {
+  it('tries each in turn, from the flag or the environment', async () => {
+    const both = `${deadEndpoint},${endpoint.replace('http://', '')}`;
+    expect((await run(['put', 'a', 'x', '--endpoints', both])).code).toBe(0);
+    expect((await run(['get', 'a'], { environment: { RAFTKV_ENDPOINTS: both } })).output).toBe('x');
+  });
+
+  it('lets a follower do the work', async () => {
+    node.routed = { kind: 'follower', leader: 'n2', url: deadEndpoint };
+    expect((await on(['put', 'a', 'x'])).code).toBe(0);
+  });
+
+  it('exits with 3 when no node can be reached', async () => {
+    for (const command of [['get', 'a'], ['put', 'a', 'x'], ['status'], ['member', 'list']]) {
+      const ran = await run([...command, '--endpoints', deadEndpoint]);
+      expect(ran.code).toBe(3);
+      expect(ran.errors).toMatch(/^raftkv: No node can be reached: .*ECONNREFUSED.*\n$/);
+    }
+  });
+
+  it('asks the next node when one knows no leader, and says so when none does', async () => {
+    node.failure = new RaftkvError('no_leader', 'None is known.');
+    const other = serve();
+    const otherEndpoint = `http://127.0.0.1:${await listen(other.app)}`;
+    expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
+    await other.app.close();
+    expect(await on(['put', 'a', 'x'])).toMatchObject({ code: 1, errors: 'raftkv: None is known.\n' });
+  });
+
+  it('never sends a write twice: a lost answer is an unknown outcome', async () => {
+    let requests = 0;
+    const broken = createServer((request) => {
+      requests++;
+      request.socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => broken.once('listening', resolve));
+    const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
+    const written = await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`]);
+    expect(written).toMatchObject({ code: 1, errors: expect.stringContaining('not known whether') });
+    expect([requests, node.calls]).toEqual([1, []]);
+    await node.write({ kind: 'put', key: Buffer.from('a'), value: Buffer.from('y'), contentType: '' }, 1);
+    expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('y');
+    broken.close();
+  });
+
+  it('says that something else answers there', async () => {
+    const other = createServer((_, response) => response.writeHead(404).end('<html>')).listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const ran = await run(['get', 'a', '--endpoints', url]);
+    expect(ran).toMatchObject({ code: 1, errors: expect.stringContaining('not of this server') });
+    other.close();
+  });
+});
+
+describe('usage', () => {
+  it.each([
+    [[]],
+    [['nonsense']],
+    [['put']],
+    [['get']],
+    [['get', 'a', 'b']],
+    [['get', 'a', '--unknown']],
+    [['get', 'a', '--revision', 'x']],
+    [['get', 'a', '--timeout', '5']],
+    [['get', 'a', '--endpoints', 'ftp://x']],
+    [['get', 'a', '--endpoints', '']],
+    [['put', 'a', 'x', '--file', 'y']],
+    [['put', 'a', '--file', '/nonexistent/file']],
+    [['put', 'a', 'x', '--if-absent', '--if-revision', '1']],
+    [['delete']],
+    [['delete', 'a', '--prefix', 'b']],
+    [['delete', '--prefix', 'b', '--if-revision', '1']],
+    [['member']],
+    [['member', 'add', 'n4']],
+    [['dev', '--nodes', '0']],
+    [['dev', '--nodes', '10']],
+    [['dev', '--base-http', '70000']],
+    [['serve']],
+    [['serve', '--id', 'n1', '--data-dir', 'd', '--http', 'nowhere']],
+  ])('%j exits with 2', async (parameters) => {
+    const ran = await run(parameters);
+    expect(ran.code).toBe(2);
+    expect(ran.errors).not.toBe('');
+    expect(node.calls).toEqual([]);
+  });
+
+  it('asks for the value on a terminal', async () => {
+    expect(await on(['put', 'a'], { terminal: true })).toMatchObject({ code: 2 });
+  });
+
+  it('shows help', async () => {
+    const help = await run(['--help']);
+    expect(help.code).toBe(0);
+    for (const command of ['serve', 'dev', 'put', 'get', 'delete', 'list', 'status', 'member', 'leader']) {
+      expect(help.output).toContain(`\n  ${command} `);
+    }
+  });
+});
