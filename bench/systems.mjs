@@ -1,0 +1,175 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const VALUE = 'v'.repeat(256);
+const KEYS = Array.from({ length: 1000 }, (_, number) => `key-${number}`);
+const START_TIMEOUT_MS = 20_000;
+
+/**
+ * What is measured. Each system starts its own processes on free ports of 127.0.0.1, with data under `directory`, and
+ * says how a put and a linearizable get look. `stop` ends exactly the processes that it started.
+ */
+
+/** A Fastify handler that stores nothing: the ceiling of what HTTP on this machine allows. */
+export async function startBareFastify(directory) {
+  const [port] = await freePorts(1);
+  const processes = [start(directory, 'bare', process.execPath, [path('bare-fastify.mjs'), String(port)])];
+  const url = `http://127.0.0.1:${port}`;
+  await until(async () => (await fetch(`${url}/v1/kv/ready`)).ok, 'the bare Fastify server');
+  return {
+    name: 'bare Fastify',
+    url,
+    put: putRequests('/v1/kv/'),
+    get: getRequests('/v1/kv/'),
+    stop: () => end(processes),
+  };
+}
+
+/** Three raftkv nodes; the load goes to the leader. */
+export async function startRaftkv(directory) {
+  const ports = await freePorts(6);
+  const names = ['n1', 'n2', 'n3'];
+  const peers = names.map((name, number) => `${name}=127.0.0.1:${ports[number]}`).join(',');
+  const processes = names.map((name, number) =>
+    start(directory, name, process.execPath, [
+      path('../bin/raftkv.js'),
+      ...['serve', '--id', name, '--data-dir', join(directory, name), '--initial-cluster', peers],
+      ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],
+    ]),
+  );
+  let url = null;
+  await until(async () => {
+    url = (await (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json()).leaderUrl;
+    return url !== null && (await fetch(`${url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
+  }, 'raftkv');
+  await fill(url, putRequests('/v1/kv/'));
+  return {
+    name: 'raftkv',
+    url,
+    put: putRequests('/v1/kv/'),
+    get: getRequests('/v1/kv/'),
+    stop: () => end(processes),
+  };
+}
+
+/** Whether etcd is installed here. */
+export function etcdVersion() {
+  const result = spawnSync('etcd', ['--version'], { encoding: 'utf8' });
+  return result.status === 0 ? result.stdout.split('\n')[0].replace('etcd Version: ', '') : null;
+}
+
+/**
+ * Three etcd nodes; the load goes to the leader. The v2 quorum GET goes through etcd's log; v3's range is linearizable by
+ * ReadIndex, and is asked over the JSON gateway.
+ */
+export async function startEtcd(directory) {
+  const ports = await freePorts(6);
+  const names = ['e1', 'e2', 'e3'];
+  const peers = names.map((name, number) => `${name}=http://127.0.0.1:${ports[number]}`).join(',');
+  const processes = names.map((name, number) => {
+    const peer = `http://127.0.0.1:${ports[number]}`;
+    const client = `http://127.0.0.1:${ports[number + 3]}`;
+    return start(directory, name, 'etcd', [
+      ...['--name', name, '--data-dir', join(directory, name), '--enable-v2', '--log-level', 'error'],
+      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+      ...['--listen-client-urls', client, '--advertise-client-urls', client],
+      ...['--initial-cluster', peers, '--initial-cluster-state', 'new'],
+    ]);
+  });
+  let url = null;
+  await until(async () => {
+    for (const port of ports.slice(3)) {
+      const stats = await (await fetch(`http://127.0.0.1:${port}/v2/stats/self`)).json();
+      if (stats.state === 'StateLeader') url = `http://127.0.0.1:${port}`;
+    }
+    return url !== null;
+  }, 'etcd');
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const put = KEYS.map((key) => ({
+    method: 'PUT',
+    path: `/v2/keys/${key}`,
+    headers,
+    body: `value=${VALUE}`,
+  }));
+  await fill(url, put);
+  const base64 = (text) => Buffer.from(text).toString('base64');
+  await fill(
+    url,
+    KEYS.map((key) => ({
+      method: 'POST',
+      path: '/v3/kv/put',
+      body: JSON.stringify({ key: base64(key), value: base64(VALUE) }),
+    })),
+  );
+  return {
+    name: 'etcd v2',
+    url,
+    put,
+    get: KEYS.map((key) => ({ method: 'GET', path: `/v2/keys/${key}?quorum=true` })),
+    rangeV3: KEYS.map((key) => ({
+      method: 'POST',
+      path: '/v3/kv/range',
+      body: JSON.stringify({ key: base64(key) }),
+    })),
+    stop: () => end(processes),
+  };
+}
+
+const putRequests = (prefix) => KEYS.map((key) => ({ method: 'PUT', path: prefix + key, body: VALUE }));
+const getRequests = (prefix) => KEYS.map((key) => ({ method: 'GET', path: prefix + key }));
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** Makes each request once, so that gets find their keys. */
+async function fill(url, requests) {
+  for (const { method, path: target, headers = {}, body } of requests) {
+    const answer = await fetch(url + target, { method, headers, body });
+    if (!answer.ok) throw new Error(`${method} ${target} answered ${answer.status}.`);
+  }
+}
+
+function start(directory, name, command, parameters) {
+  mkdirSync(directory, { recursive: true });
+  const log = openSync(join(directory, `${name}.log`), 'a');
+  return spawn(command, parameters, { stdio: ['ignore', log, log] });
+}
+
+async function end(processes) {
+  await Promise.all(
+    processes.map(
+      (child) =>
+        new Promise((resolve) => {
+          if (child.exitCode !== null || child.signalCode !== null) return resolve();
+          child.once('exit', resolve);
+          child.kill('SIGTERM');
+        }),
+    ),
+  );
+}
+
+async function until(condition, what) {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    const holds = await condition().catch(() => false);
+    if (holds) return;
+    if (Date.now() > deadline) throw new Error(`${what} did not start within ${START_TIMEOUT_MS} ms.`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise((resolve) => {
+          const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
