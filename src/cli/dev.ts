@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -102,18 +102,24 @@ class DevCluster {
     return allGone ? 1 : 0;
   }
 
-  /** A cluster knows its size: more nodes than it has would wait for it in vain, fewer might be no majority. */
+  /**
+   * A cluster knows its size: more nodes than it has would wait for it in vain, fewer might be no majority. So the size is
+   * written down beside the data.
+   */
   private checkDataDirectory(): void {
     const { dataDir, nodes } = this.flags;
     mkdirSync(dataDir, { recursive: true });
-    const existing = Array.from({ length: nodesMax }, (_, index) => `n${index + 1}`).filter((id) =>
-      existsSync(join(dataDir, id)),
-    );
-    if (existing.length > 0 && existing.length !== nodes) {
+    const sizeFile = join(dataDir, 'nodes');
+    if (!existsSync(sizeFile)) {
+      writeFileSync(sizeFile, `${nodes}\n`);
+      return;
+    }
+    const existing = readFileSync(sizeFile, 'utf8').trim();
+    if (existing !== String(nodes)) {
       throw new RaftkvError(
         'usage',
-        `${dataDir} holds the data of ${existing.join(', ')}, not of ${nodes} nodes. Give --nodes ${existing.length}, ` +
-          'or another --data-dir, or remove the directory.',
+        `${dataDir} holds a cluster of ${existing} nodes, not of ${nodes}. Give --nodes ${existing}, or another ` +
+          '--data-dir, or remove the directory.',
       );
     }
   }

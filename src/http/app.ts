@@ -66,6 +66,8 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   }
   // Without this listener Node would ask for the body before anybody has looked at the request.
   app.server.on('checkContinue', (request, response) => app.routing(request, response));
+  // Other expectations may be ignored (RFC 9110 §10.1.1); Node would refuse them without a problem document.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
   const methods = collectMethods(app);
   registerKeyValueRoutes(app, context);
