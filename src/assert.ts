@@ -7,14 +7,19 @@ export class AssertionError extends Error {
   override readonly name = 'AssertionError';
 }
 
-/** Throws {@link AssertionError} with `message`, a full sentence, unless `condition` holds. */
-export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message);
+/**
+ * Throws {@link AssertionError} with `message`, a full sentence, unless `condition` holds. Where this runs for every entry
+ * the message is a function, so that no text is put together for what holds.
+ */
+export function assert(condition: boolean, message: string | (() => string)): asserts condition {
+  if (!condition) throw new AssertionError(typeof message === 'string' ? message : message());
 }
 
 /** The value, which the surrounding invariant says is there; throws {@link AssertionError} otherwise. */
-export function present<Value>(value: Value | undefined | null, message: string): Value {
-  if (value === undefined || value === null) throw new AssertionError(message);
+export function present<Value>(value: Value | undefined | null, message: string | (() => string)): Value {
+  if (value === undefined || value === null) {
+    throw new AssertionError(typeof message === 'string' ? message : message());
+  }
   return value;
 }
 

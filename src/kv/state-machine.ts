@@ -212,7 +212,7 @@ export class KvStateMachine {
     const { metadata, directory } = staged;
     assert(
       metadata.index >= this.appliedIndex,
-      `A snapshot of index ${metadata.index} is behind the applied index, ${this.appliedIndex}.`,
+      () => `A snapshot of index ${metadata.index} is behind the applied index, ${this.appliedIndex}.`,
     );
     const replaced = this.#live;
     this.#live = this.#staging.take(directory);
@@ -234,7 +234,7 @@ export class KvStateMachine {
   #assertNext(entry: Entry): void {
     assert(
       entry.index === this.appliedIndex + 1,
-      `Entry ${entry.index} does not follow the applied index, ${this.appliedIndex}.`,
+      () => `Entry ${entry.index} does not follow the applied index, ${this.appliedIndex}.`,
     );
   }
 

@@ -4,6 +4,8 @@ import type { Entry, Index } from '../raft/types.js';
 import type { StateMachine } from './contracts.js';
 import { APPLY_SLICE_MS, BUFFERED_BYTES_MAX } from './limits.js';
 
+const ENTRIES_BETWEEN_READINGS = 16;
+
 /**
  * Applies committed entries in order, in slices short enough that heartbeats are never late, and only as fast as the
  * state reaches the disk.
@@ -69,7 +71,8 @@ export class Applier<Result> {
         break;
       }
       this.applyNext(entry);
-      if (this.clock.now() >= until) {
+      // Reading the clock costs a good part of an apply, so it is read once in a while.
+      if (this.position % ENTRIES_BETWEEN_READINGS === 0 && this.clock.now() >= until) {
         this.pauseFor(new Promise((resolve) => this.clock.soon(() => resolve())));
         break;
       }

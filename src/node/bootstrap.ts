@@ -46,6 +46,7 @@ export interface JoinRequest {
  */
 export class Bootstrap {
   private current: NodeIdentity;
+  private introduced: Identity;
   /** What this node waits for, in words; '' when it knows its cluster. */
   waitingFor = '';
 
@@ -56,6 +57,7 @@ export class Bootstrap {
     identity: NodeIdentity,
   ) {
     this.current = identity;
+    this.introduced = this.introduce(identity);
   }
 
   /** Reads, or makes, this node's identity. Throws `usage` when an empty directory comes without a way to start. */
@@ -85,9 +87,9 @@ export class Bootstrap {
     return new Bootstrap(self, firstStart, parts, identity);
   }
 
+  /** Asked for with every message, so it is put together only when it changes. */
   get identity(): Identity {
-    const { peerAddress, clientUrl } = this.self;
-    return { ...this.current, peerAddress, clientUrl };
+    return this.introduced;
   }
 
   /** What this node says to others; see {@link answer}. */
@@ -218,7 +220,7 @@ export class Bootstrap {
       [entry],
       FIRST_STATE_DIRECTORY,
     );
-    this.current = identity;
+    this.become(identity);
     this.parts.logger.info({ cluster }, `Formed cluster ${cluster} of ${configuration.voters.join(', ')}.`);
   }
 
@@ -243,7 +245,7 @@ export class Bootstrap {
           [],
           FIRST_STATE_DIRECTORY,
         );
-        this.current = identity;
+        this.become(identity);
         this.parts.logger.info({ cluster }, `Joined cluster ${cluster} as a learner; catching up.`);
         return;
       } catch (error) {
@@ -255,6 +257,16 @@ export class Bootstrap {
         await new Promise<void>((resolve) => this.parts.clock.after(JOIN_RETRY_MS, () => resolve()));
       }
     }
+  }
+
+  private become(identity: NodeIdentity): void {
+    this.current = identity;
+    this.introduced = this.introduce(identity);
+  }
+
+  private introduce(identity: NodeIdentity): Identity {
+    const { peerAddress, clientUrl } = this.self;
+    return { ...identity, peerAddress, clientUrl };
   }
 
   private asMember(): Member {

@@ -84,7 +84,7 @@ export class RaftNode<Result> {
   private roleReason = 'This node has just started.';
   /** Where members were last known to be, so that one that left can still be told. */
   private readonly addressBook = new Map<NodeId, Member>();
-  private peersOf: { readonly configuration: Configuration; readonly targets: number } | null = null;
+  private peersOf: { readonly configuration: Configuration; readonly followerCount: number } | null = null;
   private isStopping = false;
   private isDead = false;
 
@@ -416,15 +416,14 @@ export class RaftNode<Result> {
   }
 
   private followPeers(): void {
-    const { configuration } = this.raft;
-    const targets = this.raft.replicationTargets();
+    const { configuration, followerCount } = this.raft;
     const known = this.peersOf;
-    // Configurations are immutable, so the same object is the same configuration; targets also shrink by themselves.
-    if (known?.configuration === configuration && known.targets === targets.length) return;
-    this.peersOf = { configuration, targets: targets.length };
+    // Configurations are immutable, so the same object is the same configuration; a leader also forgets who left.
+    if (known?.configuration === configuration && known.followerCount === followerCount) return;
+    this.peersOf = { configuration, followerCount };
     for (const member of configuration.members) this.addressBook.set(member.id, member);
     const peers: Peer[] = [];
-    for (const id of targets) {
+    for (const id of this.raft.replicationTargets()) {
       const member = this.addressBook.get(id);
       if (member) peers.push({ id, incarnation: member.incarnation, address: member.peerAddress });
     }

@@ -193,7 +193,7 @@ export class Core {
    * sentence for people.
    */
   becomeFollower(term: Term, leader: NodeId | null, reason: string): void {
-    assert(term >= this.term, `The term never goes down, from ${this.term} to ${term}.`);
+    assert(term >= this.term, () => `The term never goes down, from ${this.term} to ${term}.`);
     const changed = this.role !== 'follower' || this.leader !== leader;
     const before = this.role;
     if (term > this.term) {
@@ -236,7 +236,10 @@ export class Core {
 
   /** Records a vote for somebody else. At most one a term. */
   voteFor(candidate: NodeId): void {
-    assert(this.vote === null || this.vote === candidate, `The vote of term ${this.term} is set already.`);
+    assert(
+      this.vote === null || this.vote === candidate,
+      () => `The vote of term ${this.term} is set already.`,
+    );
     if (this.vote === candidate) return;
     this.vote = candidate;
     this.outbox.hardStateChanged(this.term, this.vote);
@@ -261,7 +264,7 @@ export class Core {
   /** The configuration that was in force at `index`, which is not compacted. */
   configurationAt(index: Index): Configuration {
     const placed = this.configurations.findLast((candidate) => candidate.index <= index);
-    assert(placed !== undefined, `The configuration at index ${index} is known.`);
+    assert(placed !== undefined, () => `The configuration at index ${index} is known.`);
     return placed.configuration;
   }
 

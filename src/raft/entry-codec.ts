@@ -80,7 +80,10 @@ export function decodeEntries(bytes: Uint8Array): readonly Entry[] {
 }
 
 function setUint48(view: DataView, offset: number, value: number): void {
-  assert(Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX, `${value} does not fit 48 bits.`);
+  assert(
+    Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX,
+    () => `${value} does not fit 48 bits.`,
+  );
   view.setUint16(offset, Math.floor(value / TWO_TO_32));
   view.setUint32(offset + 2, value % TWO_TO_32);
 }

@@ -94,8 +94,11 @@ export class RaftLog {
   /** Adds entries at the end. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      assert(entry.index === this.lastIndex + 1, `Entry ${entry.index} does not follow ${this.lastIndex}.`);
-      assert(entry.term >= this.lastTerm, `Entry ${entry.index} goes back from term ${this.lastTerm}.`);
+      assert(
+        entry.index === this.lastIndex + 1,
+        () => `Entry ${entry.index} does not follow ${this.lastIndex}.`,
+      );
+      assert(entry.term >= this.lastTerm, () => `Entry ${entry.index} goes back from term ${this.lastTerm}.`);
       this.entries.push(entry);
       this.bytesHeld += encodedBytes(entry);
     }
@@ -104,8 +107,8 @@ export class RaftLog {
 
   /** Drops every entry from `index` on, because the leader's log differs there (§5.3). */
   truncateFrom(index: Index): void {
-    assert(index > this.committed, `Index ${index} is committed and must not be truncated.`);
-    assert(index <= this.lastIndex, `Index ${index} is past the end of the log.`);
+    assert(index > this.committed, () => `Index ${index} is committed and must not be truncated.`);
+    assert(index <= this.lastIndex, () => `Index ${index} is past the end of the log.`);
     for (const entry of this.entries.splice(index - this.firstIndex)) this.bytesHeld -= encodedBytes(entry);
     this.durable = Math.min(this.durable, index - 1);
     for (const write of this.outstanding) write.lastIndex = Math.min(write.lastIndex, index - 1);
@@ -131,8 +134,11 @@ export class RaftLog {
    * is past `last`.
    */
   slice(first: Index, last: Index, bytesMax = Number.POSITIVE_INFINITY): readonly Entry[] {
-    assert(first >= this.firstIndex, `Index ${first} is compacted; the log starts at ${this.firstIndex}.`);
-    assert(last <= this.lastIndex, `Index ${last} is past the end of the log, ${this.lastIndex}.`);
+    assert(
+      first >= this.firstIndex,
+      () => `Index ${first} is compacted; the log starts at ${this.firstIndex}.`,
+    );
+    assert(last <= this.lastIndex, () => `Index ${last} is past the end of the log, ${this.lastIndex}.`);
     if (first > last) return [];
     let end = first;
     if (bytesMax === Number.POSITIVE_INFINITY) {
@@ -177,9 +183,9 @@ export class RaftLog {
 
   /** Forgets entries up to and including `index`, which a durable snapshot of the state covers (§7). */
   compactTo(index: Index): void {
-    assert(index <= this.committed, `Index ${index} is not committed and must not be compacted.`);
-    assert(index <= this.durable, `Index ${index} is not on disk and must not be compacted.`);
-    const term = present(this.termAt(index), `Index ${index} is not in the log.`);
+    assert(index <= this.committed, () => `Index ${index} is not committed and must not be compacted.`);
+    assert(index <= this.durable, () => `Index ${index} is not on disk and must not be compacted.`);
+    const term = present(this.termAt(index), () => `Index ${index} is not in the log.`);
     for (const entry of this.entries.splice(0, index - this.compacted.index)) {
       this.bytesHeld -= encodedBytes(entry);
     }
@@ -189,7 +195,7 @@ export class RaftLog {
 
   /** Replaces the whole log by a snapshot that came from the leader (§7). */
   resetTo(snapshot: SnapshotMetadata): void {
-    assert(snapshot.index > this.committed, `A snapshot at ${snapshot.index} would take back commits.`);
+    assert(snapshot.index > this.committed, () => `A snapshot at ${snapshot.index} would take back commits.`);
     this.entries = [];
     this.bytesHeld = 0;
     this.compacted = { index: snapshot.index, term: snapshot.term };
@@ -204,6 +210,6 @@ export class RaftLog {
   }
 
   entryAt(index: Index): Entry {
-    return present(this.entries[index - this.firstIndex], `Index ${index} is not in the log.`);
+    return present(this.entries[index - this.firstIndex], () => `Index ${index} is not in the log.`);
   }
 }

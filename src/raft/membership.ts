@@ -51,7 +51,7 @@ function appendConfiguration(core: Core, configuration: Configuration): void {
 }
 
 /**
- * Leader, at each heartbeat: a learner that keeps up becomes a voter by itself. A round is the time in which it receives
+ * Leader, as often as heartbeats are due: a learner that keeps up becomes a voter by itself. A round is the time in which it receives
  * what the log held when the round began; a round shorter than an election timeout shows that it keeps up well enough
  * not to hold up commits (thesis §4.2.1).
  */
@@ -65,7 +65,7 @@ export function promoteLearners(core: Core): void {
       continue;
     }
     if (core.now - round.startedAtTick <= core.options.electionTimeoutTicks) {
-      // Refused while another change is pending; the next heartbeat tries again.
+      // Refused while another change is pending; the next time tries again.
       if (proposeChange(core, { kind: 'promote', id }) === null) progress.catchUp = null;
     } else {
       progress.catchUp = { target: core.log.lastIndex, startedAtTick: core.now };

@@ -10,7 +10,7 @@ import {
   replicationTargets,
   stepDownIfRemoved,
 } from './membership.js';
-import { checkQuorum, startReadRound, takeRead } from './reads.js';
+import { checkQuorum, confirmReads, startReadRound, takeRead } from './reads.js';
 import {
   advanceCommit,
   broadcastHeartbeat,
@@ -92,7 +92,7 @@ export class Raft {
   /** A message came. Messages of an older term are answered where that helps the sender, and otherwise ignored. */
   step(message: Message): void {
     const { core } = this;
-    assert(message.to === core.options.id, `A message for ${message.to} came to ${core.options.id}.`);
+    assert(message.to === core.options.id, () => `A message for ${message.to} came to ${core.options.id}.`);
     if (!this.isWelcome(message)) return;
     if (message.term > core.term) {
       if (message.type === 'requestVote') {
@@ -173,7 +173,10 @@ export class Raft {
 
   /** Forgets the log up to `index`, which the state machine has on disk. */
   compact(index: Index): void {
-    assert(index <= this.core.handedOutIndex, `Index ${index} is not applied and must not be compacted.`);
+    assert(
+      index <= this.core.handedOutIndex,
+      () => `Index ${index} is not applied and must not be compacted.`,
+    );
     compactLog(this.core, index);
   }
 
@@ -204,6 +207,11 @@ export class Raft {
   /** Members, and removed ones that are still to be told. */
   replicationTargets(): readonly NodeId[] {
     return replicationTargets(this.core);
+  }
+
+  /** How many followers a leader keeps track of; 0 on other roles. */
+  get followerCount(): number {
+    return this.core.progress.size;
   }
 
   get role(): Role {
@@ -338,10 +346,13 @@ export class Raft {
     dropDeparted(core);
     yieldIfDiskStalls(core);
     if (core.role !== 'leader') return;
+    // A configuration that shrank may make a majority of the acknowledgements that are there already.
+    confirmReads(core);
+    // Not along with the heartbeat below: each read round is one too and puts that off.
+    if (core.now % core.options.heartbeatTicks === 0) promoteLearners(core);
     core.heartbeatElapsedTicks += 1;
     if (core.heartbeatElapsedTicks >= core.options.heartbeatTicks) {
       broadcastHeartbeat(core);
-      promoteLearners(core);
       return;
     }
     // A commit that no append carried to a follower goes out with the next tick, not the next heartbeat.

@@ -1,6 +1,8 @@
+import { assert } from '../assert.js';
 import { isVoter, memberOf } from './configuration.js';
 import type { Core } from './core.js';
 import { encodedBytes } from './entry-codec.js';
+import type { RaftLog } from './log.js';
 import { Progress } from './progress.js';
 import { majorityValue } from './quorum.js';
 import type {
@@ -10,7 +12,9 @@ import type {
   EntryKind,
   Heartbeat,
   HeartbeatResponse,
+  Index,
   NodeId,
+  Term,
 } from './types.js';
 
 /**
@@ -77,7 +81,13 @@ function sendVerification(core: Core, to: NodeId, progress: Progress): void {
   progress.verify = false;
   const previousIndex = progress.next - 1;
   const previousTerm = core.log.termAt(previousIndex);
-  if (previousTerm === undefined) return;
+  if (previousTerm === undefined) {
+    // Compacted meanwhile, so nothing can be asked about it. If all appends in flight were lost, no answer will ever make
+    // room for another: begin again from what the follower is known to hold, which leads to a snapshot.
+    progress.becomeProbe();
+    sendAppend(core, to, progress);
+    return;
+  }
   core.outbox.send({
     type: 'appendEntries',
     ...core.envelope(to),
@@ -97,8 +107,9 @@ function isReachable(core: Core, id: NodeId): boolean {
 export function followMembers(core: Core): void {
   for (const id of core.peers) {
     const known = core.progress.get(id);
-    if (known === undefined) core.progress.set(id, new Progress(core.log.lastIndex + 1, core.options));
-    else known.departing = null;
+    // Whoever was removed and comes back may have lost its disk in between, so nothing is known about its log.
+    if (known === undefined || known.departing)
+      core.progress.set(id, new Progress(core.log.lastIndex + 1, core.options));
   }
   for (const [id, progress] of core.progress) {
     if (memberOf(core.configuration, id) || progress.departing) continue;
@@ -127,6 +138,11 @@ export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void 
 /** Follower: the consistency check, the repair of conflicts, and the commit index (Figure 2, AppendEntries). */
 export function handleAppendEntries(core: Core, message: AppendEntries): void {
   const { log } = core;
+  if (!isWellFormed(message)) {
+    core.event('messageIgnored', `An append of ${message.from} is no run of entries up to term ${message.term}.`);
+    return;
+  }
+  checkCommitted(core, message);
   const lastVerified = message.previousIndex + message.entries.length;
   if (message.previousIndex < log.commitIndex && lastVerified <= log.commitIndex) {
     // All of it is committed here: nothing to compare, and it may be compacted already.
@@ -165,6 +181,36 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
   }
   log.commitTo(Math.min(message.commitIndex, lastVerified));
   acknowledge(core, message, lastVerified);
+}
+
+/** Whether the entries follow each other and `previousIndex`, in terms that never go down. No leader sends anything else. */
+function isWellFormed(message: AppendEntries): boolean {
+  let index = message.previousIndex;
+  let term = message.previousTerm;
+  for (const entry of message.entries) {
+    index += 1;
+    if (entry.index !== index || entry.term < term) return false;
+    term = entry.term;
+  }
+  return term <= message.term;
+}
+
+/** What is committed here stands in every later leader's log (§5.4.3); if it does not, this node must stop (row 24). */
+function checkCommitted(core: Core, message: AppendEntries): void {
+  const { log } = core;
+  checkCommittedTerm(log, message, message.previousIndex, message.previousTerm);
+  for (const entry of message.entries) {
+    if (entry.index > log.commitIndex) return;
+    checkCommittedTerm(log, message, entry.index, entry.term);
+  }
+}
+
+function checkCommittedTerm(log: RaftLog, message: AppendEntries, index: Index, term: Term): void {
+  const ours = index > log.commitIndex ? undefined : log.termAt(index);
+  assert(
+    ours === undefined || ours === term,
+    `Index ${index} is committed here in term ${ours}, but leader ${message.from} has an entry of term ${term} there.`,
+  );
 }
 
 function acknowledge(core: Core, message: AppendEntries, matchIndex: number): void {

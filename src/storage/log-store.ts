@@ -160,7 +160,10 @@ export class LogStore {
     }
     if (spanning !== undefined && spanning.last > keepThrough) {
       const key = logKey(spanning.first);
-      const record = present(this.#store.get(key), `The record at index ${spanning.first} was written.`);
+      const record = present(
+        this.#store.get(key),
+        () => `The record at index ${spanning.first} was written.`,
+      );
       const { previousTerm, entries } = openEntries(record, spanning.first);
       const kept = entries.slice(0, keepThrough - spanning.first + 1);
       operations.push({ kind: 'put', key, value: sealEntries(previousTerm, [encodeEntries(kept)]) });
@@ -184,12 +187,15 @@ export class LogStore {
     const parts = plan.tail.filter((part) => part.length > 0);
     const first = parts[0]?.[0]?.index;
     if (first === undefined) return;
-    assert(first === this.lastIndex + 1, `Entry ${first} does not follow the last index, ${this.lastIndex}.`);
+    assert(
+      first === this.lastIndex + 1,
+      () => `Entry ${first} does not follow the last index, ${this.lastIndex}.`,
+    );
     const previousTerm = this.#terms.at(first - 1);
     let next = first;
     for (const part of parts) {
       for (const entry of part) {
-        assert(entry.index === next, `Entry ${entry.index} stands where ${next} belongs.`);
+        assert(entry.index === next, () => `Entry ${entry.index} stands where ${next} belongs.`);
         next += 1;
       }
       this.#terms.append(part);
@@ -204,16 +210,16 @@ export class LogStore {
 
   #setHardState(next: HardState): void {
     const before = this.#hardState;
-    assert(next.term >= before.term, `The term never goes back, from ${before.term} to ${next.term}.`);
+    assert(next.term >= before.term, () => `The term never goes back, from ${before.term} to ${next.term}.`);
     assert(
       next.term > before.term || before.vote === null || next.vote === before.vote,
-      `The vote of term ${next.term} is set once.`,
+      () => `The vote of term ${next.term} is set once.`,
     );
     // What is compacted is committed, whether or not the hard state was rewritten since.
     const commit = Math.max(next.commit, before.commit, this.#compacted.index);
     assert(
       commit <= this.lastIndex,
-      `The commit index ${commit} is beyond the last index, ${this.lastIndex}.`,
+      () => `The commit index ${commit} is beyond the last index, ${this.lastIndex}.`,
     );
     assert(next.term >= this.#terms.at(this.lastIndex), 'No entry has a term above the current one.');
     this.#hardState = { term: next.term, vote: next.vote, commit };
@@ -273,7 +279,10 @@ class WritePlan {
   }
 
   #compact(point: SnapshotMetadata): void {
-    assert(point.index >= this.#startIndex, `A compaction at ${point.index} is behind the start of the log.`);
+    assert(
+      point.index >= this.#startIndex,
+      () => `A compaction at ${point.index} is behind the start of the log.`,
+    );
     this.start = point;
     this.#startIndex = point.index;
     this.tail = this.tail
@@ -284,7 +293,7 @@ class WritePlan {
   }
 
   #truncate(from: Index): void {
-    assert(from > this.#startIndex, `Index ${from} is compacted, so it cannot be truncated.`);
+    assert(from > this.#startIndex, () => `Index ${from} is compacted, so it cannot be truncated.`);
     this.tail = this.tail
       .filter((part) => (part[0]?.index ?? from) < from)
       .map((part) =>
