@@ -1,0 +1,60 @@
+import type { CommandResult } from '../../kv/types.js';
+import type { Configuration, Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
+import { sameBytes } from '../bytes.js';
+import type { DurableView } from '../durable-log.js';
+
+/** What the checkers read of a consensus core; `Raft` has all of it. */
+export interface CoreView {
+  readonly role: Role;
+  readonly term: Term;
+  readonly commitIndex: Index;
+  readonly firstIndex: Index;
+  readonly lastIndex: Index;
+  readonly configuration: Configuration;
+  termAt(index: Index): Term | undefined;
+  entries(first: Index, last: Index): readonly Entry[];
+}
+
+/** One node as the checkers see it: what it believes, and what its disk holds. */
+export interface NodeView {
+  readonly id: NodeId;
+  readonly incarnation: string;
+  readonly durable: DurableView;
+  /** Null while the node does not run. */
+  readonly core: CoreView | null;
+}
+
+/** One property. It is told what happens, keeps what it needs, and throws a {@link Violation}. */
+export interface Checker {
+  /** What is promised, and where it is stated. */
+  readonly property: string;
+  /** The core was made from what is on the disk. */
+  started?(node: NodeView, core: CoreView): void;
+  /** Something in the core may have changed. */
+  stepped?(node: NodeView, core: CoreView): void;
+  /** A message leaves the node. */
+  sending?(node: NodeView, core: CoreView, message: Message): void;
+  /** A write to the log reached the disk, whether the node hears of it or not. */
+  persisted?(node: NodeView): void;
+  /** The state machine applied an entry. */
+  applied?(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void;
+  /** The process ended. */
+  ended?(node: NodeView): void;
+}
+
+/** A property does not hold. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+
+  constructor(
+    readonly property: string,
+    detail: string,
+  ) {
+    super(`${property}: ${detail}`);
+  }
+}
+
+/** Whether two entries are the same in everything; of one index and term they must be. */
+export function sameEntry(a: Entry, b: Entry): boolean {
+  return a === b || (a.term === b.term && a.kind === b.kind && sameBytes(a.payload, b.payload));
+}

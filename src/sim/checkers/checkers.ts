@@ -1,0 +1,105 @@
+import type { CommandResult } from '../../kv/types.js';
+import type { Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
+import { Acknowledged } from './acknowledged.js';
+import type { Checker, CoreView, NodeView } from './checker.js';
+import { CommitOnMajority } from './commit-on-majority.js';
+import { DurableBeforeAnswer } from './durable-before-answer.js';
+import { ElectionSafety } from './election-safety.js';
+import { LeaderAppendOnly } from './leader-append-only.js';
+import { LeaderCompleteness } from './leader-completeness.js';
+import { LogMatching } from './log-matching.js';
+import { Monotonic } from './monotonic.js';
+import { StateMachineSafety } from './state-machine-safety.js';
+import { VoteOnce } from './vote-once.js';
+
+/** The few numbers by which a change of a core shows; most steps change none of them. */
+interface Glance {
+  role: Role;
+  term: Term;
+  commitIndex: Index;
+  firstIndex: Index;
+  lastIndex: Index;
+  lastTerm: Term | undefined;
+}
+
+/** All properties, told of everything that happens. */
+export class Checkers {
+  readonly electionSafety = new ElectionSafety();
+  readonly leaderCompleteness = new LeaderCompleteness();
+  readonly stateMachineSafety = new StateMachineSafety();
+  readonly acknowledged = new Acknowledged();
+  private readonly all: readonly Checker[];
+  private readonly glances = new Map<NodeId, Glance>();
+
+  /**
+   * @param report Takes what a checker found. Nothing is thrown: the checkers are called from within the nodes, which
+   * would take an error for one of their own.
+   */
+  constructor(
+    nodes: () => ReadonlyMap<NodeId, NodeView>,
+    private readonly report: (error: Error) => void,
+  ) {
+    this.all = [
+      this.electionSafety,
+      new LeaderAppendOnly(),
+      new LogMatching(),
+      this.leaderCompleteness,
+      this.stateMachineSafety,
+      new Monotonic(),
+      new VoteOnce(),
+      new DurableBeforeAnswer(),
+      new CommitOnMajority(nodes),
+      this.acknowledged,
+    ];
+  }
+
+  started(node: NodeView, core: CoreView): void {
+    this.tell((checker) => checker.started?.(node, core));
+    this.stepped(node, core);
+  }
+
+  /** After every step of a node. When nothing changed that the properties speak of, nothing is checked. */
+  stepped(node: NodeView, core: CoreView): void {
+    const { role, term, commitIndex, firstIndex, lastIndex } = core;
+    const lastTerm = core.termAt(lastIndex);
+    const before = this.glances.get(node.id);
+    if (
+      before !== undefined &&
+      before.lastIndex === lastIndex &&
+      before.commitIndex === commitIndex &&
+      before.role === role &&
+      before.term === term &&
+      before.firstIndex === firstIndex &&
+      before.lastTerm === lastTerm
+    ) {
+      return;
+    }
+    this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm });
+    this.tell((checker) => checker.stepped?.(node, core));
+  }
+
+  sending(node: NodeView, core: CoreView, message: Message): void {
+    this.tell((checker) => checker.sending?.(node, core, message));
+  }
+
+  persisted(node: NodeView): void {
+    this.tell((checker) => checker.persisted?.(node));
+  }
+
+  applied(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void {
+    this.tell((checker) => checker.applied?.(node, entry, result, digest));
+  }
+
+  ended(node: NodeView): void {
+    this.glances.delete(node.id);
+    this.tell((checker) => checker.ended?.(node));
+  }
+
+  private tell(task: (checker: Checker) => void): void {
+    try {
+      for (const checker of this.all) task(checker);
+    } catch (error) {
+      this.report(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { Message } from '../../raft/types.js';
+import { type Checker, type CoreView, type NodeView, Violation } from './checker.js';
+
+/**
+ * Servers update persistent state on stable storage before responding to RPCs (Figure 2, "Persistent state"; correctness
+ * row 2). Checked when a message leaves, against the bytes on the disk: the term it names, the vote it gives or counts on,
+ * the entries it acknowledges. Pre-votes alone may name a term that is nowhere on disk.
+ */
+export class DurableBeforeAnswer implements Checker {
+  readonly property = 'On disk before the answer that promises it (Figure 2)';
+
+  sending(node: NodeView, core: CoreView, message: Message): void {
+    const { durable } = node;
+    const isPreVoteRequest = message.type === 'requestVote' && message.preVote;
+    const isPreVoteGrant = message.type === 'requestVoteResponse' && message.preVote && message.granted;
+    if (!isPreVoteRequest && !isPreVoteGrant && message.term > durable.term) {
+      this.fail(node, message, `names term ${message.term}, and the disk is in term ${durable.term}`);
+    }
+    if (message.type === 'requestVote' && !message.preVote) this.checkVote(node, message, node.id);
+    if (message.type === 'requestVoteResponse' && message.granted && !message.preVote)
+      this.checkVote(node, message, message.to);
+    if (message.type === 'appendEntriesResponse' && message.success)
+      this.checkMatch(node, core, message, message.matchIndex);
+  }
+
+  private checkVote(node: NodeView, message: Message, vote: string): void {
+    const { durable } = node;
+    if (durable.term === message.term && durable.vote === vote) return;
+    // A later term on disk: the answer is stale, and the vote was checked when that term's state replaced it.
+    if (durable.term > message.term) return;
+    this.fail(node, message, `rests on a vote for ${vote}, and the disk has one for ${durable.vote}`);
+  }
+
+  private checkMatch(node: NodeView, core: CoreView, message: Message, matchIndex: number): void {
+    const { durable } = node;
+    if (matchIndex <= durable.startIndex) return;
+    const onDisk = durable.termAt(matchIndex);
+    if (onDisk === undefined) {
+      this.fail(node, message, `acknowledges index ${matchIndex}, and the disk ends at ${durable.lastIndex}`);
+    }
+    const inLog = core.termAt(matchIndex);
+    // The log may have moved on, to a later term or past a compaction; then only the newer answer counts.
+    if (message.term < core.term || inLog === undefined || inLog === onDisk) return;
+    this.fail(
+      node,
+      message,
+      `acknowledges index ${matchIndex} of term ${inLog}, and the disk has term ${onDisk}`,
+    );
+  }
+
+  private fail(node: NodeView, message: Message, what: string): never {
+    throw new Violation(this.property, `The ${message.type} of ${node.id} to ${message.to} ${what}.`);
+  }
+}

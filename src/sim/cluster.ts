@@ -1,0 +1,219 @@
+import { RaftkvError } from '../errors.js';
+import type { ClientService } from '../node/client-service.js';
+import { memberOf } from '../raft/configuration.js';
+import type { Message, NodeId } from '../raft/types.js';
+import { Violation } from './checkers/checker.js';
+import { Checkers } from './checkers/checkers.js';
+import { InjectedDiskError } from './disk.js';
+import { Network } from './network.js';
+import type { Prng } from './prng.js';
+import type { Settings } from './settings.js';
+import { type Server, SimNode, type World } from './sim-node.js';
+import { Trace } from './trace.js';
+import { type Process, Scheduler } from './virtual-clock.js';
+
+/** How long an operator waits for an answer. */
+const OPERATOR_TIMEOUT_MS = 3000;
+/** A process that stopped by itself is started again by whatever watches over it. */
+const RESTART_MS = 300;
+
+/** All nodes of a run, what they share, and what an operator can do with them. */
+export class Cluster {
+  readonly nodes = new Map<NodeId, SimNode>();
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly trace: Trace;
+  readonly checkers: Checkers;
+  readonly counts = { elections: 0, crashes: 0, starts: 0 };
+  private failure: Error | null = null;
+  private readonly random: Prng;
+  private readonly world: World;
+
+  constructor(
+    readonly settings: Settings,
+    private readonly seed: Prng,
+    writeLine: ((line: string) => void) | null,
+  ) {
+    this.random = seed.fork('cluster');
+    this.scheduler = new Scheduler((process) => this.afterStep(process));
+    const { scheduler } = this;
+    this.trace = new Trace(() => scheduler.nowMs, writeLine);
+    this.checkers = new Checkers(
+      () => this.nodes,
+      (error) => this.fail(error),
+    );
+    this.network = new Network(
+      scheduler,
+      seed.fork('network'),
+      this.trace,
+      settings.weather,
+      (from, message) => this.beforeSend(from, message),
+    );
+    this.world = {
+      settings,
+      scheduler,
+      network: this.network,
+      trace: this.trace,
+      checkers: this.checkers,
+      counts: this.counts,
+      join: (process, request) => this.join(process, request),
+      stopped: (node, error) => this.nodeStopped(node, error),
+    };
+    const founders = Array.from({ length: settings.nodeCount }, (_, at) => `n${at + 1}`);
+    for (const id of founders) this.addNode(id, 'found', founders);
+  }
+
+  /** Something is wrong: the run ends with the first such error, once the event in which it showed is over. */
+  fail(error: Error): void {
+    this.failure ??= error;
+  }
+
+  /** Runs a check from outside of the nodes. */
+  check(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** Lets time pass until then, or until `isDone`. Throws what {@link fail} was given. */
+  runUntil(timeMs: number, isDone: () => boolean = () => false): void {
+    this.scheduler.runUntil(timeMs, () => this.failure !== null || isDone());
+    if (this.failure !== null) throw this.failure;
+  }
+
+  /** Starts all nodes that are in service and not running. */
+  startAll(): void {
+    for (const node of this.nodes.values()) if (node.isInService) this.start(node);
+  }
+
+  start(node: SimNode): void {
+    node.start();
+  }
+
+  /** A machine that nobody has heard of starts and asks to be added. */
+  startNewMember(): SimNode {
+    const node = this.addNode(`n${this.nodes.size + 1}`, 'join', []);
+    this.start(node);
+    return node;
+  }
+
+  get running(): SimNode[] {
+    return [...this.nodes.values()].filter((node) => node.isRunning);
+  }
+
+  /** Nodes that can be asked for something. */
+  get serving(): SimNode[] {
+    return this.running.filter((node) => node.server !== null);
+  }
+
+  /** Who leads the highest term, if anybody does. */
+  get leader(): SimNode | undefined {
+    let leader: SimNode | undefined;
+    for (const node of this.serving) {
+      const raft = node.server?.node.raft;
+      if (raft?.role === 'leader' && raft.term > (leader?.server?.node.raft.term ?? 0)) leader = node;
+    }
+    return leader;
+  }
+
+  /** The members as the leader, or whoever is furthest, has them. */
+  get members(): readonly SimNode[] {
+    const best = this.leader ?? this.serving.sort((a, b) => b.durable.lastIndex - a.durable.lastIndex)[0];
+    const configuration = best?.server?.node.raft.configuration;
+    if (configuration === undefined) return [];
+    return [...this.nodes.values()].filter((node) => memberOf(configuration, node.id));
+  }
+
+  /**
+   * Asks a node for something, from outside: the request takes its time, a paused node answers late, and a node that
+   * dies never does. `settle` is called at most once.
+   */
+  ask<Value>(
+    node: SimNode,
+    task: (server: Server) => Promise<Value> | Value,
+    settle: (outcome: { readonly value: Value } | { readonly error: unknown }) => void,
+  ): void {
+    const { process, server } = node;
+    if (process === null || server === null) {
+      settle({ error: new RaftkvError('not_ready', `${node.id} is not running. Nothing was changed.`) });
+      return;
+    }
+    let isSettled = false;
+    const settleOnce: typeof settle = (outcome) => {
+      if (isSettled) return;
+      isSettled = true;
+      settle(outcome);
+    };
+    process.whenEnded(() =>
+      settleOnce({ error: new RaftkvError('outcome_unknown', `${node.id} ended before it answered.`) }),
+    );
+    this.scheduler.after(this.random.between(0.1, 1), process, () => {
+      Promise.resolve()
+        .then(() => task(server))
+        .then(
+          (value) => settleOnce({ value }),
+          (error: unknown) => settleOnce({ error }),
+        );
+    });
+  }
+
+  private addNode(id: NodeId, firstStart: 'found' | 'join', founders: readonly NodeId[]): SimNode {
+    const node = new SimNode(
+      id,
+      this.nodes.size + 1,
+      firstStart,
+      founders,
+      this.world,
+      this.seed.fork('nodes'),
+    );
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  /** What `--join` does over HTTP: any node that answers will do. */
+  private join(process: Process, request: Parameters<ClientService['addMember']>[0]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const later = (settle: () => void) => {
+        this.scheduler.after(this.network.latencyMs(), process, settle);
+      };
+      const node = this.random.pick(this.serving);
+      if (node === undefined) {
+        later(() => reject(new RaftkvError('unavailable', 'No node answers.')));
+        return;
+      }
+      this.ask(
+        node,
+        ({ service }) => service.addMember(request, OPERATOR_TIMEOUT_MS),
+        (outcome) =>
+          later(() => {
+            if ('value' in outcome) resolve(outcome.value.cluster);
+            else reject(outcome.error);
+          }),
+      );
+    });
+  }
+
+  private afterStep(process: Process): void {
+    const node = this.nodes.get(process.name);
+    const raft = node?.server?.node.raft;
+    if (node && raft) this.checkers.stepped(node, raft);
+  }
+
+  private beforeSend(from: NodeId, message: Message): void {
+    const node = this.nodes.get(from);
+    const raft = node?.server?.node.raft;
+    if (node && raft) this.checkers.sending(node, raft, message);
+  }
+
+  /** Only a failed disk is a reason to stop. */
+  private nodeStopped(node: SimNode, error: unknown): void {
+    if (!(error instanceof InjectedDiskError)) {
+      const stack = error instanceof Error ? error.stack : String(error);
+      this.fail(new Violation('A node never stops by itself', `${node.id} stopped: ${stack}`));
+      return;
+    }
+    this.scheduler.after(RESTART_MS, null, () => this.start(node));
+  }
+}

@@ -1,0 +1,247 @@
+import { assert } from '../assert.js';
+import type { NodeId } from '../raft/types.js';
+import type { Cluster } from './cluster.js';
+import type { Prng } from './prng.js';
+import type { FaultKind } from './settings.js';
+import { calmPace, calmWeather } from './settings.js';
+import type { SimNode } from './sim-node.js';
+import { TraceKind } from './trace.js';
+
+const DOWN_MS_MIN = 50;
+const DOWN_MS_MAX = 3000;
+/** Longer than two election timeouts. */
+const PAUSE_MS_MAX = 1500;
+const PARTITION_MS_MIN = 200;
+const PARTITION_MS_MAX = 3000;
+const SLOW_WRITE_MS_MAX = 700;
+/** A process that is to die within a step has done at most so many things before. */
+const STEPS_MAX = 40;
+const OPERATOR_TIMEOUT_MS = 3000;
+/** More machines than this never exist in one run. */
+const NODES_MAX = 8;
+
+/** Lets things go wrong, one after the other, as the seed has it; several may hold at once. */
+export class Faults {
+  readonly counts = new Map<FaultKind, number>();
+  private hasEnded = false;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly random: Prng,
+  ) {}
+
+  /** The first fault comes after a pause, and then one after the other until {@link end}. */
+  begin(): void {
+    const { faultPauseMsMin, faultPauseMsMax } = this.cluster.settings;
+    this.later(this.random.between(faultPauseMsMin, faultPauseMsMax), () => {
+      const kind = this.random.pick(this.cluster.settings.faults);
+      assert(kind !== undefined, 'Every run has a kind of fault.');
+      this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+      this.inject[kind]();
+      this.begin();
+    });
+  }
+
+  /** All faults end: everything runs, hears and writes as it should. */
+  end(): void {
+    this.hasEnded = true;
+    this.note('all faults end');
+    const { network, scheduler, nodes } = this.cluster;
+    network.links.heal();
+    network.weather = calmWeather;
+    for (const node of nodes.values()) {
+      node.disk.pace = calmPace;
+      node.disk.failsNextWrite = false;
+      if (node.process === null) continue;
+      node.process.stepsLeft = Number.POSITIVE_INFINITY;
+      scheduler.resume(node.process);
+    }
+    this.cluster.startAll();
+  }
+
+  private readonly inject: Readonly<Record<FaultKind, () => void>> = {
+    crash: () => this.crash(this.random.pick(this.cluster.running)),
+    crashLeader: () => this.crash(this.cluster.leader),
+    crashInStep: () => {
+      const process = this.random.pick(this.cluster.serving)?.process;
+      if (process) process.stepsLeft = this.random.integer(1, STEPS_MAX);
+      this.note(`${process?.name} will die in the middle of a step`);
+      this.later(this.downMs(), () => this.cluster.startAll());
+    },
+    crashAll: () => {
+      this.note('all nodes die at once');
+      for (const node of this.cluster.running) node.crash('killed');
+      this.later(this.random.between(DOWN_MS_MIN, DOWN_MS_MAX / 3), () => this.cluster.startAll());
+    },
+    diskFailure: () => {
+      const node = this.random.pick(this.cluster.serving);
+      this.note(`the next write of ${node?.id} fails`);
+      if (node) node.disk.failsNextWrite = true;
+    },
+    slowDisk: () => {
+      const node = this.random.pick(this.cluster.running);
+      if (node === undefined) return;
+      const latencyMsMax = this.random.between(20, SLOW_WRITE_MS_MAX);
+      this.note(`${node.id} writes slowly, up to ${latencyMsMax.toFixed(0)} ms`);
+      node.disk.pace = { latencyMsMin: latencyMsMax / 4, latencyMsMax };
+      this.later(this.partitionMs(), () => {
+        node.disk.pace = node.disk.calm;
+      });
+    },
+    pause: () => {
+      const process = this.random.pick(this.cluster.running)?.process;
+      if (!process || process.isPaused) return;
+      const pauseMs = this.random.between(10, PAUSE_MS_MAX);
+      this.note(`${process.name} is paused for ${pauseMs.toFixed(0)} ms`);
+      this.cluster.scheduler.pause(process);
+      this.later(pauseMs, () => this.cluster.scheduler.resume(process));
+    },
+    isolate: () => {
+      const all = this.ids();
+      const one = this.random.chance(0.5) ? this.cluster.leader?.id : this.random.pick(all);
+      if (one === undefined) return;
+      this.partition(`${one} is alone`, () => this.links.cut([one], all));
+    },
+    halves: () => {
+      const all = this.random.shuffled(this.ids());
+      const left = all.slice(0, this.random.integer(1, Math.max(1, all.length - 1)));
+      const right = all.slice(left.length);
+      this.partition(`${left.join(', ')} | ${right.join(', ')}`, () => this.links.cut(left, right));
+    },
+    oneWay: () => {
+      const all = this.ids();
+      const one = this.random.chance(0.5) ? this.cluster.leader?.id : this.random.pick(all);
+      if (one === undefined) return;
+      const others = this.random.shuffled(all).slice(0, this.random.integer(1, all.length));
+      if (this.random.chance(0.5)) {
+        this.partition(`${one} is not heard by ${others.join(', ')}`, () =>
+          this.links.cutOneWay([one], others),
+        );
+      } else {
+        this.partition(`${one} does not hear ${others.join(', ')}`, () =>
+          this.links.cutOneWay(others, [one]),
+        );
+      }
+    },
+    bridge: () => {
+      const [middle, ...rest] = this.random.shuffled(this.ids());
+      const left = rest.slice(0, Math.ceil(rest.length / 2));
+      const right = rest.slice(left.length);
+      this.partition(`${left.join(', ')} | ${middle} hears all | ${right.join(', ')}`, () =>
+        this.links.cut(left, right),
+      );
+    },
+    weather: () => {
+      const { network } = this.cluster;
+      this.note('the network is bad');
+      network.weather = {
+        latencyMsMin: 0.2,
+        latencyMsMax: this.random.between(5, 100),
+        lateRate: this.random.between(0, 0.2),
+        lateMsMax: this.random.between(50, 1000),
+        lossRate: this.random.between(0, 0.3),
+        duplicateRate: this.random.between(0, 0.3),
+      };
+      this.later(this.partitionMs(), () => {
+        network.weather = network.calm;
+      });
+    },
+    transfer: () => {
+      const { leader, members } = this.cluster;
+      if (leader === undefined) return;
+      const to = this.random.chance(0.3) ? undefined : this.random.pick(members)?.id;
+      this.operate(leader, `hand leadership over to ${to ?? 'the best'}`, (service) =>
+        service.transferLeadership(to, OPERATOR_TIMEOUT_MS),
+      );
+    },
+    addMember: () => {
+      const { nodes, settings } = this.cluster;
+      if (nodes.size >= Math.min(NODES_MAX, settings.nodeCount + 3)) return;
+      this.note('a new member comes');
+      this.cluster.startNewMember();
+    },
+    removeMember: () => this.removeMember(),
+  };
+
+  private removeMember(): void {
+    const { members, leader, serving } = this.cluster;
+    const asked = this.random.pick(serving);
+    const victim = this.random.chance(0.3) ? leader : this.random.pick(members);
+    if (members.length < 2 || asked === undefined || victim === undefined) return;
+    this.operate(
+      asked,
+      `remove ${victim.id}`,
+      (service) => service.removeMember(victim.id, false, OPERATOR_TIMEOUT_MS),
+      () => {
+        // The machine goes on for a while, or for good: nothing that it does may disturb the others (row 17).
+        if (this.random.chance(0.5)) return;
+        this.later(this.downMs(), () => {
+          victim.isInService = false;
+          victim.crash('is taken out of service');
+        });
+      },
+    );
+  }
+
+  private crash(node: SimNode | undefined): void {
+    if (node === undefined) return;
+    node.crash('killed');
+    this.later(this.downMs(), () => {
+      if (node.isInService) this.cluster.start(node);
+    });
+  }
+
+  private partition(what: string, cut: () => void): void {
+    this.note(`partition: ${what}`);
+    cut();
+    this.later(this.partitionMs(), () => {
+      this.note('the partition heals');
+      this.links.heal();
+    });
+  }
+
+  private operate(
+    node: SimNode,
+    what: string,
+    task: (service: NonNullable<SimNode['server']>['service']) => Promise<unknown>,
+    done: () => void = () => {},
+  ): void {
+    this.note(`the operator asks ${node.id} to ${what}`);
+    this.cluster.ask(
+      node,
+      ({ service }) => task(service),
+      (outcome) => {
+        const isDone = 'value' in outcome;
+        this.note(`the operator is told: ${isDone ? 'done' : String(outcome.error)} (${what})`);
+        if (isDone) done();
+      },
+    );
+  }
+
+  private get links() {
+    return this.cluster.network.links;
+  }
+
+  private ids(): NodeId[] {
+    return [...this.cluster.nodes.keys()];
+  }
+
+  private downMs(): number {
+    return this.random.between(DOWN_MS_MIN, DOWN_MS_MAX);
+  }
+
+  private partitionMs(): number {
+    return this.random.between(PARTITION_MS_MIN, PARTITION_MS_MAX);
+  }
+
+  /** Does something later, unless the faults have ended by then. */
+  private later(delayMs: number, task: () => void): void {
+    this.cluster.scheduler.after(delayMs, null, () => {
+      if (!this.hasEnded) task();
+    });
+  }
+
+  private note(what: string): void {
+    this.cluster.trace.note(TraceKind.fault, 0, what.length, 0, () => `! ${what}`);
+  }
+}

@@ -1,0 +1,65 @@
+import type { KvStateMachine } from '../kv/state-machine.js';
+import type { CommandResult } from '../kv/types.js';
+import type { OutgoingSnapshot, StagedSnapshot, StateMachine } from '../node/contracts.js';
+import type { Entry, SnapshotMetadata } from '../raft/types.js';
+import type { Process } from './virtual-clock.js';
+
+/** The real state machine; the simulator sees each entry that it applies, and may end the process around one. */
+export class ObservedStateMachine implements StateMachine<CommandResult> {
+  constructor(
+    private readonly real: KvStateMachine,
+    private readonly process: Process,
+    private readonly onApplied: (entry: Entry, result: CommandResult | undefined, digest: string) => void,
+  ) {}
+
+  get appliedIndex() {
+    return this.real.appliedIndex;
+  }
+
+  get appliedTerm() {
+    return this.real.appliedTerm;
+  }
+
+  get flushedIndex() {
+    return this.real.flushedIndex;
+  }
+
+  get bufferedBytes() {
+    return this.real.bufferedBytes;
+  }
+
+  prepare(entry: Entry) {
+    return this.real.prepare(entry);
+  }
+
+  apply(entry: Entry) {
+    const result = this.real.apply(entry);
+    if (this.process.step()) this.onApplied(entry, result, this.real.digest);
+    return result;
+  }
+
+  flush() {
+    return this.real.flush();
+  }
+
+  takeSnapshot(): Promise<OutgoingSnapshot> {
+    return this.real.takeSnapshot();
+  }
+
+  stageSnapshot(snapshot: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<StagedSnapshot> {
+    return this.real.stageSnapshot(snapshot, chunks);
+  }
+
+  activate(staged: StagedSnapshot) {
+    this.process.step();
+    this.real.activate(staged);
+  }
+
+  discard(staged: StagedSnapshot) {
+    return this.real.discard(staged);
+  }
+
+  close() {
+    return this.real.close();
+  }
+}

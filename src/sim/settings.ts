@@ -1,0 +1,93 @@
+import type { DiskPace } from './disk.js';
+import type { Prng } from './prng.js';
+import type { Weather } from './wires.js';
+
+/** What can go wrong in a run. */
+export const faultKinds = [
+  'crash',
+  'crashLeader',
+  'crashInStep',
+  'crashAll',
+  'diskFailure',
+  'slowDisk',
+  'pause',
+  'isolate',
+  'halves',
+  'oneWay',
+  'bridge',
+  'weather',
+  'transfer',
+  'addMember',
+  'removeMember',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+/** Everything about a run that its seed decides beforehand. */
+export interface Settings {
+  readonly nodeCount: number;
+  readonly logEntriesMax: number;
+  readonly safetyMs: number;
+  readonly clientCount: number;
+  readonly keyCount: number;
+  /** The longest pause of a client between two operations. */
+  readonly thinkMsMax: number;
+  /** How long after an event the end of its turn may come, see `Clock.soon`; 0 for at once. */
+  readonly turnMsMax: number;
+  /** How much faster or slower the clock of a node may go. */
+  readonly clockDrift: number;
+  readonly weather: Weather;
+  readonly pace: DiskPace;
+  readonly faults: readonly FaultKind[];
+  /** From one fault to the next. */
+  readonly faultPauseMsMin: number;
+  readonly faultPauseMsMax: number;
+}
+
+/** The time in which the faults fall; a cluster of one node needs less of it to have seen everything. */
+const SAFETY_MS_MIN = 10_000;
+const SAFETY_MS_MAX = 14_000;
+
+/** Draws the settings of a run. Runs differ on purpose: some are nearly calm, some have everything at once. */
+export function drawSettings(seed: Prng, nodeCount: number | undefined): Settings {
+  const random = seed.fork('settings');
+  const drawn = random.pick([1, 3, 3, 3, 3, 5, 5]) ?? 3;
+  const count = nodeCount ?? drawn;
+  const latencyMsMax = random.pick([1, 3, 10, 20]) ?? 1;
+  const diskMsMax = random.pick([1, 5, 20]) ?? 1;
+  const kindRate = random.pick([0.15, 0.3, 0.6]) ?? 0.4;
+  const kinds = faultKinds.filter(() => random.chance(kindRate));
+  const faultPauseMsMin = random.pick([100, 300, 800]) ?? 300;
+  return {
+    nodeCount: count,
+    logEntriesMax: random.integer(20, 50),
+    safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
+    clientCount: random.integer(2, 4),
+    keyCount: random.integer(2, 6),
+    thinkMsMax: random.pick([40, 100, 200]) ?? 100,
+    turnMsMax: random.chance(0.5) ? 0 : random.between(0.1, 3),
+    clockDrift: random.chance(0.5) ? 0 : 0.05,
+    weather: {
+      latencyMsMin: 0.2,
+      latencyMsMax,
+      lateRate: random.chance(0.5) ? 0 : 0.02,
+      lateMsMax: random.between(20, 400),
+      lossRate: random.chance(0.5) ? 0 : random.between(0, 0.05),
+      duplicateRate: random.chance(0.5) ? 0 : random.between(0, 0.05),
+    },
+    pace: { latencyMsMin: 0.1, latencyMsMax: diskMsMax },
+    faults: kinds.length > 0 ? kinds : ['crash'],
+    faultPauseMsMin,
+    faultPauseMsMax: 5 * faultPauseMsMin,
+  };
+}
+
+/** How everything behaves once the faults have ended. */
+export const calmWeather: Weather = {
+  latencyMsMin: 0.2,
+  latencyMsMax: 2,
+  lateRate: 0,
+  lateMsMax: 0,
+  lossRate: 0,
+  duplicateRate: 0,
+};
+export const calmPace: DiskPace = { latencyMsMin: 0.1, latencyMsMax: 2 };

@@ -1,0 +1,249 @@
+import { RaftkvError } from '../errors.js';
+import { encodeCommand } from '../kv/command-codec.js';
+import { type KvStateMachine, openKv } from '../kv/state-machine.js';
+import type { CommandResult } from '../kv/types.js';
+import { Bootstrap, FIRST_STATE_DIRECTORY } from '../node/bootstrap.js';
+import { ClientService } from '../node/client-service.js';
+import type { NodeLogger } from '../node/contracts.js';
+import { RaftNode } from '../node/raft-node.js';
+import { emptyConfiguration } from '../raft/configuration.js';
+import type { NodeId } from '../raft/types.js';
+import { LogStore } from '../storage/log-store.js';
+import type { Receiver } from '../transport/contract.js';
+import type { CoreView, NodeView } from './checkers/checker.js';
+import type { Checkers } from './checkers/checkers.js';
+import { LOG_STORE, SimDisk } from './disk.js';
+import type { Network } from './network.js';
+import { ObservedStateMachine } from './observed-state-machine.js';
+import type { Prng } from './prng.js';
+import type { Settings } from './settings.js';
+import { type Trace, TraceKind } from './trace.js';
+import { NodeClock, Process, type Scheduler } from './virtual-clock.js';
+
+/** What the nodes of one run share. */
+export interface World {
+  readonly settings: Settings;
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly trace: Trace;
+  readonly checkers: Checkers;
+  readonly counts: { elections: number; crashes: number; starts: number };
+  /** Asks a running member to add a node; resolves with the cluster's id. */
+  readonly join: (process: Process, request: Parameters<ClientService['addMember']>[0]) => Promise<string>;
+  /** A process stopped by itself. */
+  readonly stopped: (node: SimNode, error: unknown) => void;
+}
+
+/** What runs in a process once it knows its cluster. */
+export interface Server {
+  readonly node: RaftNode<CommandResult>;
+  readonly store: KvStateMachine;
+  readonly service: ClientService;
+}
+
+/**
+ * One machine: a disk that outlives crashes, and the process on it if one runs. The process is put together as
+ * `server.ts` does it, from the same parts, on a virtual clock, network and disk.
+ */
+export class SimNode implements NodeView {
+  readonly disk: SimDisk;
+  readonly address: string;
+  process: Process | null = null;
+  server: Server | null = null;
+  incarnation = '';
+  /** Whether somebody keeps it running: a machine that was taken out of service stays off. */
+  isInService = true;
+  private readonly random: Prng;
+  private readonly clockRate: number;
+
+  constructor(
+    readonly id: NodeId,
+    readonly number: number,
+    private readonly firstStart: 'found' | 'join',
+    private readonly founders: readonly NodeId[],
+    private readonly world: World,
+    seed: Prng,
+  ) {
+    this.random = seed.fork(id);
+    this.address = addressOf(id);
+    const { clockDrift, pace } = world.settings;
+    this.clockRate = 1 + this.random.between(-clockDrift, clockDrift);
+    const { scheduler, trace } = world;
+    this.disk = new SimDisk(
+      {
+        number,
+        scheduler,
+        trace,
+        random: this.random.fork('disk'),
+        onDurable: () => world.checkers.persisted(this),
+      },
+      pace,
+    );
+  }
+
+  get durable() {
+    return this.disk.durable;
+  }
+
+  get core(): CoreView | null {
+    return this.server?.node.raft ?? null;
+  }
+
+  get isRunning(): boolean {
+    return this.process !== null;
+  }
+
+  start(): void {
+    if (this.process !== null) return;
+    const { world } = this;
+    const process: Process = new Process(this.id, () => this.crash('died in the middle of a step'));
+    this.process = process;
+    world.counts.starts += 1;
+    this.note('starts');
+    world.scheduler.after(0, process, () => {
+      this.boot(process).catch((error: unknown) => this.stop(process, error));
+    });
+  }
+
+  /** The process ends at once, wherever it is. */
+  crash(why: string): void {
+    const { process, world } = this;
+    if (process === null) return;
+    this.note(why);
+    world.counts.crashes += 1;
+    this.process = null;
+    this.server = null;
+    process.end();
+    this.disk.crash();
+    world.checkers.ended(this);
+  }
+
+  private async boot(process: Process): Promise<void> {
+    const { world } = this;
+    const { scheduler, settings, network } = world;
+    const clock = new NodeClock(scheduler, process, this.clockRate, () =>
+      settings.turnMsMax === 0 || this.random.chance(0.5) ? 0 : this.random.between(0, settings.turnMsMax),
+    );
+    const directory = this.disk.open(process);
+    const log = await LogStore.open(await directory.open(LOG_STORE));
+    const clientUrl = `http://${this.address}`;
+    const logger = this.logger(process);
+    const bootstrap: Bootstrap = await Bootstrap.open(
+      { id: this.id, peerAddress: this.address, clientUrl },
+      this.firstStart === 'join'
+        ? { kind: 'join', endpoints: [] }
+        : {
+            kind: 'initialCluster',
+            members: this.founders.map((id) => ({ id, peerAddress: addressOf(id) })),
+          },
+      {
+        log,
+        clock,
+        logger,
+        transport: { handshake: (...parameters) => transport.handshake(...parameters) },
+        newIncarnation: () => `${this.id}-${this.random.integer(0, 2 ** 32 - 1).toString(16)}`,
+        join: ({ endpoints: _, ...request }) => world.join(process, request),
+      },
+    );
+    this.incarnation = bootstrap.identity.incarnation;
+    const transport = network.connect({
+      id: this.id,
+      number: this.number,
+      address: this.address,
+      process,
+      incarnation: () => bootstrap.identity.incarnation,
+    });
+    await transport.start(this.receiver(process, bootstrap));
+    await bootstrap.complete(new AbortController().signal);
+    const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
+    for (const name of await directory.list()) {
+      if (name !== live && name !== LOG_STORE) await directory.remove(name);
+    }
+    const store = await openKv(directory, live, {
+      onBackgroundError: (error) => this.stop(process, error),
+    });
+    const node = new RaftNode<CommandResult>(
+      {
+        id: this.id,
+        incarnation: this.incarnation,
+        restored: {
+          hardState: log.hardState,
+          compacted: log.compacted,
+          entries: log.entries,
+          appliedIndex: store.appliedIndex,
+        },
+        logEntriesMax: settings.logEntriesMax,
+        logBytesMax: LOG_BYTES_MAX,
+        random: () => this.random.real(),
+      },
+      {
+        log,
+        stateMachine: new ObservedStateMachine(store, process, (entry, result, digest) =>
+          world.checkers.applied(this, entry, result, digest),
+        ),
+        transport,
+        clock,
+        logger,
+        fatal: (error) => this.stop(process, error),
+      },
+    );
+    const service = new ClientService({
+      node,
+      store,
+      transport,
+      clock,
+      identity: () => bootstrap.identity,
+      encode: encodeCommand,
+      version: 'simulated',
+    });
+    if (process.hasEnded) return;
+    this.server = { node, store, service };
+    world.checkers.started(this, node.raft);
+    node.start();
+  }
+
+  private receiver(process: Process, bootstrap: Bootstrap): Receiver {
+    const server = () => (process.hasEnded ? null : this.server);
+    const notReady = () =>
+      new RaftkvError('unavailable', `${this.id} is ${bootstrap.waitingFor || 'starting'}.`);
+    return {
+      onHandshake: (hello) => {
+        if (bootstrap.identity.cluster !== '' && server() === null) throw notReady();
+        return bootstrap.answer(hello, server()?.node.raft.configuration ?? emptyConfiguration);
+      },
+      onMessage: (message) => server()?.node.onMessage(message),
+      onUnreachable: (peer) => server()?.node.onUnreachable(peer),
+      onSnapshot: (header, chunks) => server()?.node.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
+      onForward: (request, _from, timeoutMs) =>
+        server()?.service.onForward(request, timeoutMs) ?? Promise.reject(notReady()),
+    };
+  }
+
+  /** The process ended itself: its disk failed, or something is broken. */
+  private stop(process: Process, error: unknown): void {
+    if (process.hasEnded) return;
+    this.crash(`stops: ${error instanceof Error ? error.message : String(error)}`);
+    this.world.stopped(this, error);
+  }
+
+  private logger(process: Process): NodeLogger {
+    const { trace, counts } = this.world;
+    const line = (fields: object, message: string) => {
+      if (process.hasEnded) return;
+      if ('event' in fields && fields.event === 'becameLeader') counts.elections += 1;
+      trace.note(TraceKind.role, this.number, message.length, 0, () => message);
+    };
+    return { debug: line, info: line, warn: line, error: line };
+  }
+
+  private note(what: string): void {
+    this.world.trace.note(TraceKind.process, this.number, what.length, 0, () => `* ${what}`);
+  }
+}
+
+/** Bytes never bound the log here: the number of entries does, long before. */
+const LOG_BYTES_MAX = 64 * 1024 * 1024;
+
+export function addressOf(id: NodeId): string {
+  return `${id}:7100`;
+}

@@ -1,0 +1,229 @@
+import { Violation } from './checkers/checker.js';
+import { Cluster } from './cluster.js';
+import { Faults } from './faults.js';
+import { checkLinearizable } from './linearizability.js';
+import { assertDrains } from './microtasks.js';
+import { Prng } from './prng.js';
+import { drawSettings, type Settings } from './settings.js';
+import { Workload } from './workload.js';
+
+/** What one run came to. */
+export interface Report {
+  readonly seed: number;
+  /** The running hash of the trace: equal for equal runs. */
+  readonly hash: string;
+  /** What was violated and where, or null. */
+  readonly failure: string | null;
+  readonly simulatedMs: number;
+  /** From the end of all faults until everything was in order again. */
+  readonly healedMs: number;
+  readonly counts: Counts;
+}
+
+/** Figures that add up over runs. */
+export interface Counts {
+  readonly events: number;
+  readonly messages: number;
+  readonly elections: number;
+  readonly crashes: number;
+  readonly snapshots: number;
+  readonly operations: number;
+  readonly done: number;
+  readonly read: number;
+  readonly refused: number;
+  readonly unknown: number;
+  /** Keys whose history took too long to judge. */
+  readonly undecided: number;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Founding members; the seed decides when absent. */
+  readonly nodeCount?: number | undefined;
+  /** Takes each line of the trace. */
+  readonly writeLine?: ((line: string) => void) | undefined;
+}
+
+/** A cluster has its first leader within this time, and is in order again this long after the last fault. */
+const FIRST_LEADER_MS_MAX = 5000;
+const HEALING_MS_MAX = 10_000;
+/** How often the end of a phase is looked for. */
+const LOOK_MS = 20;
+
+/** Runs one seed to its end. */
+export function simulate(options: SimulationOptions): Promise<Report> {
+  return new Promise((resolve, reject) => {
+    // Outside of all promises: only there can the micro-tasks be run to their end between two events.
+    setImmediate(() => {
+      try {
+        assertDrains();
+        resolve(new Simulation(options).run());
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+class Simulation {
+  private readonly settings: Settings;
+  private readonly cluster: Cluster;
+  private readonly faults: Faults;
+  private workload: Workload | null = null;
+  private healedMs = 0;
+  private undecided = 0;
+
+  constructor(private readonly options: SimulationOptions) {
+    const seed = new Prng(options.seed, 'seed');
+    this.settings = drawSettings(seed, options.nodeCount);
+    this.cluster = new Cluster(this.settings, seed, options.writeLine ?? null);
+    this.faults = new Faults(this.cluster, seed.fork('faults'));
+    this.seed = seed;
+  }
+
+  private readonly seed: Prng;
+
+  run(): Report {
+    const { cluster } = this;
+    const onRejection = (error: unknown) =>
+      cluster.fail(
+        new Violation('Every error is handled', error instanceof Error ? String(error.stack) : String(error)),
+      );
+    process.on('unhandledRejection', onRejection);
+    let failure: string | null = null;
+    try {
+      this.perform();
+    } catch (error) {
+      failure =
+        error instanceof Violation
+          ? error.message
+          : error instanceof Error
+            ? String(error.stack)
+            : String(error);
+      this.options.writeLine?.(`           FAILED: ${failure}`);
+    } finally {
+      process.off('unhandledRejection', onRejection);
+    }
+    const { counts, scheduler, network } = cluster;
+    const { history } = this.workload ?? {};
+    return {
+      seed: this.options.seed,
+      hash: cluster.trace.hash,
+      failure: failure === null ? null : `${failure} (at ${scheduler.nowMs.toFixed(3)} ms)`,
+      simulatedMs: scheduler.nowMs,
+      healedMs: this.healedMs,
+      counts: {
+        events: scheduler.eventCount,
+        messages: network.counts.messages,
+        elections: counts.elections,
+        crashes: counts.crashes,
+        snapshots: network.counts.snapshotsArrived,
+        operations: history?.operations.length ?? 0,
+        ...(history?.counts() ?? { done: 0, read: 0, refused: 0, unknown: 0 }),
+        undecided: this.undecided,
+      },
+    };
+  }
+
+  private perform(): void {
+    const { cluster, faults, settings } = this;
+    cluster.startAll();
+    this.waitFor('a first leader', FIRST_LEADER_MS_MAX, () => cluster.leader !== undefined);
+    this.workload = new Workload(cluster, this.seed.fork('workload'), cluster.checkers.acknowledged);
+    faults.begin();
+    cluster.runUntil(cluster.scheduler.nowMs + settings.safetyMs);
+    faults.end();
+    this.heal(this.workload);
+    this.checkHistory(this.workload);
+  }
+
+  /** Once the faults have ended: a leader, a new write, every key read, and all members in the same state. */
+  private heal(workload: Workload): void {
+    const { cluster } = this;
+    const { scheduler } = cluster;
+    const healing = scheduler.nowMs;
+    const left = () => healing + HEALING_MS_MAX - scheduler.nowMs;
+    workload.stop();
+    this.waitUntilDone('a new write', left, (settle) => {
+      const { leader } = cluster;
+      if (leader === undefined) settle(false);
+      else workload.write(leader, settle);
+    });
+    this.waitFor('an answer for every client', left(), () => workload.isIdle);
+    this.waitFor('one state on all members', left(), () => this.isSettled());
+    this.healedMs = scheduler.nowMs - healing;
+    this.waitUntilDone('a read of every key', left, (settle) => {
+      const { leader } = cluster;
+      if (leader === undefined) settle(false);
+      else workload.readAll(leader, settle);
+    });
+    for (const node of cluster.members) {
+      const appliedIndex = node.server?.store.appliedIndex ?? 0;
+      cluster.check(() => cluster.checkers.acknowledged.finished(node, appliedIndex));
+    }
+    cluster.runUntil(scheduler.nowMs);
+  }
+
+  /** Whether all members have applied everything, to the same digest, and none is still on its way to become a voter. */
+  private isSettled(): boolean {
+    const { cluster } = this;
+    const leader = cluster.leader?.server;
+    if (!leader) return false;
+    const { raft } = leader.node;
+    if (raft.configuration.learners.some((id) => cluster.nodes.get(id)?.isInService)) return false;
+    const { members } = cluster;
+    return (
+      raft.commitIndex === raft.lastIndex &&
+      raft.lastIndex >= cluster.checkers.leaderCompleteness.commitIndexMax &&
+      members.every(({ server, isInService }) => {
+        if (!isInService) return true;
+        return server?.store.appliedIndex === raft.lastIndex && server.store.digest === leader.store.digest;
+      })
+    );
+  }
+
+  private checkHistory(workload: Workload): void {
+    for (const [key, operations] of workload.history.perKey()) {
+      const verdict = checkLinearizable(operations);
+      if (verdict.kind === 'undecided') this.undecided += 1;
+      if (verdict.kind !== 'violation') continue;
+      throw new Violation(
+        'Linearizability (§8)',
+        `no order of the ${operations.length} operations on ${key} explains their answers; the longest explains ` +
+          `${verdict.longest}`,
+      );
+    }
+  }
+
+  /** Lets time pass until the condition holds; that it does is a property too. */
+  private waitFor(what: string, timeoutMs: number, holds: () => boolean): void {
+    const { cluster } = this;
+    const deadline = cluster.scheduler.nowMs + timeoutMs;
+    while (!holds()) {
+      if (cluster.scheduler.nowMs >= deadline)
+        throw new Violation('Progress', `there was not ${what} in time`);
+      cluster.runUntil(cluster.scheduler.nowMs + LOOK_MS);
+    }
+  }
+
+  /** Tries again and again until it is done. */
+  private waitUntilDone(
+    what: string,
+    left: () => number,
+    attempt: (settle: (isDone: boolean) => void) => void,
+  ): void {
+    let isDone = false;
+    let isUnderWay = false;
+    this.waitFor(what, left(), () => {
+      if (isDone) return true;
+      if (!isUnderWay) {
+        isUnderWay = true;
+        attempt((outcome) => {
+          isUnderWay = false;
+          isDone = outcome;
+        });
+      }
+      return isDone;
+    });
+  }
+}

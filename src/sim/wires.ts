@@ -1,0 +1,46 @@
+import type { NodeId } from '../raft/types.js';
+import type { Receiver } from '../transport/contract.js';
+import type { Links } from './links.js';
+import type { Trace } from './trace.js';
+import type { Process, Scheduler } from './virtual-clock.js';
+
+/** How the network behaves at present. */
+export interface Weather {
+  readonly latencyMsMin: number;
+  readonly latencyMsMax: number;
+  /** The share of messages that are late, by up to `lateMsMax`: they are overtaken by many others. */
+  readonly lateRate: number;
+  readonly lateMsMax: number;
+  readonly lossRate: number;
+  readonly duplicateRate: number;
+}
+
+/** A process that can be reached. */
+export interface Endpoint {
+  readonly id: NodeId;
+  readonly number: number;
+  readonly address: string;
+  readonly process: Process;
+  /** '' until the node knows who it is. */
+  readonly incarnation: () => string;
+  receiver: Receiver | null;
+  /** Who asked something last under each name: answers go back the way on which the question came. */
+  readonly askers: Map<NodeId, Endpoint>;
+}
+
+/** Something under way between two processes that breaks when they cannot hear each other any more. */
+export interface Breakable {
+  breakIfCut(): void;
+}
+
+/** The network as a call over it sees it. */
+export interface Wires {
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+  readonly links: Links;
+  readonly counts: { snapshotsArrived: number };
+  latencyMs(): number;
+  endpoint(id: NodeId): Endpoint | undefined;
+  addCall(call: Breakable): void;
+  removeCall(call: Breakable): void;
+}

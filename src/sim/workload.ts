@@ -1,0 +1,239 @@
+import { RaftkvError } from '../errors.js';
+import type { Command, Item, Revision } from '../kv/types.js';
+import type { NodeId } from '../raft/types.js';
+import { textOf } from './bytes.js';
+import type { Acknowledged } from './checkers/acknowledged.js';
+import { StaleReads } from './checkers/stale-reads.js';
+import type { Cluster } from './cluster.js';
+import { History, type Operation, type Outcome, type Request } from './history.js';
+import type { Prng } from './prng.js';
+import type { Server, SimNode } from './sim-node.js';
+import { TraceKind } from './trace.js';
+
+/** How long a client lets a node try, and how long it waits for the answer. */
+const REQUEST_TIMEOUT_MS = 1500;
+const CLIENT_TIMEOUT_MS = 2000;
+/** Now and then a value is large enough to matter for buffers. */
+const PADDING_BYTES_MAX = 2000;
+
+/** Errors after which it is certain that nothing was changed. */
+const REFUSALS: ReadonlySet<string> = new Set(['no_leader', 'overloaded', 'shutting_down', 'not_ready']);
+
+/** Clients, each of which asks one thing after the other of whatever node it likes. */
+export class Workload {
+  readonly history = new History();
+  private readonly keys: readonly Uint8Array[];
+  private readonly staleReads: StaleReads;
+  private readonly seenRevisions = new Map<string, Revision>();
+  private valueCount = 0;
+  private isStopped = false;
+  private busyCount = 0;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly random: Prng,
+    private readonly acknowledged: Acknowledged,
+  ) {
+    const { clientCount, keyCount } = cluster.settings;
+    this.keys = Array.from({ length: keyCount }, (_, at) => Buffer.from(`key-${at}`));
+    this.staleReads = new StaleReads(cluster.checkers.stateMachineSafety);
+    for (let client = 1; client <= clientCount; client += 1) this.pause(client);
+  }
+
+  /** No client begins anything new. */
+  stop(): void {
+    this.isStopped = true;
+  }
+
+  /** Whether every client has its answer, or has given up. */
+  get isIdle(): boolean {
+    return this.busyCount === 0;
+  }
+
+  /** One write, for the end of a run; `settle` hears whether it was acknowledged. */
+  write(node: SimNode, settle: (isDone: boolean) => void): void {
+    const key = this.pickKey();
+    this.perform(0, node, { kind: 'command', command: this.put(key, {}) }, (outcome) =>
+      settle(outcome.kind === 'done'),
+    );
+  }
+
+  /** Reads every key once; `settle` hears when all are read, and whether all were. */
+  readAll(node: SimNode, settle: (isDone: boolean) => void): void {
+    let left = this.keys.length;
+    let isDone = true;
+    for (const key of this.keys) {
+      this.perform(0, node, { kind: 'get', key }, (outcome) => {
+        isDone &&= outcome.kind === 'read';
+        left -= 1;
+        if (left === 0) settle(isDone);
+      });
+    }
+  }
+
+  private pause(client: number): void {
+    const { scheduler, settings } = this.cluster;
+    scheduler.after(this.random.between(0, settings.thinkMsMax), null, () => {
+      if (!this.isStopped) this.act(client);
+    });
+  }
+
+  private act(client: number): void {
+    const node = this.pickNode();
+    if (node === undefined) {
+      this.pause(client);
+      return;
+    }
+    if (this.random.chance(0.08)) {
+      this.readStale(node);
+      this.pause(client);
+    } else {
+      this.perform(client, node, this.draw(), () => this.pause(client));
+    }
+  }
+
+  /** Half of the requests go where they are served at once. */
+  private pickNode(): SimNode | undefined {
+    const { leader, serving } = this.cluster;
+    return leader !== undefined && this.random.chance(0.5) ? leader : this.random.pick(serving);
+  }
+
+  private pickKey(): Uint8Array {
+    return this.keys[this.random.integer(0, this.keys.length - 1)] ?? new Uint8Array(1);
+  }
+
+  private draw(): Request {
+    const key = this.pickKey();
+    const seen = this.seenRevisions.get(textOf(key));
+    const dice = this.random.real();
+    if (dice < 0.4) return { kind: 'get', key };
+    const command = (): Command => {
+      if (dice < 0.7) return this.put(key, {});
+      if (dice < 0.8) return this.put(key, seen === undefined ? { ifAbsent: true } : { ifRevision: seen });
+      if (dice < 0.87) return this.put(key, { ifAbsent: true });
+      if (dice < 0.95) return { kind: 'delete', key };
+      if (dice < 0.98) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
+      return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
+    };
+    return { kind: 'command', command: command() };
+  }
+
+  private put(key: Uint8Array, condition: { ifRevision?: Revision; ifAbsent?: boolean }): Command {
+    this.valueCount += 1;
+    const padding = this.random.chance(0.05) ? this.random.integer(1, PADDING_BYTES_MAX) : 0;
+    const value = Buffer.from(`value-${this.valueCount}${' '.repeat(padding)}`);
+    return { kind: 'put', key, value, contentType: '', ...condition };
+  }
+
+  private perform(
+    client: number,
+    node: SimNode,
+    request: Request,
+    settled: (outcome: Outcome) => void,
+  ): void {
+    const { scheduler } = this.cluster;
+    const operation = this.history.invoke(client, request);
+    this.note(client, node.id, operation, () => `asks ${node.id}: ${describe(request)}`);
+    this.busyCount += 1;
+    let isSettled = false;
+    const settle = (outcome: Outcome) => {
+      if (isSettled) return;
+      isSettled = true;
+      timer.cancel();
+      this.busyCount -= 1;
+      this.history.settle(operation, outcome);
+      this.learn(operation);
+      this.note(
+        client,
+        node.id,
+        operation,
+        () => `is told: ${describeOutcome(outcome)} (${describe(request)})`,
+      );
+      settled(outcome);
+    };
+    const timer = scheduler.after(CLIENT_TIMEOUT_MS, null, () => settle({ kind: 'unknown' }));
+    this.cluster.ask(
+      node,
+      (server) => serve(server, request),
+      (answer) => {
+        // An answer that comes after the client has gone says nothing to anybody.
+        settle('value' in answer ? answer.value : outcomeOf(request, answer.error));
+      },
+    );
+  }
+
+  /** What clients remember, to make conditions from, and what the checkers must hear. */
+  private learn({ request, outcome }: Operation): void {
+    if (outcome.kind === 'read' && request.kind === 'get') {
+      if (outcome.item) this.seenRevisions.set(textOf(request.key), outcome.item.modRevision);
+    } else if (outcome.kind === 'done' && request.kind === 'command') {
+      const { command } = request;
+      const { result } = outcome;
+      if (result.kind === 'put' && command.kind === 'put')
+        this.seenRevisions.set(textOf(command.key), result.revision);
+      this.cluster.check(() => this.acknowledged.acknowledged(command, result));
+    }
+  }
+
+  /** A read of what the node has: from the past, but never from another one. */
+  private readStale(node: SimNode): void {
+    const key = this.pickKey();
+    this.cluster.ask(
+      node,
+      ({ store }) => ({ item: store.get(key), appliedIndex: store.appliedIndex }),
+      (answer) => {
+        if (!('value' in answer)) return;
+        const { item, appliedIndex } = answer.value;
+        this.cluster.check(() => this.staleReads.read(node.id, key, item, appliedIndex));
+      },
+    );
+  }
+
+  private note(client: number, node: NodeId, operation: Operation, text: () => string): void {
+    this.cluster.trace.note(
+      TraceKind.client,
+      0,
+      client * 64 + node.length,
+      operation.invokedAt,
+      () => `client ${client} ${text()}`,
+    );
+  }
+}
+
+async function serve({ service }: Server, request: Request): Promise<Outcome> {
+  if (request.kind === 'command')
+    return { kind: 'done', result: await service.write(request.command, REQUEST_TIMEOUT_MS) };
+  await service.confirmRead(REQUEST_TIMEOUT_MS);
+  return { kind: 'read', item: service.get(request.key, undefined) };
+}
+
+function outcomeOf(request: Request, error: unknown): Outcome {
+  // A read changes nothing, whatever became of it.
+  if (request.kind === 'get') return { kind: 'refused' };
+  if (error instanceof RaftkvError && REFUSALS.has(error.code)) return { kind: 'refused' };
+  return { kind: 'unknown' };
+}
+
+function describe(request: Request): string {
+  if (request.kind === 'get') return `get ${textOf(request.key)}`;
+  const { command } = request;
+  if (command.kind === 'deletePrefix') return `delete ${textOf(command.prefix)}*`;
+  const condition =
+    command.ifAbsent === true
+      ? ' if absent'
+      : command.ifRevision === undefined
+        ? ''
+        : ` if at ${command.ifRevision}`;
+  const what = command.kind === 'put' ? ` = ${textOf(command.value).trim()}` : '';
+  return `${command.kind} ${textOf(command.key)}${what}${condition}`;
+}
+
+function describeOutcome(outcome: Outcome): string {
+  if (outcome.kind === 'done') return JSON.stringify(outcome.result);
+  if (outcome.kind !== 'read') return outcome.kind;
+  return describeItem(outcome.item);
+}
+
+function describeItem(item: Item | undefined): string {
+  return item === undefined ? 'absent' : `${textOf(item.value).trim()} at ${item.modRevision}`;
+}
