@@ -6,8 +6,8 @@ import type { NodeId } from './raft/types.js';
 export type Logger = PinoLogger;
 
 /**
- * Makes the logger of a node: one JSON object a line on standard output, with the time in ISO 8601. Lines are written
- * at once, so that the last words of a process that stops are not lost.
+ * Makes the logger of a node: one JSON object a line on standard output, with the time in ISO 8601, and on a terminal
+ * the same for people. Lines are written at once, so that the last words of a process that stops are not lost.
  */
 export function createLogger(
   id: NodeId,
@@ -20,5 +20,18 @@ export function createLogger(
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  if (destination !== undefined) return pino(options, destination);
+  return process.stdout.isTTY ? pino(options, { write: writeForPeople }) : pino(options);
+}
+
+function writeForPeople(line: string): void {
+  process.stdout.write(`${forPeople(line)}\n`);
+}
+
+/** `14:03:05.123 info n1 The message. key=value` */
+export function forPeople(line: string): string {
+  const { time, level, node, msg, ...fields }: Record<string, unknown> = JSON.parse(line);
+  const pairs = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const clock = String(time).slice('2000-01-01T'.length, -1);
+  return [clock, level, node, msg, ...pairs].join(' ');
 }

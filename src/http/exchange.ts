@@ -31,6 +31,9 @@ const jsonBytesMax = 65_536;
 const lingerMs = 2_000;
 const lingerBytesMax = 16 * 1024 * 1024;
 
+/** Values up to this size are sent together with the headers. */
+const joinedBytesMax = 4_096;
+
 /**
  * One request and its answer. Exactly one of {@link send} and what is built on it ({@link sendJson}, {@link fail},
  * {@link redirect}) is called.
@@ -185,6 +188,10 @@ export class Exchange {
     if (context.closing) allHeaders.push('Connection', 'close');
     response.writeHead(status, allHeaders);
     if (body === null) response.end();
+    else if (typeof body === 'string') response.end(body);
+    // Node sends headers and a text in one piece, but headers and a buffer in two; for a small value that is dearer than
+    // the conversion. One character of latin1 is one byte.
+    else if (body.length <= joinedBytesMax) response.end(body.toString('latin1'), 'latin1');
     else response.end(body);
   }
 
