@@ -139,7 +139,10 @@ export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void 
 export function handleAppendEntries(core: Core, message: AppendEntries): void {
   const { log } = core;
   if (!isWellFormed(message)) {
-    core.event('messageIgnored', `An append of ${message.from} is no run of entries up to term ${message.term}.`);
+    core.event(
+      'messageIgnored',
+      `An append of ${message.from} is no run of entries up to term ${message.term}.`,
+    );
     return;
   }
   checkCommitted(core, message);
@@ -207,8 +210,9 @@ function checkCommitted(core: Core, message: AppendEntries): void {
 
 function checkCommittedTerm(log: RaftLog, message: AppendEntries, index: Index, term: Term): void {
   const ours = index > log.commitIndex ? undefined : log.termAt(index);
+  if (ours === undefined || ours === term) return;
   assert(
-    ours === undefined || ours === term,
+    false,
     `Index ${index} is committed here in term ${ours}, but leader ${message.from} has an entry of term ${term} there.`,
   );
 }
@@ -321,7 +325,10 @@ export function bestSuccessor(core: Core): NodeId | undefined {
   let best: NodeId | undefined;
   let bestMatch = -1;
   for (const [id, progress] of core.progress) {
-    if (!isVoter(core.configuration, id) || !progress.recentlyActive) continue;
+    // Not `recentlyActive`: nobody is just after a CheckQuorum, and somebody is needed then as well.
+    const silentSince = progress.lastContactTick ?? Number.NEGATIVE_INFINITY;
+    const isSilent = core.now - silentSince > core.options.electionTimeoutTicks;
+    if (!isVoter(core.configuration, id) || isSilent) continue;
     if (progress.match > bestMatch) {
       best = id;
       bestMatch = progress.match;

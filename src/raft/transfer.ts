@@ -49,9 +49,10 @@ export function yieldIfDiskStalls(core: Core): void {
   if (since === undefined || core.configuration.voters.length === 1) return;
   const stalledTicks = core.now - since;
   const { electionTimeoutTicks } = core.options;
-  if (stalledTicks === electionTimeoutTicks) {
-    startTransfer(core, undefined);
-  } else if (stalledTicks > 2 * electionTimeoutTicks) {
+  if (stalledTicks > 2 * electionTimeoutTicks) {
     core.becomeFollower(core.term, null, `A write to this disk has been pending for ${stalledTicks} ticks.`);
+  } else if (stalledTicks >= electionTimeoutTicks && stalledTicks < 2 * electionTimeoutTicks) {
+    // Again on each tick, for as long as nobody is there to take over.
+    if (!core.transfer) startTransfer(core, undefined);
   }
 }

@@ -1,6 +1,12 @@
 import { assert, present } from '../../src/assert.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
-import { type Configuration, type Entry, EntryKind, type Member, type Message } from '../../src/raft/types.js';
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type Member,
+  type Message,
+} from '../../src/raft/types.js';
 import { ScriptDisk } from './script-disk.js';
 import { formatMessage } from './script-format.js';
 import { ScriptNode } from './script-node.js';
@@ -17,7 +23,12 @@ export class ScriptCluster {
   /** Nodes of different groups do not reach each other; a node in no group reaches all. */
   private groups: readonly (readonly string[])[] = [];
   private lines: string[] = [];
-  readonly limits = { appendBytes: 1000, messagesInFlight: 8, bytesInFlight: 100_000, uncommittedBytes: 100_000 };
+  readonly limits = {
+    appendBytes: 1000,
+    messagesInFlight: 8,
+    bytesInFlight: 100_000,
+    uncommittedBytes: 100_000,
+  };
 
   /** The lines since the last call. */
   takeOutput(): readonly string[] {
@@ -60,7 +71,11 @@ export class ScriptCluster {
     }
   }
 
-  configurationOf(voters: readonly string[], outgoing: readonly string[], learners: readonly string[]): Configuration {
+  configurationOf(
+    voters: readonly string[],
+    outgoing: readonly string[],
+    learners: readonly string[],
+  ): Configuration {
     const ids = [...new Set([...voters, ...outgoing, ...learners])];
     const { members } = configurationOfVoters(ids.map((id) => this.memberCalled(id)));
     return { members, voters, outgoingVoters: outgoing, learners };
@@ -84,7 +99,9 @@ export class ScriptCluster {
     const print = (line: string) => {
       if (!isStarting) this.print(line);
     };
-    const node = new ScriptNode(id, incarnation, this.disk(id), this.limits, print, (message) => this.post(message));
+    const node = new ScriptNode(id, incarnation, this.disk(id), this.limits, print, (message) =>
+      this.post(message),
+    );
     this.nodes.set(id, node);
     node.settle();
     isStarting = false;
@@ -99,7 +116,8 @@ export class ScriptCluster {
     this.groups = groups;
     const before = this.network.length;
     this.network = this.network.filter((message) => this.reaches(message.from, message.to));
-    if (before > this.network.length) this.print(`${before - this.network.length} messages under way are lost`);
+    if (before > this.network.length)
+      this.print(`${before - this.network.length} messages under way are lost`);
   }
 
   reaches(from: string, to: string): boolean {

@@ -1,5 +1,5 @@
 import { assert, present } from '../../src/assert.js';
-import { EntryKind, type Entry, type Message } from '../../src/raft/types.js';
+import { type Entry, EntryKind, type Message } from '../../src/raft/types.js';
 import type { ScriptCluster } from './script-cluster.js';
 import { formatConfiguration, formatMessage, place } from './script-format.js';
 
@@ -157,10 +157,10 @@ export const commands: Readonly<Record<string, Command>> = {
   /** Time passes for n1 until it asks for votes. */
   campaign(cluster, words) {
     const node = cluster.node(word(words, 0));
-    const before = node.raft.term;
+    const before = node.campaigns;
     for (let count = 0; count < TICKS_MAX; count += 1) {
       tick(cluster, node.id, 1);
-      if (node.raft.role === 'preCandidate' || node.raft.term > before) return;
+      if (node.campaigns > before) return;
     }
     cluster.print(`${node.id} does not campaign`);
   },
@@ -170,7 +170,9 @@ export const commands: Readonly<Record<string, Command>> = {
     cluster.stabilize(() => true);
     cluster.takeOutput();
     const node = cluster.node(word(words, 0));
-    cluster.print(`${node.id} is ${node.raft.role} of term ${node.raft.term}, committed ${node.raft.commitIndex}`);
+    cluster.print(
+      `${node.id} is ${node.raft.role} of term ${node.raft.term}, committed ${node.raft.commitIndex}`,
+    );
   },
 
   // The network ----------------------------------------------------------------------------------------------------
@@ -197,7 +199,12 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   /** `partition n1 / n2 n3`; a node named in two groups is a bridge. */
   partition(cluster, words) {
-    cluster.partition(words.join(' ').split('/').map((group) => group.trim().split(/\s+/)));
+    cluster.partition(
+      words
+        .join(' ')
+        .split('/')
+        .map((group) => group.trim().split(/\s+/)),
+    );
   },
   heal: (cluster) => cluster.partition([]),
   /** `stabilize`, or `stabilize n1 n2` for what is between these. `quietly` before the names shows nothing. */
@@ -206,6 +213,12 @@ export const commands: Readonly<Record<string, Command>> = {
     const ids = isQuiet ? words.slice(1) : words;
     cluster.stabilize((id) => ids.length === 0 || ids.includes(id));
     if (isQuiet) cluster.takeOutput();
+  },
+  /** Like `stabilize`, but slow disks stay as they are. */
+  'stabilize-network'(cluster, words) {
+    while (cluster.underWay.length > 0)
+      for (const message of cluster.take(() => true)) cluster.deliver(message);
+    if (words[0] === 'quietly') cluster.takeOutput();
   },
   unreachable(cluster, words) {
     const node = cluster.node(word(words, 0));
@@ -234,7 +247,8 @@ export const commands: Readonly<Record<string, Command>> = {
   /** `add-learner n1 n4`: the leader adds a node that just started with an empty disk. */
   'add-learner'(cluster, words) {
     const id = word(words, 1);
-    if (!cluster.all.some((node) => node.id === id)) cluster.startEmpty(id, cluster.memberCalled(id).incarnation);
+    if (!cluster.all.some((node) => node.id === id))
+      cluster.startEmpty(id, cluster.memberCalled(id).incarnation);
     change(cluster, word(words, 0), { kind: 'addLearner', member: cluster.memberCalled(id) });
   },
   promote: (cluster, words) => change(cluster, word(words, 0), { kind: 'promote', id: word(words, 1) }),
@@ -296,7 +310,9 @@ export const commands: Readonly<Record<string, Command>> = {
       const { durableIndex } = raft.status();
       const terms = raft.entries(raft.firstIndex, raft.lastIndex).map((entry) => entry.term);
       const start = raft.firstIndex > 1 ? `(from ${raft.firstIndex}) ` : '';
-      cluster.print(`${node.id}: ${start}${terms.join(' ')}; committed ${raft.commitIndex}, on disk ${durableIndex}`);
+      cluster.print(
+        `${node.id}: ${start}${terms.join(' ')}; committed ${raft.commitIndex}, on disk ${durableIndex}`,
+      );
     }
   },
 };

@@ -79,7 +79,8 @@ function formatSnapshot(snapshot: SnapshotMetadata): string {
 export function formatPersist(persist: Persist): string {
   const parts: string[] = [];
   const { hardState, snapshot, compact, truncateFrom, entries } = persist;
-  if (hardState) parts.push(`term ${hardState.term}, vote ${hardState.vote ?? '-'}, commit ${hardState.commit}`);
+  if (hardState)
+    parts.push(`term ${hardState.term}, vote ${hardState.vote ?? '-'}, commit ${hardState.commit}`);
   if (snapshot) parts.push(`the snapshot ${formatSnapshot(snapshot)}`);
   if (compact) parts.push(`the log starts after ${place(compact.index, compact.term)}`);
   if (truncateFrom !== null) parts.push(`nothing from ${truncateFrom} on`);

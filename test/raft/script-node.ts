@@ -36,6 +36,8 @@ export class ScriptNode {
   private delayed: DelayedMessage[] = [];
   /** Followers that need a snapshot, and have not got one. */
   readonly snapshotRequests: SnapshotRequest[] = [];
+  /** How often it asked for pre-votes. */
+  campaigns = 0;
   appliedIndex: number;
   appliedConfiguration: Configuration;
 
@@ -74,7 +76,10 @@ export class ScriptNode {
   ready(): void {
     while (this.raft.hasReady()) {
       const ready = this.raft.takeReady();
-      for (const event of ready.events) this.print(`${this.id}: ${event.message}`);
+      for (const event of ready.events) {
+        if (event.name === 'becamePreCandidate') this.campaigns += 1;
+        this.print(`${this.id}: ${event.message}`);
+      }
       for (const message of ready.send) this.leave(message);
       if (ready.persist) this.write(ready.persist);
       for (const delayed of ready.sendAfterPersist) {
@@ -85,7 +90,10 @@ export class ScriptNode {
       if (ready.committed.length > 0) {
         this.print(`${this.id} applies ${formatEntries(ready.committed)}`);
         for (const entry of ready.committed) {
-          assert(entry.index === this.appliedIndex + 1, `${entry.index} is applied after ${this.appliedIndex}.`);
+          assert(
+            entry.index === this.appliedIndex + 1,
+            `${entry.index} is applied after ${this.appliedIndex}.`,
+          );
           assert(entry.index <= this.disk.lastIndex, `Entry ${entry.index} is on disk when it is applied.`);
           this.appliedIndex = entry.index;
           if (entry.kind === EntryKind.configuration)
