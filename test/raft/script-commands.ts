@@ -53,6 +53,16 @@ function tick(cluster: ScriptCluster, id: string, ticks: number): void {
   }
 }
 
+function campaign(cluster: ScriptCluster, id: string): void {
+  const node = cluster.node(id);
+  const before = node.campaigns;
+  for (let count = 0; count < TICKS_MAX; count += 1) {
+    tick(cluster, id, 1);
+    if (node.campaigns > before) return;
+  }
+  cluster.print(`${id} does not campaign`);
+}
+
 function change(
   cluster: ScriptCluster,
   leader: string,
@@ -155,18 +165,10 @@ export const commands: Readonly<Record<string, Command>> = {
     cluster.node(word(words, 0)).randomValue = numberAt(words, 1);
   },
   /** Time passes for n1 until it asks for votes. */
-  campaign(cluster, words) {
-    const node = cluster.node(word(words, 0));
-    const before = node.campaigns;
-    for (let count = 0; count < TICKS_MAX; count += 1) {
-      tick(cluster, node.id, 1);
-      if (node.campaigns > before) return;
-    }
-    cluster.print(`${node.id} does not campaign`);
-  },
+  campaign: (cluster, words) => campaign(cluster, word(words, 0)),
   /** `elect n1`: n1 campaigns and wins, and the cluster comes to rest; nothing is shown. */
   elect(cluster, words) {
-    commands['campaign']?.(cluster, words);
+    campaign(cluster, word(words, 0));
     cluster.stabilize(() => true);
     cluster.takeOutput();
     const node = cluster.node(word(words, 0));

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { runScript } from './script-runner.js';
 
 const directory = fileURLToPath(new URL('./scripts/', import.meta.url));
-const isRewriting = process.env['UPDATE_SCRIPTS'] === '1';
+const { UPDATE_SCRIPTS } = process.env;
+const isRewriting = UPDATE_SCRIPTS === '1';
 
 /** Golden scripts: what the core says and writes, step by step. `UPDATE_SCRIPTS=1` writes down what it does now. */
 describe('scripts', () => {
