@@ -8,6 +8,7 @@ import { addList } from './list.js';
 import { addLeader, addMember } from './member.js';
 import { addPut } from './put.js';
 import { addServe, type StartNode, startServerOnDemand } from './serve.js';
+import { addSim } from './sim.js';
 import { addStatus } from './status.js';
 import type { Terminal } from './terminal.js';
 
@@ -34,6 +35,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addStatus(program, terminal);
   addMember(program, terminal);
   addLeader(program, terminal);
+  addSim(program, terminal);
   return program;
 }
 

@@ -111,7 +111,7 @@ export class Cluster {
   /** Who leads the highest term, if anybody does. */
   get leader(): SimNode | undefined {
     let leader: SimNode | undefined;
-    for (const node of this.serving) {
+    for (const node of this.nodes.values()) {
       const raft = node.server?.node.raft;
       if (raft?.role === 'leader' && raft.term > (leader?.server?.node.raft.term ?? 0)) leader = node;
     }
@@ -144,9 +144,10 @@ export class Cluster {
     const settleOnce: typeof settle = (outcome) => {
       if (isSettled) return;
       isSettled = true;
+      stopListening();
       settle(outcome);
     };
-    process.whenEnded(() =>
+    const stopListening = process.whenEnded(() =>
       settleOnce({ error: new RaftkvError('outcome_unknown', `${node.id} ended before it answered.`) }),
     );
     this.scheduler.after(this.random.between(0.1, 1), process, () => {

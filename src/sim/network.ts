@@ -31,7 +31,6 @@ export class Network implements Wires {
   weather: Weather;
   readonly counts = { messages: 0, lost: 0, snapshots: 0, snapshotsArrived: 0 };
   private readonly endpoints = new Map<NodeId, Endpoint>();
-  private readonly breaking = new Set<string>();
   private readonly calls = new Set<Breakable>();
 
   constructor(
@@ -47,8 +46,8 @@ export class Network implements Wires {
   }
 
   /** The transport of a process that has just started. */
-  connect(endpoint: Omit<Endpoint, 'receiver' | 'askers'>): Transport {
-    const connected: Endpoint = { ...endpoint, receiver: null, askers: new Map() };
+  connect(endpoint: Omit<Endpoint, 'receiver' | 'askers' | 'breaking'>): Transport {
+    const connected: Endpoint = { ...endpoint, receiver: null, askers: new Map(), breaking: new Set() };
     this.endpoints.set(endpoint.id, connected);
     endpoint.process.whenEnded(() => this.breakCalls());
     return new SimTransport(this, connected);
@@ -141,12 +140,10 @@ export class Network implements Wires {
 
   /** Tells the sender, some time later, that its connection broke; once, however many messages were lost with it. */
   private breakConnection(from: Endpoint, to: NodeId, delayMs: number): void {
-    const name = `${from.process.name}>${to}`;
-    if (this.breaking.has(name)) return;
-    this.breaking.add(name);
-    from.process.whenEnded(() => this.breaking.delete(name));
+    if (from.breaking.has(to)) return;
+    from.breaking.add(to);
     this.scheduler.after(delayMs, from.process, () => {
-      this.breaking.delete(name);
+      from.breaking.delete(to);
       from.receiver?.onUnreachable(to);
     });
   }

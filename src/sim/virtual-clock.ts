@@ -14,7 +14,7 @@ export class Process {
   soonTasks: (() => void)[] = [];
   /** Steps until the process dies in the middle of one: a call to the network, the disk or the state machine each. */
   stepsLeft = Number.POSITIVE_INFINITY;
-  private readonly endListeners: (() => void)[] = [];
+  private readonly endListeners = new Set<() => void>();
 
   constructor(
     readonly name: string,
@@ -30,9 +30,10 @@ export class Process {
     return false;
   }
 
-  /** Calls back when the process ends. */
-  whenEnded(listener: () => void): void {
-    this.endListeners.push(listener);
+  /** Calls back when the process ends; returns how to stop that. */
+  whenEnded(listener: () => void): () => void {
+    this.endListeners.add(listener);
+    return () => this.endListeners.delete(listener);
   }
 
   end(): void {

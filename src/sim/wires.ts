@@ -26,6 +26,8 @@ export interface Endpoint {
   receiver: Receiver | null;
   /** Who asked something last under each name: answers go back the way on which the question came. */
   readonly askers: Map<NodeId, Endpoint>;
+  /** Connections that broke, of which the process is not told yet. */
+  readonly breaking: Set<NodeId>;
 }
 
 /** Something under way between two processes that breaks when they cannot hear each other any more. */

@@ -13,6 +13,8 @@ import { TraceKind } from './trace.js';
 /** How long a client lets a node try, and how long it waits for the answer. */
 const REQUEST_TIMEOUT_MS = 1500;
 const CLIENT_TIMEOUT_MS = 2000;
+/** Who was refused comes back so many times later: most often there is no leader. */
+const REFUSED_PATIENCE = 4;
 /** Now and then a value is large enough to matter for buffers. */
 const PADDING_BYTES_MAX = 2000;
 
@@ -71,9 +73,9 @@ export class Workload {
     }
   }
 
-  private pause(client: number): void {
+  private pause(client: number, patience = 1): void {
     const { scheduler, settings } = this.cluster;
-    scheduler.after(this.random.between(0, settings.thinkMsMax), null, () => {
+    scheduler.after(patience * this.random.between(0, settings.thinkMsMax), null, () => {
       if (!this.isStopped) this.act(client);
     });
   }
@@ -88,7 +90,9 @@ export class Workload {
       this.readStale(node);
       this.pause(client);
     } else {
-      this.perform(client, node, this.draw(), () => this.pause(client));
+      this.perform(client, node, this.draw(), ({ kind }) =>
+        this.pause(client, kind === 'refused' ? REFUSED_PATIENCE : 1),
+      );
     }
   }
 
