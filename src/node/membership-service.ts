@@ -114,7 +114,7 @@ export class MembershipService {
       requireMember(configuration, id);
       if (isVoter(configuration, id)) return null;
       const follower = this.node.status().followers.find((candidate) => candidate.id === id);
-      if (!follower || follower.match === 0 || !follower.recentlyActive) {
+      if (!follower || follower.match === 0 || !isInContact(follower)) {
         throw new RaftkvError(
           'quorum_at_risk',
           `${id} has not taken anything from this leader yet, so as a voter it would only weaken the cluster. Start it and check its address.`,

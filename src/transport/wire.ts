@@ -188,7 +188,10 @@ function readService(): Record<MethodName, Method> {
     Pick<Method, 'path' | 'requestStream' | 'responseStream'>
   >;
   const method = (name: MethodName): Method => {
-    const { path, requestStream, responseStream } = present(raft[name], () => `The service has a method ${name}.`);
+    const { path, requestStream, responseStream } = present(
+      raft[name],
+      () => `The service has a method ${name}.`,
+    );
     return {
       path,
       requestStream,
