@@ -1,0 +1,74 @@
+import { emptyConfiguration } from '../../src/raft/configuration.js';
+import {
+  type Entry,
+  EntryKind,
+  type Envelope,
+  type Index,
+  type Role,
+  type Term,
+} from '../../src/raft/types.js';
+import type { CoreView, NodeView } from '../../src/sim/checkers/checker.js';
+import type { DurableView } from '../../src/sim/durable-log.js';
+
+/** An entry whose content is a text. */
+export function entry(index: Index, term: Term, text = `${index}/${term}`): Entry {
+  return { index, term, kind: EntryKind.command, payload: Buffer.from(text) };
+}
+
+/** A core that says what the test wants. */
+export function core(
+  given: {
+    role?: Role;
+    term?: Term;
+    commitIndex?: Index;
+    firstIndex?: Index;
+    /** The term before the first entry. */
+    compactedTerm?: Term;
+    log?: readonly Entry[];
+    voters?: readonly string[];
+  } = {},
+): CoreView {
+  const {
+    role = 'follower',
+    term = 1,
+    commitIndex = 0,
+    firstIndex = 1,
+    compactedTerm = 0,
+    log = [],
+    voters = ['n1', 'n2', 'n3'],
+  } = given;
+  const termAt = (index: Index) => (index === firstIndex - 1 ? compactedTerm : log[index - firstIndex]?.term);
+  return {
+    role,
+    term,
+    commitIndex,
+    firstIndex,
+    lastIndex: firstIndex + log.length - 1,
+    configuration: { ...emptyConfiguration, voters },
+    termAt,
+    entries: (first, last) => log.slice(first - firstIndex, last - firstIndex + 1),
+  };
+}
+
+/** A disk that holds what the test wants. */
+export function durable(
+  given: { term?: Term; vote?: string | null; commit?: Index; log?: readonly Entry[] } = {},
+): DurableView {
+  const { term = 1, vote = null, commit = 0, log = [] } = given;
+  return {
+    term,
+    vote,
+    commit,
+    startIndex: 0,
+    lastIndex: log.length,
+    termAt: (index) => (index === 0 ? 0 : log[index - 1]?.term),
+  };
+}
+
+export function node(id: string, disk: DurableView = durable()): NodeView {
+  return { id, incarnation: `${id}-a`, durable: disk, core: null };
+}
+
+export function envelope(from: string, to: string, term: Term): Envelope {
+  return { from, fromIncarnation: `${from}-a`, to, term };
+}
