@@ -152,9 +152,23 @@ export class Core {
     return this.configurations.at(-1)?.index ?? 0;
   }
 
-  /** Whether this very incarnation of this node is a voter, and so may campaign. */
+  /** Whether this very incarnation of this node is a voter. */
   get isVoter(): boolean {
     return isVoter(this.configuration, this.options.id) && this.isMember;
+  }
+
+  /**
+   * Whether this node may campaign: it is a voter of some configuration that no committed one has replaced yet. A leader
+   * that stopped while it was removing itself may hold the only log that can win, so it must stand for election although
+   * the newest configuration in that log is without it; the votes are counted without it as well (thesis §4.2.2).
+   */
+  get mayCampaign(): boolean {
+    const { id, incarnation } = this.options;
+    return this.configurations.some(({ configuration }, position) => {
+      const replacedAt = this.configurations[position + 1]?.index ?? Number.POSITIVE_INFINITY;
+      if (replacedAt <= this.log.commitIndex) return false;
+      return isVoter(configuration, id) && knowsIncarnation(configuration, id, incarnation);
+    });
   }
 
   get isMember(): boolean {

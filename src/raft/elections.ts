@@ -11,7 +11,7 @@ import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse } fr
 /** A follower, pre-candidate or candidate counts the time since it heard a leader, and campaigns when it is up. */
 export function tickElectionTimer(core: Core): void {
   core.electionElapsedTicks += 1;
-  if (core.electionElapsedTicks < core.electionPatienceTicks || !core.isVoter) return;
+  if (core.electionElapsedTicks < core.electionPatienceTicks || !core.mayCampaign) return;
   // A node whose disk is behind its log would claim entries that it may still lose, and would make a poor leader:
   // it campaigns when its writes are done (correctness rule 3).
   if (core.log.durableIndex < core.log.lastIndex) return;
