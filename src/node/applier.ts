@@ -90,14 +90,16 @@ export class Applier<Result> {
   private pauseFor(what: Promise<void>, prepared?: Entry): void {
     const { generation } = this;
     this.isPaused = true;
-    what.then(
-      () => {
+    what
+      .then(() => {
         if (generation !== this.generation) return;
         this.isPaused = false;
         if (prepared !== undefined) this.applyNext(prepared);
         this.run();
-      },
-      (error: unknown) => this.hooks.fatal(error),
-    );
+      })
+      // What fails in the continuation is as fatal as what it waited for; a read-ahead in a state that was replaced is not.
+      .catch((error: unknown) => {
+        if (generation === this.generation) this.hooks.fatal(error);
+      });
   }
 }

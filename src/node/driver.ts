@@ -73,7 +73,7 @@ export class Driver {
     this.isRunning = true;
     try {
       this.hooks.gather();
-      while (this.raft.hasReady()) this.perform(this.raft.takeReady());
+      while (!this.isStopped && this.raft.hasReady()) this.perform(this.raft.takeReady());
       this.hooks.settled();
     } catch (error) {
       this.fail(error);
@@ -85,7 +85,12 @@ export class Driver {
   /** Offers a staged snapshot to the core. Returns whether the core took it in place of its log. */
   offerSnapshot(staged: StagedSnapshot, step: () => void): boolean {
     this.offered = staged;
-    step();
+    try {
+      step();
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
     this.run();
     const isTaken = this.offered === null;
     this.offered = null;
@@ -116,7 +121,7 @@ export class Driver {
 
   private startWriting(): void {
     const last = this.waiting.at(-1);
-    if (this.isWriting || last === undefined) return;
+    if (this.isWriting || this.isStopped || last === undefined) return;
     const batches = this.waiting;
     this.waiting = [];
     this.isWriting = true;

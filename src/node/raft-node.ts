@@ -151,7 +151,7 @@ export class RaftNode<Result> {
     this.ticker = new Ticker(
       clock,
       () => {
-        this.raft.tick();
+        this.guard(() => this.raft.tick());
         this.driver.run();
       },
       (lateMs) =>

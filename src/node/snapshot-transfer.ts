@@ -55,7 +55,8 @@ export class SnapshotTransfer {
         (error: unknown) => {
           const message = error instanceof Error ? error.message : String(error);
           this.logger.warn({ peer: request.to }, `The snapshot for ${request.to} did not arrive: ${message}`);
-          this.raft.snapshotFailed(request.to);
+          // One that another transfer took the place of says nothing about that one.
+          if (this.outgoing.get(request.to) === transfer) this.raft.snapshotFailed(request.to);
         },
       )
       .catch((error: unknown) => this.hooks.fatal(error))

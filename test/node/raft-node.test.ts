@@ -1,0 +1,294 @@
+import { describe, expect, it } from 'vitest';
+import { APPEND_BYTES_MAX, DEADLINE_SWEEP_MS, UNCOMMITTED_BYTES_MAX } from '../../src/node/limits.js';
+import { configurationOfVoters } from '../../src/raft/configuration.js';
+import { EntryKind } from '../../src/raft/types.js';
+import { entryAt, memberCalled } from '../raft/core-kit.js';
+import { NodeKit, Outcome } from './node-kit.js';
+
+const alone = configurationOfVoters([memberCalled('n1')]);
+
+describe('proposals', () => {
+  it('are answered with what applying them gave', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    expect(outcome.value).toBe('waits');
+    await kit.acknowledge(3);
+    expect(outcome.value).toBe('x');
+  });
+
+  it('that come together leave in one append and one write (group commit)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const writes = kit.log.writes.length;
+    const outcomes = ['a', 'b', 'c'].map((text) => kit.propose(text));
+    await kit.clock.settle();
+    expect(kit.transport.takeNames()).toEqual(['appendEntries n2']);
+    expect(kit.log.writes.length).toBe(writes + 1);
+    await kit.acknowledge(5);
+    expect(outcomes.map((outcome) => outcome.value)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('are refused where nobody leads here, with nothing done', async () => {
+    const kit = new NodeKit();
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    expect([outcome.value, kit.log.writes]).toEqual(['no_leader', []]);
+  });
+
+  it('are unknown, not failed, when leadership moves before they are committed (row 26)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 2 });
+    expect(outcome.value).toBe('outcome_unknown');
+  });
+
+  it("are never answered with another leader's entry at the same index (row 26)", async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('mine');
+    await kit.clock.settle();
+    const theirs = entryAt(3, 3, new TextEncoder().encode('theirs'));
+    // In one go, so that this node notices the loss of leadership and the commit at once.
+    kit.node.onMessage({
+      type: 'appendEntries',
+      from: 'n2',
+      fromIncarnation: 'n2-1',
+      to: 'n1',
+      term: 3,
+      previousIndex: 2,
+      previousTerm: 2,
+      entries: [theirs],
+      commitIndex: 3,
+    });
+    await kit.clock.settle();
+    expect(kit.stateMachine.applied.at(-1)).toEqual(theirs);
+    expect(outcome.value).toBe('outcome_unknown');
+  });
+
+  it('that were committed before leadership moved are answered when they are applied (row 26)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.log.isSlow = true;
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    // Committed by the disks of the others; this node applies it when its own has it.
+    await kit.acknowledge(3);
+    await kit.acknowledge(3, 'n3');
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 2 });
+    expect([kit.node.raft.role, outcome.value]).toEqual(['follower', 'waits']);
+    kit.log.isSlow = false;
+    kit.log.finish();
+    await kit.clock.settle();
+    expect(outcome.value).toBe('x');
+  });
+
+  it('are unknown when their time is up, and may still happen (row 26)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('x', 30);
+    await kit.clock.pass(30 + DEADLINE_SWEEP_MS);
+    expect(outcome.value).toBe('outcome_unknown');
+    await kit.acknowledge(3);
+    expect(kit.stateMachine.applied.at(-1)?.index).toBe(3);
+  });
+
+  it('are held while leadership is handed over, and then sent to the new leader (row 8)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.node.change((raft) => raft.transfer('n2'));
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    expect([outcome.value, kit.node.raft.lastIndex]).toEqual(['waits', 2]);
+    await kit.hear('requestVote', {
+      term: 3,
+      preVote: false,
+      lastLogIndex: 2,
+      lastLogTerm: 2,
+      leadershipTransfer: true,
+      call: 0,
+    });
+    expect(outcome.value).toBe('no_leader');
+  });
+
+  it('go on when a handover is abandoned (row 8)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.node.change((raft) => raft.transfer('n2'));
+    const outcome = kit.propose('x', 5000);
+    for (let round = 1; round <= 6; round += 1) {
+      await kit.clock.pass(50);
+      await kit.hear('heartbeatResponse', { term: 2, round });
+    }
+    await kit.acknowledge(3);
+    expect(outcome.value).toBe('x');
+  });
+
+  it('over the bound of uncommitted bytes are refused at once (row 12)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const large = 'x'.repeat(UNCOMMITTED_BYTES_MAX - APPEND_BYTES_MAX);
+    const first = kit.propose(large);
+    await kit.clock.settle();
+    const second = kit.propose(large);
+    await kit.clock.settle();
+    expect([first.value, second.value]).toEqual(['waits', 'overloaded']);
+  });
+
+  it('are refused when the log is full and cannot be compacted', async () => {
+    const kit = new NodeKit({ configuration: alone, logEntriesMax: 2 });
+    kit.stateMachine.isFlushSlow = true;
+    await kit.lead({ commits: false });
+    for (const text of ['a', 'b', 'c', 'd']) {
+      kit.propose(text);
+      await kit.clock.settle();
+    }
+    const outcome = kit.propose('e');
+    await kit.clock.settle();
+    expect(outcome.value).toBe('overloaded');
+  });
+});
+
+describe('reads', () => {
+  it('are confirmed by a round of heartbeats (row 18)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const read = new Outcome(kit.node.readIndex(1000));
+    await kit.clock.settle();
+    expect(read.value).toBe('waits');
+    await kit.hear('heartbeatResponse', { term: 2, round: 2 });
+    expect(read.value).toBe(2);
+  });
+
+  it('are refused when leadership is lost, and nothing was changed', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const read = new Outcome(kit.node.readIndex(1000));
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 2 });
+    expect(read.value).toBe('unavailable');
+  });
+
+  it('wait for their index to be applied, or until it is too late', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const soon = new Outcome(kit.node.whenApplied(3, 1000));
+    const never = new Outcome(kit.node.whenApplied(99, 40));
+    kit.propose('x');
+    await kit.clock.settle();
+    await kit.acknowledge(3);
+    await kit.clock.pass(40 + DEADLINE_SWEEP_MS);
+    expect([soon.value, never.value]).toEqual([undefined, 'unavailable']);
+  });
+});
+
+describe('the end', () => {
+  it('comes with a failed write: whoever waits learns that the outcome is unknown, and nothing leaves (row 30)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.log.isSlow = true;
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    kit.transport.sent.length = 0;
+    kit.log.fail(new Error('The disk is full.'));
+    await kit.clock.pass(200);
+    expect(kit.deaths).toEqual([new Error('The disk is full.')]);
+    expect([outcome.value, kit.transport.sent]).toEqual(['outcome_unknown', []]);
+    expect(new Outcome(kit.node.readIndex(10)).value).toBe('waits');
+    await kit.hear('heartbeat', { term: 9, round: 1, commitIndex: 0 });
+    expect(kit.transport.sent).toEqual([]);
+  });
+
+  it('comes when a peer proves that this node lost what it had acknowledged', async () => {
+    const kit = new NodeKit();
+    await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 7 });
+    expect(kit.deaths).toHaveLength(1);
+  });
+
+  it('comes when a tick breaks an invariant', async () => {
+    const kit = new NodeKit();
+    kit.node.raft.tick = () => {
+      throw new Error('An invariant is broken.');
+    };
+    await kit.clock.pass(100);
+    expect(kit.deaths).toEqual([new Error('An invariant is broken.')]);
+  });
+
+  it('on request finishes what was accepted, hands leadership over and closes the state', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    const stopped = new Outcome(kit.node.stop(1000));
+    const refused = kit.propose('y');
+    await kit.acknowledge(3);
+    await kit.clock.pass(20);
+    expect([outcome.value, refused.value]).toEqual(['x', 'shutting_down']);
+    expect(kit.transport.takeNames()).toContain('timeoutNow n2');
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 3 });
+    await kit.clock.pass(20);
+    expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
+  });
+
+  it('on request does not wait longer than it was told for those who do not answer', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const outcome = kit.propose('x', 60_000);
+    await kit.clock.settle();
+    const stopped = new Outcome(kit.node.stop(100));
+    await kit.clock.pass(150);
+    expect([outcome.value, stopped.value]).toEqual(['outcome_unknown', undefined]);
+  });
+});
+
+describe('peers', () => {
+  it('are set when the configuration changes, and not otherwise', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const calls = kit.transport.peers.length;
+    expect(kit.transport.peers.at(-1)?.map((peer) => peer.id)).toEqual(['n2', 'n3']);
+    kit.propose('x');
+    await kit.clock.settle();
+    await kit.acknowledge(3);
+    expect(kit.transport.peers).toHaveLength(calls);
+    kit.node.change((raft) => raft.proposeChange({ kind: 'addLearner', member: memberCalled('n4') }));
+    await kit.clock.settle();
+    expect(kit.transport.peers.at(-1)?.map((peer) => peer.address)).toEqual([
+      'n2:7000',
+      'n3:7000',
+      'n4:7000',
+    ]);
+  });
+
+  it('that were removed stay connected until they know it (row 17)', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.node.change((raft) => raft.proposeChange({ kind: 'remove', id: 'n3' }));
+    await kit.clock.settle();
+    expect(kit.transport.peers.at(-1)?.map((peer) => peer.id)).toEqual(['n2', 'n3']);
+    await kit.acknowledge(3);
+    await kit.acknowledge(3, 'n3');
+    await kit.clock.pass(50);
+    await kit.hear('heartbeatResponse', { term: 2, round: 9 }, 'n3');
+    await kit.clock.pass(10);
+    expect(kit.transport.peers.at(-1)?.map((peer) => peer.id)).toEqual(['n2']);
+  });
+});
+
+describe('a cluster of one', () => {
+  it('commits with its own disk, and only then (row 2)', async () => {
+    const kit = new NodeKit({ configuration: alone });
+    await kit.lead({ commits: false });
+    kit.log.isSlow = true;
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    expect(outcome.value).toBe('waits');
+    kit.log.isSlow = false;
+    kit.log.finish();
+    await kit.clock.settle();
+    expect(outcome.value).toBe('x');
+    expect(kit.stateMachine.applied.map((entry) => entry.kind)).toEqual([EntryKind.noop, EntryKind.command]);
+  });
+});

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { Ticker } from '../../src/node/ticker.js';
+import { FakeClock } from './fake-clock.js';
+
+function start() {
+  const clock = new FakeClock();
+  const ticks: number[] = [];
+  const stalls: number[] = [];
+  const ticker = new Ticker(
+    clock,
+    () => ticks.push(clock.now()),
+    (lateMs) => stalls.push(lateMs),
+  );
+  ticker.start();
+  return { clock, ticks, stalls, ticker };
+}
+
+describe('ticker', () => {
+  it('ticks every ten milliseconds', async () => {
+    const { clock, ticks } = start();
+    await clock.pass(50);
+    expect(ticks).toEqual([10, 20, 30, 40, 50]);
+  });
+
+  it('does not make up for a stall: one tick counts, not thirty (row 32)', async () => {
+    const { clock, ticks, stalls, ticker } = start();
+    clock.stall(300);
+    await clock.pass(0);
+    expect(ticks).toEqual([300]);
+    expect(stalls).toEqual([290]);
+    expect(ticker.stalls).toEqual({ count: 1, longestMs: 290 });
+    await clock.pass(20);
+    expect(ticks).toEqual([300, 310, 320]);
+  });
+
+  it('makes up for what is not a stall, so that small delays do not add up', async () => {
+    const { clock, ticks, stalls } = start();
+    clock.stall(25);
+    await clock.pass(25);
+    expect(ticks).toHaveLength(5);
+    expect(stalls).toEqual([]);
+  });
+
+  it('reads the input that piled up before a late tick counts (row 32)', async () => {
+    const { clock, ticks } = start();
+    const order: string[] = [];
+    clock.stall(300);
+    clock.soon(() => order.push(`input before ${ticks.length} ticks`));
+    await clock.pass(0);
+    expect(order).toEqual(['input before 0 ticks']);
+    expect(ticks).toHaveLength(1);
+  });
+
+  it('stops, even between the timer and its tick', async () => {
+    const { clock, ticks, ticker } = start();
+    clock.soon(() => ticker.stop());
+    await clock.pass(100);
+    expect(ticks).toEqual([]);
+  });
+});
