@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('../../bin/raftkv.js', import.meta.url));
+const built = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ProgramOptions {
+  /** For the runtime, such as `--max-old-space-size=256`. */
+  readonly runtimeFlags?: readonly string[];
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly workingDirectory?: string;
+}
+
+/** One process of the built program, with everything that it wrote. */
+export class ProgramRun {
+  output = '';
+  errors = '';
+  /** How it ended; undefined while it runs. */
+  exit: Exit | undefined;
+  readonly exited: Promise<Exit>;
+  private readonly child: ChildProcess;
+
+  constructor(parameters: readonly string[], options: ProgramOptions = {}) {
+    if (!existsSync(built)) throw new Error('These tests run what is built: npm run build.');
+    const { runtimeFlags = [], environment = {}, workingDirectory } = options;
+    this.child = spawn(process.execPath, [...runtimeFlags, program, ...parameters], {
+      // Over the channel a node notices that whoever started it is gone, so that none outlives an interrupted test.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...cleanEnvironment(), ...environment },
+      ...(workingDirectory === undefined ? {} : { cwd: workingDirectory }),
+    });
+    this.child.stdout?.on('data', (chunk) => {
+      this.output += chunk;
+    });
+    this.child.stderr?.on('data', (chunk) => {
+      this.errors += chunk;
+    });
+    this.exited = new Promise((resolve) => {
+      // 'close' comes after the streams have ended, so that the last words are there.
+      this.child.on('close', (code, signal) => {
+        this.exit = { code, signal };
+        resolve(this.exit);
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.exit === undefined) this.child.kill(signal);
+  }
+
+  /** As a power failure would end it. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.exited;
+  }
+
+  /** How it ended; throws when that takes longer. */
+  async ended(timeoutMs = 20_000): Promise<Exit> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`The process did not end in ${timeoutMs} ms.`)), timeoutMs);
+    });
+    try {
+      return await Promise.race([this.exited, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Runs the program to its end. */
+export async function runToEnd(
+  parameters: readonly string[],
+  options: ProgramOptions & { readonly timeoutMs?: number } = {},
+): Promise<ProgramRun> {
+  const run = new ProgramRun(parameters, options);
+  try {
+    await run.ended(options.timeoutMs);
+  } finally {
+    await run.kill();
+  }
+  return run;
+}
+
+/** What the test runner put there for itself, and settings meant for somebody's own node, stay out. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(RAFTKV_|VITEST|NODE_)/.test(name)),
+  );
+}
