@@ -275,7 +275,7 @@ describe('On disk before the answer that promises it', () => {
   test('finds an acknowledgement of an entry that is not there', () => {
     const disk = node('n1', durable({ term: 2, log: log.slice(0, 1) }));
     expect(() => checker.sending(disk, core({ term: 2, log }), acknowledgement(2))).toThrow(
-      'the disk ends at 1',
+      'the disk has nothing there',
     );
   });
 
@@ -283,6 +283,15 @@ describe('On disk before the answer that promises it', () => {
     const disk = node('n1', durable({ term: 2, log: [entry(1, 1), entry(2, 1)] }));
     expect(() => checker.sending(disk, core({ term: 2, log }), acknowledgement(2))).toThrow(
       'the disk has term 1',
+    );
+  });
+
+  test('allows a late acknowledgement of what a newer leader has replaced, and of nothing else', () => {
+    const disk = node('n1', durable({ term: 3, log: log.slice(0, 1) }));
+    checker.sending(disk, core({ term: 3, log: log.slice(0, 1) }), acknowledgement(2));
+    checker.sending(disk, core({ term: 3, log: [entry(1, 1), entry(2, 3)] }), acknowledgement(2));
+    expect(() => checker.sending(disk, core({ term: 3, log }), acknowledgement(2))).toThrow(
+      'the disk has nothing',
     );
   });
 

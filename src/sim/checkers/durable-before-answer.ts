@@ -35,16 +35,15 @@ export class DurableBeforeAnswer implements Checker {
     const { durable } = node;
     if (matchIndex <= durable.startIndex) return;
     const onDisk = durable.termAt(matchIndex);
-    if (onDisk === undefined) {
-      this.fail(node, message, `acknowledges index ${matchIndex}, and the disk ends at ${durable.lastIndex}`);
-    }
     const inLog = core.termAt(matchIndex);
-    // The log may have moved on, to a later term or past a compaction; then only the newer answer counts.
-    if (message.term < core.term || inLog === undefined || inLog === onDisk) return;
+    // A newer leader replaced what this answer speaks of, and one write carried both: to the old leader it is the same as
+    // if the entry had been on disk for a moment. That nothing committed is replaced is for Leader Completeness to say.
+    const isOvertaken = message.term < core.term && (inLog === undefined || inLog > message.term);
+    if (isOvertaken || (onDisk !== undefined && onDisk === inLog)) return;
     this.fail(
       node,
       message,
-      `acknowledges index ${matchIndex} of term ${inLog}, and the disk has term ${onDisk}`,
+      `acknowledges index ${matchIndex} of term ${inLog}, and the disk has ${onDisk === undefined ? 'nothing' : `term ${onDisk}`} there`,
     );
   }
 
