@@ -84,7 +84,11 @@ export class RaftNode<Result> {
   private roleReason = 'This node has just started.';
   /** Where members were last known to be, so that one that left can still be told. */
   private readonly addressBook = new Map<NodeId, Member>();
-  private peersOf: { readonly configuration: Configuration; readonly followerCount: number } | null = null;
+  private peersOf: {
+    readonly configuration: Configuration;
+    readonly followerCount: number;
+    readonly leader: NodeId | null;
+  } | null = null;
   private isStopping = false;
   private isDead = false;
 
@@ -416,14 +420,21 @@ export class RaftNode<Result> {
   }
 
   private followPeers(): void {
-    const { configuration, followerCount } = this.raft;
+    const { configuration, followerCount, leader } = this.raft;
     const known = this.peersOf;
     // Configurations are immutable, so the same object is the same configuration; a leader also forgets who left.
-    if (known?.configuration === configuration && known.followerCount === followerCount) return;
-    this.peersOf = { configuration, followerCount };
+    const isSame =
+      known?.configuration === configuration &&
+      known.followerCount === followerCount &&
+      known.leader === leader;
+    if (isSame) return;
+    this.peersOf = { configuration, followerCount, leader };
     for (const member of configuration.members) this.addressBook.set(member.id, member);
+    const targets = new Set(this.raft.replicationTargets());
+    // A leader that is being removed leads until that is committed: what was forwarded to it is still to be answered.
+    if (leader !== null && leader !== this.options.id) targets.add(leader);
     const peers: Peer[] = [];
-    for (const id of this.raft.replicationTargets()) {
+    for (const id of targets) {
       const member = this.addressBook.get(id);
       if (member) peers.push({ id, incarnation: member.incarnation, address: member.peerAddress });
     }

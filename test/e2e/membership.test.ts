@@ -71,7 +71,7 @@ describe('members that come and go', () => {
       const status = await leader.status();
       return status?.role === 'removed' ? status : undefined;
     });
-    expect(removed.reason).toContain('removed');
+    expect(removed.reason).toContain('remov');
     const rest = cluster.nodes.filter((node) => node !== leader).map((node) => node.id);
     await cluster.voters(...rest);
     await load.progress(50);
