@@ -82,6 +82,22 @@ export class HttpMetrics {
       ],
       ['raftkv_log_first_index', 'The first entry that the log still holds.', (status) => status.firstIndex],
       ['raftkv_log_last_index', 'The last entry of the log.', (status) => status.lastIndex],
+      [
+        'raftkv_log_writes',
+        'Synced writes to the log since the start.',
+        (status) => status.counters.logWrites,
+      ],
+      [
+        'raftkv_log_batches',
+        'Batches that those writes carried; more than one each is group commit.',
+        (status) => status.counters.logBatches,
+      ],
+      ['raftkv_stalls', 'How often the process missed its ticks.', (status) => status.counters.stalls],
+      [
+        'raftkv_longest_stall_milliseconds',
+        'The longest of those stalls.',
+        (status) => status.counters.longestStallMs,
+      ],
       ['raftkv_revision', 'The revision of the store on this node.', (status) => status.revision],
     ];
     for (const [name, help, read] of simple) {

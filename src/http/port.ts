@@ -74,6 +74,18 @@ export interface NodeStatus {
   readonly uptimeSeconds: number;
   /** A sentence that tells why this node is in its role: the last change of role and its reason. */
   readonly reason: string;
+  readonly counters: NodeCounters;
+}
+
+/** What this process did since it started. */
+export interface NodeCounters {
+  /** Synced writes to the log. */
+  readonly logWrites: number;
+  /** What the consensus core wanted written, of which one write may carry several (group commit). */
+  readonly logBatches: number;
+  /** How often the whole process was held up, by the machine or by work of its own, long enough to miss its ticks. */
+  readonly stalls: number;
+  readonly longestStallMs: number;
 }
 
 export interface MemberStatus {

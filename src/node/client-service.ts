@@ -94,6 +94,7 @@ export class ClientService implements NodePort {
       version: this.parts.version,
       uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
       reason: node.reason,
+      counters: node.counters(),
     };
   }
 

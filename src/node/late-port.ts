@@ -52,6 +52,7 @@ export class LatePort implements NodePort {
       version: this.version,
       uptimeSeconds: 0,
       reason: `This node is ${this.reason()}.`,
+      counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0 },
     };
   }
 

@@ -272,9 +272,11 @@ export class RaftNode<Result> {
     return this.raft.status();
   }
 
-  /** Counters for the metrics. */
-  counts() {
-    return { ...this.driver.counts, ...this.ticker.stalls };
+  /** What this process did since it started. */
+  counters() {
+    const { writes, batches } = this.driver.counts;
+    const { count, longestMs } = this.ticker.stalls;
+    return { logWrites: writes, logBatches: batches, stalls: count, longestStallMs: Math.round(longestMs) };
   }
 
   // The end --------------------------------------------------------------------------------------------------------

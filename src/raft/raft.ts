@@ -238,11 +238,6 @@ export class Raft {
     return this.core.configurationIndex;
   }
 
-  /** The newest configuration that is known to be committed. */
-  get committedConfiguration(): Configuration {
-    return this.core.configurationAt(this.core.log.commitIndex);
-  }
-
   /** Entries and bytes that the log holds in memory. */
   get logSize(): { readonly entries: number; readonly bytes: number } {
     const { log } = this.core;

@@ -66,6 +66,7 @@ export class FakeNode implements NodePort {
       version: '0.1.0',
       uptimeSeconds: 1,
       reason: 'It was started for a test.',
+      counters: { logWrites: 2, logBatches: 3, stalls: 1, longestStallMs: 60 },
     };
   }
 
