@@ -9,7 +9,7 @@ import { encodeCommand } from './kv/command-codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { createLogger, type Logger } from './logger.js';
-import { Bootstrap, FIRST_STATE_DIRECTORY } from './node/bootstrap.js';
+import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
 import { ClientService } from './node/client-service.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
@@ -71,6 +71,8 @@ class Server implements RunningServer {
   async start(): Promise<void> {
     const { config, logger } = this;
     const directory = await LevelDirectory.at(config.dataDirectory);
+    // Said before anything is written: where a volume failed to mount, not even our own files may appear.
+    if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
     this.logDatabase = await directory.open('log');
     const log = await LogStore.open(this.logDatabase);
     const bootstrap: Bootstrap = await Bootstrap.open(
@@ -199,6 +201,8 @@ class Server implements RunningServer {
     const message = error instanceof Error ? error.message : String(error);
     const fields = error instanceof RaftkvError ? { code: error.code } : { err: error };
     this.logger.error(fields, `This node stops: ${message}`);
+    // Where a start that fails at once says it, too; the log may be collected elsewhere.
+    process.stderr.write(`raftkv: ${message}\n`);
     this.reportStopped(1);
   }
 }

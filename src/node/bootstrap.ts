@@ -75,12 +75,7 @@ export class Bootstrap {
       );
     }
     if ((known === undefined || known.cluster === '') && firstStart.kind === 'none') {
-      throw new RaftkvError(
-        'usage',
-        'The data directory holds no cluster yet, so say how to start: --initial-cluster n1=HOST:PORT,… (form a new ' +
-          'cluster), --join http://HOST:PORT (be added to a running one) or --single (a cluster of one). If this node had ' +
-          'data before, its directory is not where it was: check --data-dir and the mount.',
-      );
+      throw noFirstStart();
     }
     const identity = known ?? { cluster: '', id: self.id, incarnation: parts.newIncarnation() };
     if (known === undefined) await parts.log.writeIdentity(identity);
@@ -281,6 +276,16 @@ export class Bootstrap {
       .sort()
       .join(',');
   }
+}
+
+/** An empty directory without a word on how to start: a volume that failed to mount must never become an empty store. */
+export function noFirstStart(): RaftkvError {
+  return new RaftkvError(
+    'usage',
+    'The data directory holds no cluster yet, so say how to start: --initial-cluster n1=HOST:PORT,… (form a new ' +
+      'cluster), --join http://HOST:PORT (be added to a running one) or --single (a cluster of one). If this node had ' +
+      'data before, its directory is not where it was: check --data-dir and the mount.',
+  );
 }
 
 /** Errors after which a joining node asks again: the cluster is there, or will be, and has not refused. */
