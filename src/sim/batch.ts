@@ -49,7 +49,11 @@ export async function runBatch(options: BatchOptions): Promise<BatchReport> {
 
 function runShare(share: Share, onReport: (report: Report) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: share });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: share,
+      // What a run makes is nearly all short-lived.
+      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+    });
     worker.on('message', onReport);
     worker.on('error', reject);
     worker.on('exit', (code) => {

@@ -18,7 +18,7 @@ const SLOW_WRITE_MS_MAX = 700;
 const STEPS_MAX = 40;
 const OPERATOR_TIMEOUT_MS = 3000;
 /** More machines than this never exist in one run. */
-const NODES_MAX = 8;
+const NODES_MAX = 7;
 
 /** Lets things go wrong, one after the other, as the seed has it; several may hold at once. */
 export class Faults {
@@ -156,7 +156,7 @@ export class Faults {
     },
     addMember: () => {
       const { nodes, settings } = this.cluster;
-      if (nodes.size >= Math.min(NODES_MAX, settings.nodeCount + 3)) return;
+      if (nodes.size >= Math.min(NODES_MAX, settings.nodeCount + 2)) return;
       this.note('a new member comes');
       this.cluster.startNewMember();
     },

@@ -203,6 +203,7 @@ class SimTransport implements Transport {
     }
     return this.call(
       target,
+      request.operation,
       timeoutMs,
       () => new RaftkvError('outcome_unknown', `The answer of ${to} was lost.`),
       async (receiver) => receiver.onForward(request, this.self.id, timeoutMs),
@@ -213,7 +214,7 @@ class SimTransport implements Transport {
     const silent = () => new RaftkvError('unavailable', `Nobody answers at ${address}.`);
     const target = this.network.endpointAt(address);
     if (target === undefined) return this.afterLatency(() => Promise.reject(silent()));
-    return this.call(target, timeoutMs, silent, async (receiver) => receiver.onHandshake(hello));
+    return this.call(target, 'handshake', timeoutMs, silent, async (receiver) => receiver.onHandshake(hello));
   }
 
   connections(): readonly PeerConnection[] {
@@ -241,22 +242,34 @@ class SimTransport implements Transport {
   /** Asks, and takes the answer back; either way may be lost, and then only the time tells. */
   private call<Value>(
     target: Endpoint,
+    what: string,
     timeoutMs: number,
     lost: () => RaftkvError,
     task: (receiver: Receiver) => Promise<Value>,
   ): Promise<Value> {
     const { network, self } = this;
     const { scheduler } = network;
+    const note = (text: string) =>
+      network.trace.note(TraceKind.call, self.number, target.number, text.length, () => text);
     return new Promise((resolve, reject) => {
       const timer = scheduler.after(timeoutMs, self.process, () => reject(lost()));
       const answer = (settle: () => void) => {
-        if (target.process.hasEnded || network.loses(target.id, self.id)) return;
+        if (target.process.hasEnded) return;
+        if (network.loses(target.id, self.id)) {
+          note(`✗ ${target.id}  the answer to ${what} is lost`);
+          return;
+        }
         scheduler.after(network.latencyMs(), self.process, () => {
+          note(`← ${target.id}  the answer to ${what}`);
           timer.cancel();
           settle();
         });
       };
-      if (network.loses(self.id, target.id)) return;
+      note(`→ ${target.id}  ${what}`);
+      if (network.loses(self.id, target.id)) {
+        note(`✗ ${target.id}  ${what} is lost`);
+        return;
+      }
       scheduler.after(network.latencyMs(), target.process, () => {
         if (target.receiver === null) return;
         task(target.receiver).then(

@@ -4,7 +4,7 @@ import { Faults } from './faults.js';
 import { checkLinearizable } from './linearizability.js';
 import { assertDrains } from './microtasks.js';
 import { Prng } from './prng.js';
-import { drawSettings, type Settings } from './settings.js';
+import { calmWeather, drawSettings, type Settings } from './settings.js';
 import { Workload } from './workload.js';
 
 /** What one run came to. */
@@ -127,6 +127,7 @@ class Simulation {
 
   private perform(): void {
     const { cluster, faults, settings } = this;
+    cluster.network.weather = calmWeather;
     cluster.startAll();
     // Faults begin when all founders know each other: until then the cluster is not formed, and who is missing too long
     // may find it running without a place for itself.
@@ -135,6 +136,7 @@ class Simulation {
       FIRST_LEADER_MS_MAX,
       () => cluster.leader !== undefined && cluster.serving.length === settings.nodeCount,
     );
+    cluster.network.weather = settings.weather;
     this.workload = new Workload(cluster, this.seed.fork('workload'), cluster.checkers.acknowledged);
     faults.begin();
     cluster.runUntil(cluster.scheduler.nowMs + settings.safetyMs);

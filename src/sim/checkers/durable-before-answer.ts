@@ -39,7 +39,8 @@ export class DurableBeforeAnswer implements Checker {
     // A newer leader replaced what this answer speaks of, and one write carried both: to the old leader it is the same as
     // if the entry had been on disk for a moment. That nothing committed is replaced is for Leader Completeness to say.
     const isOvertaken = message.term < core.term && (inLog === undefined || inLog > message.term);
-    if (isOvertaken || (onDisk !== undefined && onDisk === inLog)) return;
+    const isCompacted = matchIndex < core.firstIndex - 1;
+    if (isOvertaken || (onDisk !== undefined && (onDisk === inLog || isCompacted))) return;
     this.fail(
       node,
       message,
