@@ -211,7 +211,12 @@ export class SimNode implements NodeView {
         if (bootstrap.identity.cluster !== '' && server() === null) throw notReady();
         return bootstrap.answer(hello, server()?.node.raft.configuration ?? emptyConfiguration);
       },
-      onMessage: (message) => server()?.node.onMessage(message),
+      onMessage: (message) => {
+        const raftNode = server()?.node;
+        if (raftNode === undefined) return;
+        raftNode.onMessage(message);
+        if (!process.hasEnded) this.world.checkers.received(this, raftNode.raft, message);
+      },
       onUnreachable: (peer) => server()?.node.onUnreachable(peer),
       onSnapshot: (header, chunks) => server()?.node.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs) =>

@@ -10,6 +10,7 @@ import { ElectionSafety } from '../../src/sim/checkers/election-safety.js';
 import { LeaderAppendOnly } from '../../src/sim/checkers/leader-append-only.js';
 import { LeaderCompleteness } from '../../src/sim/checkers/leader-completeness.js';
 import { LogMatching } from '../../src/sim/checkers/log-matching.js';
+import { MatchIndex } from '../../src/sim/checkers/match-index.js';
 import { Monotonic } from '../../src/sim/checkers/monotonic.js';
 import { StaleReads } from '../../src/sim/checkers/stale-reads.js';
 import { StateMachineSafety } from '../../src/sim/checkers/state-machine-safety.js';
@@ -197,6 +198,37 @@ describe('Terms and the commit index never go back', () => {
   });
 });
 
+describe('The match index never goes back', () => {
+  const log = [entry(1, 1), entry(2, 1)];
+  const answer: Message = {
+    type: 'appendEntriesResponse',
+    ...envelope('n2', 'n1', 2),
+    success: true,
+    matchIndex: 1,
+    rejectedIndex: 0,
+    hintIndex: 0,
+    hintTerm: 0,
+  };
+
+  test('allows it to grow, and to begin anew in another term', () => {
+    const checker = new MatchIndex();
+    checker.received(n1, leader(2, { log, matches: { n2: 1 } }), answer);
+    checker.received(n1, leader(2, { log, matches: { n2: 2, n3: 0 } }), answer);
+    checker.received(n1, leader(3, { log, matches: { n2: 0 } }), answer);
+  });
+
+  test('finds one that went back', () => {
+    const checker = new MatchIndex();
+    checker.received(n1, leader(2, { log, matches: { n2: 2 } }), answer);
+    expect(() => checker.received(n1, leader(2, { log, matches: { n2: 1 } }), answer)).toThrow('from 2 to 1');
+  });
+
+  test('finds one beyond the log', () => {
+    const beyond = leader(2, { log, matches: { n2: 3 } });
+    expect(() => new MatchIndex().received(n1, beyond, answer)).toThrow('from 0 to 3');
+  });
+});
+
 describe('A vote is set at most once a term', () => {
   const vote = (to: string, term: number): Message => ({
     type: 'requestVoteResponse',
@@ -298,6 +330,12 @@ describe('On disk before the answer that promises it', () => {
   test('finds a vote that is not there', () => {
     const disk = node('n1', durable({ term: 2, vote: null }));
     expect(() => checker.sending(disk, core({ term: 2 }), voteOf(false, 2))).toThrow('a vote for n2');
+  });
+
+  test('finds a leader whose own vote is not there', () => {
+    const disk = node('n1', durable({ term: 2, vote: null }));
+    expect(() => checker.stepped(disk, core({ role: 'leader', term: 2 }))).toThrow('n1 leads term 2');
+    checker.stepped(node('n1', durable({ term: 2, vote: 'n1' })), core({ role: 'leader', term: 2 }));
   });
 
   test('finds a term that is not there', () => {

@@ -26,6 +26,7 @@ export function core(
     compactedTerm?: Term;
     log?: readonly Entry[];
     voters?: readonly string[];
+    matches?: Readonly<Record<string, Index>>;
   } = {},
 ): CoreView {
   const {
@@ -36,6 +37,7 @@ export function core(
     compactedTerm = 0,
     log = [],
     voters = ['n1', 'n2', 'n3'],
+    matches = {},
   } = given;
   const termAt = (index: Index) => (index === firstIndex - 1 ? compactedTerm : log[index - firstIndex]?.term);
   return {
@@ -46,6 +48,7 @@ export function core(
     lastIndex: firstIndex + log.length - 1,
     configuration: { ...emptyConfiguration, voters },
     termAt,
+    status: () => ({ followers: Object.entries(matches).map(([id, match]) => ({ id, match })) }),
     entries: (first, last) => log.slice(first - firstIndex, last - firstIndex + 1),
   };
 }

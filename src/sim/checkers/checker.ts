@@ -13,6 +13,7 @@ export interface CoreView {
   readonly configuration: Configuration;
   termAt(index: Index): Term | undefined;
   entries(first: Index, last: Index): readonly Entry[];
+  status(): { readonly followers: readonly { readonly id: NodeId; readonly match: Index }[] };
 }
 
 /** One node as the checkers see it: what it believes, and what its disk holds. */
@@ -32,6 +33,8 @@ export interface Checker {
   started?(node: NodeView, core: CoreView): void;
   /** Something in the core may have changed. */
   stepped?(node: NodeView, core: CoreView): void;
+  /** A message came and was handled. */
+  received?(node: NodeView, core: CoreView, message: Message): void;
   /** A message leaves the node. */
   sending?(node: NodeView, core: CoreView, message: Message): void;
   /** A write to the log reached the disk, whether the node hears of it or not. */

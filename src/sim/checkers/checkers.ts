@@ -8,6 +8,7 @@ import { ElectionSafety } from './election-safety.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
 import { LogMatching } from './log-matching.js';
+import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { VoteOnce } from './vote-once.js';
@@ -46,6 +47,7 @@ export class Checkers {
       this.leaderCompleteness,
       this.stateMachineSafety,
       new Monotonic(),
+      new MatchIndex(),
       new VoteOnce(),
       new DurableBeforeAnswer(),
       new CommitOnMajority(nodes),
@@ -76,6 +78,10 @@ export class Checkers {
     }
     this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm });
     this.tell((checker) => checker.stepped?.(node, core));
+  }
+
+  received(node: NodeView, core: CoreView, message: Message): void {
+    this.tell((checker) => checker.received?.(node, core, message));
   }
 
   sending(node: NodeView, core: CoreView, message: Message): void {

@@ -4,10 +4,20 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
 /**
  * Servers update persistent state on stable storage before responding to RPCs (Figure 2, "Persistent state"; correctness
  * row 2). Checked when a message leaves, against the bytes on the disk: the term it names, the vote it gives or counts on,
- * the entries it acknowledges. Pre-votes alone may name a term that is nowhere on disk.
+ * the entries it acknowledges. Pre-votes alone may name a term that is nowhere on disk. A leader promises the most: it was
+ * elected with its own vote, so that is on disk before it leads.
  */
 export class DurableBeforeAnswer implements Checker {
   readonly property = 'On disk before the answer that promises it (Figure 2)';
+
+  stepped(node: NodeView, core: CoreView): void {
+    const { durable } = node;
+    if (core.role !== 'leader' || (durable.term === core.term && durable.vote === node.id)) return;
+    throw new Violation(
+      this.property,
+      `${node.id} leads term ${core.term}, and the disk has a vote for ${durable.vote} in term ${durable.term}.`,
+    );
+  }
 
   sending(node: NodeView, core: CoreView, message: Message): void {
     const { durable } = node;
