@@ -254,9 +254,9 @@ export class ClientService implements NodePort {
   private role(): 'leader' | 'follower' | 'candidate' | 'learner' | 'removed' {
     const raft = this.parts.node.status();
     if (raft.role === 'leader') return 'leader';
-    // A node that never heard of a configuration has not joined yet; one that knows a configuration without itself has left.
-    if (!raft.isMember) return raft.configuration.members.length === 0 ? 'learner' : 'removed';
-    if (raft.isLearner) return 'learner';
+    if (raft.isRemoved) return 'removed';
+    // A node that joins does not find itself in the log until it has caught up with its own addition.
+    if (raft.isLearner || !raft.isMember) return 'learner';
     return raft.role === 'follower' ? 'follower' : 'candidate';
   }
 

@@ -33,3 +33,5 @@ export const APPLY_SLICE_MS = 10;
 export const DEADLINE_SWEEP_MS = 20;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
+/** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */
+export const SUCCESSOR_PATIENCE_MS = 500;

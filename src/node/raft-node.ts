@@ -291,12 +291,26 @@ export class RaftNode<Result> {
     const deadline = this.parts.clock.now() + patienceMs;
     const isBusy = () => this.queued.length > 0 || this.proposed.size > 0 || this.reads.size > 0;
     await this.waitUntil(() => !isBusy(), deadline);
-    if (this.raft.role === 'leader' && typeof this.change((raft) => raft.transfer(undefined)) !== 'string') {
-      await this.waitUntil(() => this.raft.role !== 'leader' && this.raft.leader !== null, deadline);
-    }
+    await this.handOver(deadline);
     await this.waitUntil(() => this.driver.isIdle, deadline);
     this.shut();
     if (!this.isDead) await this.parts.stateMachine.close();
+  }
+
+  /**
+   * Asks one after another to take over while anybody is in contact. When a whole cluster is told to stop at once, nobody
+   * is soon, and waiting on would only hold up the end.
+   */
+  private async handOver(deadline: number): Promise<void> {
+    const { raft } = this;
+    while (raft.role === 'leader' && !this.isDead && this.parts.clock.now() < deadline) {
+      if (typeof this.change(() => raft.transfer(undefined)) === 'string') return;
+      await this.waitUntil(() => raft.role !== 'leader' || raft.status().transferTo === null, deadline);
+      if (raft.role === 'leader') continue;
+      // The successor may need this node's vote.
+      const patience = this.parts.clock.now() + limits.SUCCESSOR_PATIENCE_MS;
+      await this.waitUntil(() => raft.leader !== null, Math.min(deadline, patience));
+    }
   }
 
   private async waitUntil(condition: () => boolean, deadline: number): Promise<void> {

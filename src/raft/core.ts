@@ -79,6 +79,10 @@ export class Core {
   vote: NodeId | null;
   leader: NodeId | null = null;
   configurations: PlacedConfiguration[];
+  /** Whether any configuration so far had this incarnation of this node. */
+  wasMember = false;
+  /** Whether the end of its membership was told to the log already. */
+  removalIsTold = false;
 
   /** Ticks since this node started. */
   now = 0;
@@ -139,6 +143,7 @@ export class Core {
       { index: restored.compacted.index, configuration: restored.compacted.configuration },
     ];
     this.outbox = new Outbox(restored.hardState);
+    this.wasMember = this.isMember;
     for (const entry of restored.entries) this.adoptConfiguration(entry);
     this.resetElectionTimer();
   }
@@ -169,6 +174,16 @@ export class Core {
       if (replacedAt <= this.log.commitIndex) return false;
       return isVoter(configuration, id) && knowsIncarnation(configuration, id, incarnation);
     });
+  }
+
+  /**
+   * Whether the cluster goes on without this node. A node that joins replays configurations from before its time, so only one
+   * that was a member, or that starts after the configurations that had it, can have been removed.
+   */
+  get isRemoved(): boolean {
+    const hasBegunLater = this.log.compactedIndex > 0;
+    const isDecided = this.configurationIndex <= this.log.commitIndex;
+    return !this.isMember && (this.wasMember || hasBegunLater) && isDecided;
   }
 
   get isMember(): boolean {
@@ -286,6 +301,7 @@ export class Core {
     if (entry.kind !== EntryKind.configuration) return;
     const configuration = decodeConfiguration(entry.payload);
     this.configurations.push({ index: entry.index, configuration });
+    this.wasMember ||= this.isMember;
     const { voters, learners } = configuration;
     this.event(
       'configurationChanged',

@@ -15,6 +15,8 @@ export function tickElectionTimer(core: Core): void {
   // A node whose disk is behind its log would claim entries that it may still lose, and would make a poor leader:
   // it campaigns when its writes are done (correctness rule 3).
   if (core.log.durableIndex < core.log.lastIndex) return;
+  // Its own vote is still on the way to the disk: with a disk slower than its patience it would start over for ever.
+  if (core.ownVoteSequence !== null) return;
   const waited = core.electionElapsedTicks;
   const leader = core.leader;
   preCampaign(

@@ -85,6 +85,15 @@ export function dropDeparted(core: Core): void {
 /** How many election timeouts a removed member gets to hear of its removal. */
 const DEPARTURE_TIMEOUTS = 10;
 
+/** A removed node says once why it is idle (correctness rule 17), and again if it should be removed a second time. */
+export function tellRemoval(core: Core): void {
+  const { isRemoved } = core;
+  if (isRemoved && !core.removalIsTold) {
+    core.event('removed', `This node was removed from the cluster at index ${core.configurationIndex}.`);
+  }
+  core.removalIsTold = isRemoved;
+}
+
 /**
  * A leader whose removal is committed has done its duty: it tells the others, asks the best of them to take over, and
  * steps down (§6, thesis §4.2.2).
@@ -95,7 +104,6 @@ export function stepDownIfRemoved(core: Core): void {
   broadcastHeartbeat(core);
   const successor = bestSuccessor(core);
   if (successor !== undefined) core.outbox.send({ type: 'timeoutNow', ...core.envelope(successor) });
-  core.event('removed', `This node was removed from the cluster at index ${core.configurationIndex}.`);
   core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
 }
 

@@ -19,6 +19,8 @@ export class Progress {
   verify = false;
   /** Whether an append was answered since the last heartbeat answer. */
   answeredAppend = false;
+  /** The tick at which a heartbeat's answer last freed it from waiting. */
+  freedTick: number;
   /** Whether anything was heard since the last CheckQuorum. */
   recentlyActive = false;
   /** The tick of the last answer, or null if it never answered this leader. */
@@ -30,8 +32,9 @@ export class Progress {
   /** A learner's current catch-up round (thesis §4.2.1), null for others. */
   catchUp: { target: Index; startedAtTick: number } | null = null;
   /**
-   * For a member that was removed: the index of the configuration without it. It goes on getting the log until a
-   * heartbeat told it that this index is committed, so that it knows; then it is dropped (correctness rule 17).
+   * For a member that was removed: the index of the configuration without it. It goes on getting the log until it has
+   * answered a round whose heartbeat told it that this index is committed, so that it knows; then it is dropped
+   * (correctness rule 17).
    */
   departing: { readonly index: Index; readonly sinceTick: number; toldInRound: number | null } | null = null;
 
@@ -42,8 +45,10 @@ export class Progress {
   constructor(
     next: Index,
     private readonly limits: { readonly messagesInFlightMax: number; readonly bytesInFlightMax: number },
+    now: number,
   ) {
     this.next = next;
+    this.freedTick = now;
   }
 
   becomeProbe(): void {

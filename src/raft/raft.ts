@@ -9,6 +9,7 @@ import {
   proposeChange,
   replicationTargets,
   stepDownIfRemoved,
+  tellRemoval,
 } from './membership.js';
 import { checkQuorum, confirmReads, startReadRound, takeRead } from './reads.js';
 import {
@@ -53,6 +54,8 @@ export interface RaftStatus {
   readonly role: Role;
   readonly isLearner: boolean;
   readonly isMember: boolean;
+  /** It was a member, and the cluster goes on without it. */
+  readonly isRemoved: boolean;
   readonly term: Term;
   readonly vote: NodeId | null;
   readonly leader: NodeId | null;
@@ -269,6 +272,7 @@ export class Raft {
       role: core.role,
       isLearner: isLearner(core.configuration, core.options.id),
       isMember: core.isMember,
+      isRemoved: core.isRemoved,
       term: core.term,
       vote: core.vote,
       leader: core.leader,
@@ -360,6 +364,7 @@ export class Raft {
   /** What follows from the state, whatever led to it. */
   private settle(): void {
     const { core } = this;
+    tellRemoval(core);
     if (core.role !== 'leader') return;
     stepDownIfRemoved(core);
     continueTransfer(core);

@@ -109,7 +109,7 @@ export function followMembers(core: Core): void {
     const known = core.progress.get(id);
     // Whoever was removed and comes back may have lost its disk in between, so nothing is known about its log.
     if (known === undefined || known.departing)
-      core.progress.set(id, new Progress(core.log.lastIndex + 1, core.options));
+      core.progress.set(id, new Progress(core.log.lastIndex + 1, core.options, core.now));
   }
   for (const [id, progress] of core.progress) {
     if (memberOf(core.configuration, id) || progress.departing) continue;
@@ -131,7 +131,7 @@ export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void 
   const commitIndex = Math.min(core.log.commitIndex, progress.match);
   progress.commitSent = Math.max(progress.commitSent, commitIndex);
   const { departing } = progress;
-  if (departing && commitIndex >= departing.index) departing.toldInRound ??= core.round;
+  if (departing && commitIndex >= departing.index) departing.toldInRound ??= core.round + 1;
   core.outbox.send({ type: 'heartbeat', ...core.envelope(to), round: core.round, commitIndex });
 }
 
@@ -283,12 +283,22 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponse):
   if (!progress) return;
   noteContact(core, progress);
   progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
+  freeIfStuck(core, progress);
+  const toldInRound = progress.departing?.toldInRound ?? Number.POSITIVE_INFINITY;
+  if (message.round >= toldInRound) core.progress.delete(message.from);
+}
+
+/**
+ * The follower is there, so what it has not answered may be lost: probe again, or ask whether all arrived. Once a heartbeat
+ * period at most, because read rounds are heartbeats too and may come at any rate.
+ */
+function freeIfStuck(core: Core, progress: Progress): void {
+  if (core.now - progress.freedTick < core.options.heartbeatTicks) return;
+  progress.freedTick = core.now;
   progress.probeSent = false;
   const mayHaveLost = progress.state === 'replicate' && !progress.answeredAppend;
   progress.verify = mayHaveLost && progress.match < progress.next - 1;
   progress.answeredAppend = false;
-  const toldInRound = progress.departing?.toldInRound ?? Number.POSITIVE_INFINITY;
-  if (message.round >= toldInRound) core.progress.delete(message.from);
 }
 
 export function noteContact(core: Core, progress: Progress): void {

@@ -5,7 +5,7 @@ import { Progress } from '../../src/raft/progress.js';
 const limits = { messagesInFlightMax: 3, bytesInFlightMax: 100 };
 
 function replicating(): Progress {
-  const progress = new Progress(1, limits);
+  const progress = new Progress(1, limits, 0);
   progress.acknowledged(0);
   progress.becomeReplicate();
   return progress;
@@ -13,7 +13,7 @@ function replicating(): Progress {
 
 describe('progress of a follower', () => {
   it('probes with one append at a time', () => {
-    const progress = new Progress(5, limits);
+    const progress = new Progress(5, limits, 0);
     expect([progress.state, progress.canSend, progress.next]).toEqual(['probe', true, 5]);
     progress.sent(8, 10);
     expect([progress.canSend, progress.next]).toEqual([false, 5]);
@@ -50,7 +50,7 @@ describe('progress of a follower', () => {
     );
     fc.assert(
       fc.property(fc.array(steps, { maxLength: 40 }), (script) => {
-        const progress = new Progress(1, limits);
+        const progress = new Progress(1, limits, 0);
         let match = 0;
         for (const { kind, value } of script) {
           if (kind === 'acknowledged') progress.acknowledged(value);

@@ -10,6 +10,8 @@ import { entryAt, message, nodeInRole, runUntilQuiet, threeVoters } from './core
 interface Case {
   readonly must: string;
   readonly message: Message;
+  /** Time that passes before it comes. */
+  readonly ticksBefore?: number;
   /** The role after it; the same one when nothing is said. */
   readonly role?: Role;
   /** The messages that leave, as `type to`, in order. */
@@ -164,8 +166,9 @@ const table: Readonly<Record<Role, Readonly<Record<MessageType, Case>>>> = {
     },
     heartbeat: { must: 'stops: two leaders in a term', ...stopsForTwoLeaders(heartbeat) },
     heartbeatResponse: {
-      must: 'notes the contact, and probes again where an answer may have been lost',
+      must: 'notes the contact, and probes again where an answer is overdue and may have been lost',
       message: heartbeatAnswer,
+      ticksBefore: 2,
       sends: ['appendEntries n2'],
       check: (raft) => expect(raft.status().followers[0]?.recentlyActive).toBe(true),
     },
@@ -189,6 +192,8 @@ for (const [role, row] of Object.entries(table) as [Role, (typeof table)[Role]][
           expect(() => raft.step(cell.message)).toThrow(cell.stops);
           return;
         }
+        for (let tick = 0; tick < (cell.ticksBefore ?? 0); tick += 1) raft.tick();
+        runUntilQuiet(raft);
         raft.step(cell.message);
         const { sent } = runUntilQuiet(raft);
         expect(raft.role).toBe(cell.role ?? role);
