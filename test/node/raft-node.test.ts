@@ -232,6 +232,14 @@ describe('the end', () => {
     expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
   });
 
+  it('on request does not wait for a successor when nobody is there any more', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const stopped = new Outcome(kit.node.stop(5000));
+    await kit.clock.pass(1500);
+    expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
+  });
+
   it('on request does not wait longer than it was told for those who do not answer', async () => {
     const kit = new NodeKit();
     await kit.lead();

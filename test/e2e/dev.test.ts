@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { present } from '../../src/assert.js';
+import { get, put } from './client.js';
+import { freePorts } from './ports.js';
+import { ProgramRun } from './program.js';
+import { until } from './wait.js';
+
+const NODES = 3;
+
+describe('raftkv dev', () => {
+  let directory: string;
+  let baseHttp: number;
+  let basePeer: number;
+  let runs: ProgramRun[];
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'raftkv-e2e-'));
+    runs = [];
+    // It counts up from the first of each.
+    [baseHttp, basePeer] = [await freeRange(), await freeRange()];
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(runs.map((run) => run.output + run.errors).join('\n'));
+    // Its nodes notice when it is gone.
+    await Promise.all(runs.map((run) => run.kill()));
+    for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  function start(): ProgramRun {
+    const run = new ProgramRun([
+      ...['dev', '--data-dir', directory],
+      ...['--base-http', String(baseHttp), '--base-peer', String(basePeer)],
+    ]);
+    runs.push(run);
+    return run;
+  }
+
+  async function ready(run: ProgramRun): Promise<void> {
+    await until('dev is ready', () => {
+      if (run.exit !== undefined) throw new Error(`dev ended: ${run.output}${run.errors}`);
+      return /^ready$/m.test(run.output) ? true : undefined;
+    });
+  }
+
+  it('starts three nodes, shows lines that work, stops all at Ctrl-C, and keeps the data', async () => {
+    const startedAt = performance.now();
+    const first = start();
+    await ready(first);
+    const url = `http://127.0.0.1:${baseHttp}`;
+    expect(await put(url, 'first', 'write')).toMatchObject({ kind: 'done' });
+    console.info(
+      `dev: the first write was acknowledged ${Math.round(performance.now() - startedAt)} ms after its start`,
+    );
+
+    const lines = first.output.match(/^ {2}curl .*$/gm) ?? [];
+    expect(lines).toHaveLength(4);
+    const answers: string[] = [];
+    for (const line of lines) answers.push(await inShell(line.trim()));
+    expect(JSON.parse(present(answers[0], 'The first line puts.'))).toMatchObject({
+      key: 'greeting',
+      created: true,
+    });
+    expect(answers[1]).toBe('hello');
+    expect(JSON.parse(present(answers[2], 'The third line lists.'))).toMatchObject({
+      items: [{ value: 'hello' }],
+    });
+    expect(JSON.parse(present(answers[3], 'The fourth line asks a node.'))).toMatchObject({ id: 'n1' });
+
+    const interruptedAt = performance.now();
+    first.signal('SIGINT');
+    expect(await first.ended()).toEqual({ code: 0, signal: null });
+    console.info(`dev: it was gone ${Math.round(performance.now() - interruptedAt)} ms after Ctrl-C`);
+    expect(first.errors).toBe('');
+    for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+
+    const second = start();
+    await ready(second);
+    expect(await get(url, 'greeting')).toMatchObject({ value: 'hello' });
+    second.signal('SIGINT');
+    expect(await second.ended()).toEqual({ code: 0, signal: null });
+  });
+
+  it('says in one line which port is occupied, and leaves no node behind', async () => {
+    const server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => server.listen(baseHttp + 1, '127.0.0.1', resolve));
+    const run = start();
+    const exit = await run.ended();
+    await new Promise((resolve) => server.close(resolve));
+    expect(exit.code).toBe(1);
+    const said = run.output + run.errors;
+    expect(said).toContain(
+      `n2 could not start: 127.0.0.1:${baseHttp + 1} is in use by another process. Stop it, or choose another address`,
+    );
+    expect(said).not.toContain('    at ');
+    for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+  });
+
+  it('stops its nodes when it is killed itself', async () => {
+    const run = start();
+    await ready(run);
+    await run.kill();
+    for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+  });
+});
+
+/** The first of three free ports in a row. */
+async function freeRange(): Promise<number> {
+  return until('ports in a row', async () => {
+    const ports = await freePorts(NODES);
+    const first = ports[0] ?? 0;
+    return ports.at(-1) === first + NODES - 1 ? first : undefined;
+  });
+}
+
+async function untilFree(port: number): Promise<void> {
+  await until(`port ${port} free`, async () => {
+    const server = createServer();
+    return new Promise<true | undefined>((resolve) => {
+      server.once('error', () => resolve(undefined));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+  });
+}
+
+/** As a reader would type it; without curl, the same request by other means. */
+async function inShell(line: string): Promise<string> {
+  try {
+    return (await promisify(execFile)('/bin/sh', ['-c', line])).stdout;
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 127) throw error;
+  }
+  const url = present(/http:[^' ]+/.exec(line)?.[0], `A URL in ${line}`);
+  const isPut = line.includes('-X PUT');
+  const response = await fetch(url, isPut ? { method: 'PUT', body: 'hello' } : {});
+  return response.text();
+}
