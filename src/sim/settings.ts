@@ -59,7 +59,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
   const faultPauseMsMin = random.pick([100, 300, 800]) ?? 300;
   return {
     nodeCount: count,
-    logEntriesMax: random.integer(20, 50),
+    logEntriesMax: random.integer(8, 40),
     safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
     clientCount: random.integer(2, 4),
     keyCount: random.integer(2, 6),
