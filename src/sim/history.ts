@@ -1,5 +1,5 @@
 import type { Command, CommandResult, Item, Revision } from '../kv/types.js';
-import { textOf } from './bytes.js';
+import { nameOfValue, textOf } from './bytes.js';
 import type { RegisterOperation } from './linearizability.js';
 
 /** What a client asked for. */
@@ -88,14 +88,17 @@ class Writes {
         this.keys.add(textOf(request.key));
       } else if (request.command.kind === 'put') {
         this.keys.add(textOf(request.command.key));
-        this.byValue.set(textOf(request.command.value), at + 1);
+        this.byValue.set(nameOfValue(request.command.value), at + 1);
         if (outcome.kind === 'done' && outcome.result.kind === 'put')
           this.byRevision.set(outcome.result.revision, at + 1);
       }
     });
     for (const { outcome } of operations) {
       if (outcome.kind === 'read' && outcome.item) {
-        this.byRevision.set(outcome.item.modRevision, this.byValue.get(textOf(outcome.item.value)) ?? -1);
+        this.byRevision.set(
+          outcome.item.modRevision,
+          this.byValue.get(nameOfValue(outcome.item.value)) ?? -1,
+        );
       }
     }
   }
@@ -106,7 +109,8 @@ class Writes {
     if (outcome.kind === 'refused') return [];
     if (request.kind === 'get') {
       if (outcome.kind !== 'read') return [];
-      const value = outcome.item === undefined ? 0 : (this.byValue.get(textOf(outcome.item.value)) ?? -1);
+      const value =
+        outcome.item === undefined ? 0 : (this.byValue.get(nameOfValue(outcome.item.value)) ?? -1);
       return [[textOf(request.key), { invokedAt, returnedAt, action: { kind: 'read', value } }]];
     }
     const { command } = request;
@@ -118,7 +122,7 @@ class Writes {
         .filter((key) => key.startsWith(prefix))
         .map((key) => [key, { invokedAt, returnedAt, action }]);
     }
-    const value = command.kind === 'put' ? (this.byValue.get(textOf(command.value)) ?? -1) : 0;
+    const value = command.kind === 'put' ? (this.byValue.get(nameOfValue(command.value)) ?? -1) : 0;
     const condition = this.conditionOf(command.ifRevision, command.ifAbsent === true);
     const action = {
       kind: 'write',

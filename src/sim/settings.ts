@@ -29,6 +29,8 @@ export interface Settings {
   readonly safetyMs: number;
   readonly clientCount: number;
   readonly keyCount: number;
+  /** Now and then a value is as large as this: it fills buffers, or takes an append and a chunk for itself. */
+  readonly valueBytesMax: number;
   /** The longest pause of a client between two operations. */
   readonly thinkMsMax: number;
   /** How long after an event the end of its turn may come, see `Clock.soon`; 0 for at once. */
@@ -63,6 +65,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
     clientCount: random.integer(2, 4),
     keyCount: random.integer(2, 6),
+    valueBytesMax: random.chance(0.12) ? 300_000 : 2000,
     thinkMsMax: random.pick([40, 100, 200]) ?? 100,
     turnMsMax: random.chance(0.5) ? 0 : random.between(0.1, 3),
     clockDrift: random.chance(0.5) ? 0 : 0.05,

@@ -1,7 +1,7 @@
 import { RaftkvError } from '../errors.js';
 import type { Command, Item, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
-import { textOf } from './bytes.js';
+import { makeValue, nameOfValue, textOf } from './bytes.js';
 import type { Acknowledged } from './checkers/acknowledged.js';
 import { StaleReads } from './checkers/stale-reads.js';
 import type { Cluster } from './cluster.js';
@@ -15,8 +15,8 @@ const REQUEST_TIMEOUT_MS = 1500;
 const CLIENT_TIMEOUT_MS = 2000;
 /** Who was refused comes back so many times later: most often there is no leader. */
 const REFUSED_PATIENCE = 4;
-/** Now and then a value is large enough to matter for buffers. */
-const PADDING_BYTES_MAX = 2000;
+/** The share of values that are larger than their name. */
+const LARGE_RATE = 0.15;
 
 /** Errors after which it is certain that nothing was changed. */
 const REFUSALS: ReadonlySet<string> = new Set(['no_leader', 'overloaded', 'shutting_down', 'not_ready']);
@@ -124,8 +124,9 @@ export class Workload {
 
   private put(key: Uint8Array, condition: { ifRevision?: Revision; ifAbsent?: boolean }): Command {
     this.valueCount += 1;
-    const padding = this.random.chance(0.05) ? this.random.integer(1, PADDING_BYTES_MAX) : 0;
-    const value = Buffer.from(`value-${this.valueCount}${' '.repeat(padding)}`);
+    const { valueBytesMax } = this.cluster.settings;
+    const padding = this.random.chance(LARGE_RATE) ? this.random.integer(1, valueBytesMax) : 0;
+    const value = makeValue(this.valueCount, padding);
     return { kind: 'put', key, value, contentType: '', ...condition };
   }
 
@@ -228,7 +229,7 @@ function describe(request: Request): string {
       : command.ifRevision === undefined
         ? ''
         : ` if at ${command.ifRevision}`;
-  const what = command.kind === 'put' ? ` = ${textOf(command.value).trim()}` : '';
+  const what = command.kind === 'put' ? ` = ${nameOfValue(command.value)}` : '';
   return `${command.kind} ${textOf(command.key)}${what}${condition}`;
 }
 
@@ -239,5 +240,5 @@ function describeOutcome(outcome: Outcome): string {
 }
 
 function describeItem(item: Item | undefined): string {
-  return item === undefined ? 'absent' : `${textOf(item.value).trim()} at ${item.modRevision}`;
+  return item === undefined ? 'absent' : `${nameOfValue(item.value)} at ${item.modRevision}`;
 }

@@ -5,6 +5,7 @@ import { EntryKind, type Message } from '../../src/raft/types.js';
 import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
 import { CommitOnMajority } from '../../src/sim/checkers/commit-on-majority.js';
+import { ConfigurationInForce } from '../../src/sim/checkers/configuration-in-force.js';
 import { DurableBeforeAnswer } from '../../src/sim/checkers/durable-before-answer.js';
 import { ElectionSafety } from '../../src/sim/checkers/election-safety.js';
 import { LeaderAppendOnly } from '../../src/sim/checkers/leader-append-only.js';
@@ -12,6 +13,7 @@ import { LeaderCompleteness } from '../../src/sim/checkers/leader-completeness.j
 import { LogMatching } from '../../src/sim/checkers/log-matching.js';
 import { MatchIndex } from '../../src/sim/checkers/match-index.js';
 import { Monotonic } from '../../src/sim/checkers/monotonic.js';
+import { OneChangeAtATime } from '../../src/sim/checkers/one-change-at-a-time.js';
 import { StaleReads } from '../../src/sim/checkers/stale-reads.js';
 import { StateMachineSafety } from '../../src/sim/checkers/state-machine-safety.js';
 import { VoteOnce } from '../../src/sim/checkers/vote-once.js';
@@ -368,6 +370,47 @@ describe('Committed only when a majority has it on disk', () => {
 
   test('finds an entry of an earlier term that was committed by counting', () => {
     expect(() => commitTwo([2, 2, 2], 3)).toThrow('whose term is 2');
+  });
+});
+
+describe('The latest configuration in the log is in force', () => {
+  const change = { ...entry(2, 1), kind: EntryKind.configuration };
+  const log = [entry(1, 1), change, entry(3, 1)];
+
+  test('allows the one in the log, and the compacted one when there is none', () => {
+    const checker = new ConfigurationInForce();
+    checker.stepped(n1, core({ log, configurationIndex: 2 }));
+    checker.stepped(n1, core({ log: log.slice(2), firstIndex: 3, configurationIndex: 2 }));
+  });
+
+  test('finds one that was not taken up, and one that was not taken back', () => {
+    const checker = new ConfigurationInForce();
+    expect(() => checker.stepped(n1, core({ log, configurationIndex: 0 }))).toThrow('at index 2');
+    const overwritten = core({ log: log.slice(0, 1), configurationIndex: 2 });
+    expect(() => checker.stepped(n1, overwritten)).toThrow('before index 1');
+  });
+});
+
+describe('One membership change at a time', () => {
+  const log = [entry(1, 1), entry(2, 2), entry(3, 2), entry(4, 2)];
+  const at = (configurationIndex: number, commitIndex: number, voters: readonly string[]) =>
+    leader(2, { log, configurationIndex, commitIndex, voters });
+
+  test('allows one after the other', () => {
+    const checker = new OneChangeAtATime();
+    checker.stepped(n1, at(1, 2, ['n1', 'n2']));
+    checker.stepped(n1, at(3, 2, ['n1', 'n2', 'n3']));
+    checker.stepped(n1, at(4, 3, ['n2', 'n3']));
+  });
+
+  test.each([
+    ['two that are not committed', [at(3, 2, ['n1', 'n2']), at(4, 2, ['n1'])], 'index 3 was not committed'],
+    ['one before the first commit', [at(1, 1, ['n1', 'n2']), at(3, 1, ['n1'])], 'before it had committed'],
+    ['two servers at once', [at(1, 2, ['n1', 'n2']), at(3, 2, ['n3', 'n2'])], 'n1, n3 all change'],
+  ])('finds %s', (_, [before, after], message) => {
+    const checker = new OneChangeAtATime();
+    if (before) checker.stepped(n1, before);
+    expect(() => after && checker.stepped(n1, after)).toThrow(message);
   });
 });
 

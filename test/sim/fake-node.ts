@@ -26,6 +26,8 @@ export function core(
     compactedTerm?: Term;
     log?: readonly Entry[];
     voters?: readonly string[];
+    /** Where the configuration stands. */
+    configurationIndex?: Index;
     matches?: Readonly<Record<string, Index>>;
   } = {},
 ): CoreView {
@@ -37,6 +39,7 @@ export function core(
     compactedTerm = 0,
     log = [],
     voters = ['n1', 'n2', 'n3'],
+    configurationIndex = 0,
     matches = {},
   } = given;
   const termAt = (index: Index) => (index === firstIndex - 1 ? compactedTerm : log[index - firstIndex]?.term);
@@ -47,6 +50,7 @@ export function core(
     firstIndex,
     lastIndex: firstIndex + log.length - 1,
     configuration: { ...emptyConfiguration, voters },
+    configurationIndex,
     termAt,
     status: () => ({ followers: Object.entries(matches).map(([id, match]) => ({ id, match })) }),
     entries: (first, last) => log.slice(first - firstIndex, last - firstIndex + 1),

@@ -11,6 +11,8 @@ export interface CoreView {
   readonly firstIndex: Index;
   readonly lastIndex: Index;
   readonly configuration: Configuration;
+  /** Where it stands in the log. */
+  readonly configurationIndex: Index;
   termAt(index: Index): Term | undefined;
   entries(first: Index, last: Index): readonly Entry[];
   status(): { readonly followers: readonly { readonly id: NodeId; readonly match: Index }[] };

@@ -3,6 +3,7 @@ import type { Entry, Index, Message, NodeId, Role, Term } from '../../raft/types
 import { Acknowledged } from './acknowledged.js';
 import type { Checker, CoreView, NodeView } from './checker.js';
 import { CommitOnMajority } from './commit-on-majority.js';
+import { ConfigurationInForce } from './configuration-in-force.js';
 import { DurableBeforeAnswer } from './durable-before-answer.js';
 import { ElectionSafety } from './election-safety.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
@@ -10,6 +11,7 @@ import { LeaderCompleteness } from './leader-completeness.js';
 import { LogMatching } from './log-matching.js';
 import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
+import { OneChangeAtATime } from './one-change-at-a-time.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { VoteOnce } from './vote-once.js';
 
@@ -51,6 +53,8 @@ export class Checkers {
       new VoteOnce(),
       new DurableBeforeAnswer(),
       new CommitOnMajority(nodes),
+      new ConfigurationInForce(),
+      new OneChangeAtATime(),
       this.acknowledged,
     ];
   }
