@@ -131,10 +131,13 @@ export class Exchange {
   }
 
   fail(error: unknown, headers: readonly string[] = []): void {
+    const problem = problemOf(error);
     if (!(error instanceof RaftkvError)) {
       this.context.logger.error({ err: error, route: this.route }, 'a request failed unexpectedly');
+    } else if (problem.status === 500) {
+      // Such as a damaged record: the client cannot mend it, and whoever runs this node must hear of it.
+      this.context.logger.error({ code: error.code, route: this.route }, error.message);
     }
-    const problem = problemOf(error);
     this.send(problem.status, problemContentType, problem.body, [...problem.headers, ...headers]);
   }
 

@@ -1,13 +1,17 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { get, put } from './client.js';
-import { Cluster, showLogsOfFailures } from './cluster.js';
+import { call, get, isReady, put } from './client.js';
+import { Cluster, showLogsOfFailures, TestNode } from './cluster.js';
 import { freePorts } from './ports.js';
 import { ProgramRun } from './program.js';
 import { contentsOf, damage, expectRefusal } from './refusals.js';
+import { until } from './wait.js';
+
+const VALUES = 400;
+const VALUE = 'v'.repeat(1000);
 
 describe('a start that cannot be', () => {
   let directory: string;
@@ -111,8 +115,8 @@ describe('a directory that was in use', () => {
   showLogsOfFailures(() => cluster);
   beforeAll(async () => {
     cluster = await Cluster.started(1);
-    const value = 'v'.repeat(1000);
-    for (let place = 0; place < 400; place += 1) await put(cluster.node('n1').url, `key/${place}`, value);
+    const { url } = cluster.node('n1');
+    await Promise.all(Array.from({ length: VALUES }, (_, place) => put(url, `key/${place}`, VALUE)));
   });
   afterAll(() => cluster?.remove());
 
@@ -137,13 +141,31 @@ describe('a directory that was in use', () => {
     expect(await get(node.url, 'key/399')).toMatchObject({ kind: 'found' });
   });
 
-  it('is refused when what is committed in its log is damaged', async () => {
+  it('is refused when what is committed in its log is damaged, and never gives a wrong value', async () => {
     const node = cluster.node('n1');
     await node.kill();
+    const copy = `${node.dataDirectory}-copy`;
+    await cp(node.dataDirectory, copy, { recursive: true });
     await damage(join(node.dataDirectory, 'log'));
     const line = await expectRefusal(node.start(), 1, /damaged/, /Nothing was changed/);
     expect(line).toMatch(/index \d+/);
     // The same again: the first look has not mended or lost anything.
     expect(await expectRefusal(node.start(), 1)).toBe(line);
+
+    // Tables of the state are not read as a whole at a start, so a damaged value is found when it is asked for.
+    await damage(join(copy, 'state-1'));
+    const sibling = new TestNode(node.id, copy, node.httpPort, node.peerPort, {});
+    sibling.start();
+    try {
+      await until('the copy serves', async () => ((await isReady(sibling.url)) ? true : undefined));
+      for (let place = 0; place < VALUES; place += 1) {
+        const answer = await call(sibling.url, `/v1/kv/key/${place}`);
+        const text = await answer.text();
+        const isRefused = answer.status === 500 && text.includes('"code":"storage_damaged"');
+        expect(isRefused || text === VALUE, `key/${place}: ${text}`).toBe(true);
+      }
+    } finally {
+      await sibling.kill();
+    }
   });
 });
