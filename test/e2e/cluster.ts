@@ -10,7 +10,7 @@ import { type Exit, type ProgramOptions, ProgramRun } from './program.js';
 import { until } from './wait.js';
 
 /** Lines of each node's log that a failed test shows. */
-const LINES_SHOWN = 40;
+const LINES_SHOWN = 80;
 
 export interface ClusterOptions extends ProgramOptions {
   /** Further flags of every node, such as `--log-entries-max`. */
