@@ -184,13 +184,13 @@ export class Exchange {
     if (unread && this.mustLinger()) {
       allHeaders.push('Connection', 'close');
       response.writeHead(status, allHeaders);
-      if (body !== null) response.write(body);
+      if (body !== null && request.method !== 'HEAD') response.write(body);
       this.linger();
       return;
     }
     if (context.closing) allHeaders.push('Connection', 'close');
     response.writeHead(status, allHeaders);
-    if (body === null) response.end();
+    if (body === null || request.method === 'HEAD') response.end();
     else if (typeof body === 'string') response.end(body);
     // Node sends headers and a text in one piece, but headers and a buffer in two; for a small value that is dearer than
     // the conversion. One character of latin1 is one byte.
