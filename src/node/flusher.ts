@@ -62,9 +62,11 @@ export class Flusher {
 
   /**
    * Cuts the log down to half its bound, so that a follower that is a little behind still finds what it needs, and never
-   * above what is on disk in the state (correctness rule 23) or what a snapshot under way needs after it.
+   * above what is on disk in the state (correctness rule 23) or what a snapshot under way needs after it. To be called when
+   * either of these moves: a log that is full takes no entry whose flush would bring it here again.
    */
-  private compactLog(): void {
+  compactLog(): void {
+    if (this.isStopped) return;
     const { entries, bytes } = this.raft.logSize;
     const { logEntriesMax, logBytesMax } = this.bounds;
     if (entries <= logEntriesMax && bytes <= logBytesMax) return;

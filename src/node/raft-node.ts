@@ -143,7 +143,10 @@ export class RaftNode<Result> {
     });
     this.snapshots = new SnapshotTransfer(options, this.raft, stateMachine, transport, logger, {
       offer: (staged, step) => this.driver.offerSnapshot(staged, step),
-      wake: () => this.driver.wake(),
+      wake: () => {
+        this.guard(() => this.flusher.compactLog());
+        this.driver.wake();
+      },
       fatal,
     });
     this.flusher = new Flusher(this.raft, stateMachine, clock, options, {
@@ -158,10 +161,11 @@ export class RaftNode<Result> {
         this.guard(() => this.raft.tick());
         this.driver.run();
       },
-      (lateMs) =>
+      ({ count, longestMs }) =>
         logger.warn(
-          { lateMs: Math.round(lateMs) },
-          `This process was stalled for ${Math.round(lateMs)} ms; its election timer was held back.`,
+          { count, longestMs: Math.round(longestMs) },
+          `This process was held up ${count} times since the last such line, for ${Math.round(longestMs)} ms at the longest; ` +
+            'its election timer was held back meanwhile.',
         ),
     );
   }

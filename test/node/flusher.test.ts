@@ -121,6 +121,15 @@ describe('compaction (row 23)', () => {
     expect(raft.firstIndex).toBe(8);
   });
 
+  it('cuts what a snapshot needed when that has ended, because a full log gets nothing more to flush', async () => {
+    const { raft, needed, flushAt, flusher } = start();
+    needed.index = 7;
+    await flushAt(20);
+    needed.index = undefined;
+    flusher.compactLog();
+    expect(raft.firstIndex).toBe(16);
+  });
+
   it('leaves a log alone that is within its bound, or that begins there already', async () => {
     const { raft, needed, flushAt, calls } = start();
     needed.index = 7;
