@@ -161,11 +161,10 @@ export class RaftNode<Result> {
         this.guard(() => this.raft.tick());
         this.driver.run();
       },
-      ({ count, longestMs }) =>
+      (lateMs) =>
         logger.warn(
-          { count, longestMs: Math.round(longestMs) },
-          `This process was held up ${count} times since the last such line, for ${Math.round(longestMs)} ms at the longest; ` +
-            'its election timer was held back meanwhile.',
+          { lateMs: Math.round(lateMs) },
+          `This process was stalled for ${Math.round(lateMs)} ms; its election timer was held back.`,
         ),
     );
   }
