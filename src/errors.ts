@@ -43,7 +43,11 @@ export class RaftkvError extends Error {
 
   /** @param detail A sentence that says what is wrong and what to do next. */
   constructor(code: ErrorCode, detail: string, data: Readonly<Record<string, unknown>> = {}) {
+    // Where an expected error was made is of no use to anybody, and finding it out costs more than the rest of a request.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(detail);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.data = data;
   }

@@ -9,6 +9,9 @@ export const HEARTBEAT_TICKS = 5;
 /** A tick that is later than this was lost to a stall of this process; what is missing is not made up for. */
 export const TICK_LATENESS_MS_MAX = 50;
 
+/** Stalls are reported at most this often, those in between together. */
+export const STALL_REPORT_MS = 10_000;
+
 /** Encoded entries in one append. A larger entry travels alone. */
 export const APPEND_BYTES_MAX = 1024 * 1024;
 /** Appends in flight per follower; past it, entries gather into the next append. */

@@ -161,10 +161,11 @@ export class RaftNode<Result> {
         this.guard(() => this.raft.tick());
         this.driver.run();
       },
-      (lateMs) =>
+      ({ count, longestMs }) =>
         logger.warn(
-          { lateMs: Math.round(lateMs) },
-          `This process was stalled for ${Math.round(lateMs)} ms; its election timer was held back.`,
+          { count, longestMs: Math.round(longestMs) },
+          `This process was held up ${count} times since the last such line, for ${Math.round(longestMs)} ms at the longest; ` +
+            'its election timer was held back meanwhile.',
         ),
     );
   }

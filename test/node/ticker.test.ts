@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { Ticker } from '../../src/node/ticker.js';
+import { type Stalls, Ticker } from '../../src/node/ticker.js';
 import { FakeClock } from './fake-clock.js';
 
 function start() {
   const clock = new FakeClock();
   const ticks: number[] = [];
-  const stalls: number[] = [];
+  const stalls: Stalls[] = [];
   const ticker = new Ticker(
     clock,
     () => ticks.push(clock.now()),
-    (lateMs) => stalls.push(lateMs),
+    (reported) => stalls.push(reported),
   );
   ticker.start();
   return { clock, ticks, stalls, ticker };
@@ -27,10 +27,25 @@ describe('ticker', () => {
     clock.stall(300);
     await clock.pass(0);
     expect(ticks).toEqual([300]);
-    expect(stalls).toEqual([290]);
+    expect(stalls).toEqual([{ count: 1, longestMs: 290 }]);
     expect(ticker.stalls).toEqual({ count: 1, longestMs: 290 });
     await clock.pass(20);
     expect(ticks).toEqual([300, 310, 320]);
+  });
+
+  it('reports stalls that follow each other together, ten seconds later', async () => {
+    const { clock, stalls, ticker } = start();
+    for (const stallMs of [300, 100, 200]) {
+      clock.stall(stallMs);
+      await clock.pass(0);
+    }
+    expect(stalls).toEqual([{ count: 1, longestMs: 290 }]);
+    await clock.pass(10_000);
+    clock.stall(80);
+    await clock.pass(0);
+    expect(stalls).toHaveLength(2);
+    expect(stalls[1]).toMatchObject({ count: 3 });
+    expect(ticker.stalls.count).toBe(4);
   });
 
   it('makes up for what is not a stall, so that small delays do not add up', async () => {
