@@ -1,4 +1,5 @@
 import type { Command, CommandResult, Item, Revision } from '../kv/types.js';
+import type { Index } from '../raft/types.js';
 import { nameOfValue, textOf } from './bytes.js';
 import type { RegisterOperation } from './linearizability.js';
 
@@ -10,7 +11,12 @@ export type Request =
 /** What a client knows of the outcome. */
 export type Outcome =
   | { readonly kind: 'done'; readonly result: CommandResult }
-  | { readonly kind: 'read'; readonly item: Item | undefined }
+  | {
+      readonly kind: 'read';
+      readonly item: Item | undefined;
+      /** How far the state was that answered. */
+      readonly appliedIndex: Index;
+    }
   /** Certainly nothing happened. */
   | { readonly kind: 'refused' }
   /** It may have taken effect, may do so at any later time, or never (correctness row 26). */

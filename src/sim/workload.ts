@@ -3,6 +3,7 @@ import type { Command, Item, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import { makeValue, nameOfValue, textOf } from './bytes.js';
 import type { Acknowledged } from './checkers/acknowledged.js';
+import { FreshReads } from './checkers/fresh-reads.js';
 import { StaleReads } from './checkers/stale-reads.js';
 import type { Cluster } from './cluster.js';
 import { History, type Operation, type Outcome, type Request } from './history.js';
@@ -26,6 +27,7 @@ export class Workload {
   readonly history = new History();
   private readonly keys: readonly Uint8Array[];
   private readonly staleReads: StaleReads;
+  private readonly freshReads = new FreshReads();
   private readonly seenRevisions = new Map<string, Revision>();
   private valueCount = 0;
   private isStopped = false;
@@ -140,6 +142,7 @@ export class Workload {
     const operation = this.history.invoke(client, request);
     this.note(client, node.id, operation, () => `asks ${node.id}: ${describe(request)}`);
     this.busyCount += 1;
+    const acknowledgedIndex = this.acknowledged.highestIndex;
     let isSettled = false;
     const settle = (outcome: Outcome) => {
       if (isSettled) return;
@@ -148,6 +151,8 @@ export class Workload {
       this.busyCount -= 1;
       this.history.settle(operation, outcome);
       this.learn(operation);
+      if (outcome.kind === 'read')
+        this.cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, outcome.appliedIndex));
       this.note(
         client,
         node.id,
@@ -205,11 +210,11 @@ export class Workload {
   }
 }
 
-async function serve({ service }: Server, request: Request): Promise<Outcome> {
+async function serve({ service, store }: Server, request: Request): Promise<Outcome> {
   if (request.kind === 'command')
     return { kind: 'done', result: await service.write(request.command, REQUEST_TIMEOUT_MS) };
   await service.confirmRead(REQUEST_TIMEOUT_MS);
-  return { kind: 'read', item: service.get(request.key, undefined) };
+  return { kind: 'read', item: service.get(request.key, undefined), appliedIndex: store.appliedIndex };
 }
 
 function outcomeOf(request: Request, error: unknown): Outcome {

@@ -3,17 +3,20 @@ import { encodeCommand } from '../../src/kv/command-codec.js';
 import type { Command } from '../../src/kv/types.js';
 import { EntryKind, type Message } from '../../src/raft/types.js';
 import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
+import { AppliedIsDurable } from '../../src/sim/checkers/applied-is-durable.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
 import { CommitOnMajority } from '../../src/sim/checkers/commit-on-majority.js';
 import { ConfigurationInForce } from '../../src/sim/checkers/configuration-in-force.js';
 import { DurableBeforeAnswer } from '../../src/sim/checkers/durable-before-answer.js';
 import { ElectionSafety } from '../../src/sim/checkers/election-safety.js';
+import { FreshReads } from '../../src/sim/checkers/fresh-reads.js';
 import { LeaderAppendOnly } from '../../src/sim/checkers/leader-append-only.js';
 import { LeaderCompleteness } from '../../src/sim/checkers/leader-completeness.js';
 import { LogMatching } from '../../src/sim/checkers/log-matching.js';
 import { MatchIndex } from '../../src/sim/checkers/match-index.js';
 import { Monotonic } from '../../src/sim/checkers/monotonic.js';
 import { OneChangeAtATime } from '../../src/sim/checkers/one-change-at-a-time.js';
+import { RemovedLeader } from '../../src/sim/checkers/removed-leader.js';
 import { StaleReads } from '../../src/sim/checkers/stale-reads.js';
 import { StateMachineSafety } from '../../src/sim/checkers/state-machine-safety.js';
 import { VoteOnce } from '../../src/sim/checkers/vote-once.js';
@@ -411,6 +414,36 @@ describe('One membership change at a time', () => {
     const checker = new OneChangeAtATime();
     if (before) checker.stepped(n1, before);
     expect(() => after && checker.stepped(n1, after)).toThrow(message);
+  });
+});
+
+describe('Only what is on disk is applied', () => {
+  const disk = node('n1', durable({ log: [entry(1, 1)] }));
+
+  test('finds an entry that is not there, and one that is another', () => {
+    const checker = new AppliedIsDurable();
+    checker.applied(disk, entry(1, 1), undefined);
+    expect(() => checker.applied(disk, entry(2, 1), undefined)).toThrow('nothing there');
+    expect(() => checker.applied(disk, entry(1, 2), undefined)).toThrow('the disk has term 1');
+  });
+});
+
+describe('A removed leader steps down', () => {
+  const removed = { configurationIndex: 2, voters: ['n2'], log: [entry(1, 1), entry(2, 1)] };
+
+  test('allows it to lead until its removal is committed, and no longer', () => {
+    const checker = new RemovedLeader();
+    checker.stepped(n1, leader(1, { ...removed, commitIndex: 1 }));
+    checker.stepped(n1, core({ ...removed, commitIndex: 2 }));
+    expect(() => checker.stepped(n1, leader(1, { ...removed, commitIndex: 2 }))).toThrow('is committed');
+  });
+});
+
+describe('A read shows everything that was acknowledged before it', () => {
+  test('finds one that is behind', () => {
+    const checker = new FreshReads();
+    checker.read('n1', 5, 5);
+    expect(() => checker.read('n1', 5, 4)).toThrow('n1 answers from index 4');
   });
 });
 

@@ -167,7 +167,7 @@ describe('a history of clients', () => {
     const first = history.invoke(1, put('a'));
     history.settle(first, { kind: 'done', result: { kind: 'put', revision: 1, created: true } });
     history.settle(history.invoke(2, put('b', 1)), { kind: 'unknown' });
-    history.settle(history.invoke(1, get), { kind: 'read', item: item('b', 2) });
+    history.settle(history.invoke(1, get), { kind: 'read', item: item('b', 2), appliedIndex: 2 });
     history.settle(history.invoke(1, put('c', 1)), {
       kind: 'done',
       result: { kind: 'preconditionFailed', revision: 2, modRevision: 2 },
@@ -178,7 +178,7 @@ describe('a history of clients', () => {
     });
     history.settle(wipe, { kind: 'done', result: { kind: 'delete', revision: 3, deleted: 1 } });
     history.settle(history.invoke(1, put('d')), { kind: 'refused' });
-    history.settle(history.invoke(1, get), { kind: 'read', item: undefined });
+    history.settle(history.invoke(1, get), { kind: 'read', item: undefined, appliedIndex: 3 });
     expect(verdictOf(history)).toBe('linearizable');
     expect(history.counts()).toEqual({ done: 3, read: 2, refused: 1, unknown: 1 });
   });
@@ -186,13 +186,13 @@ describe('a history of clients', () => {
   test('shows a refused write that was seen', () => {
     const history = new History();
     history.settle(history.invoke(1, put('a')), { kind: 'refused' });
-    history.settle(history.invoke(1, get), { kind: 'read', item: item('a', 1) });
+    history.settle(history.invoke(1, get), { kind: 'read', item: item('a', 1), appliedIndex: 1 });
     expect(verdictOf(history)).toBe('violation');
   });
 
   test('shows a value that nobody wrote', () => {
     const history = new History();
-    history.settle(history.invoke(1, get), { kind: 'read', item: item('x', 1) });
+    history.settle(history.invoke(1, get), { kind: 'read', item: item('x', 1), appliedIndex: 1 });
     expect(verdictOf(history)).toBe('violation');
   });
 });

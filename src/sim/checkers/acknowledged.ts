@@ -11,7 +11,8 @@ import { type Checker, type NodeView, Violation } from './checker.js';
 export class Acknowledged implements Checker {
   readonly property = 'Nothing acknowledged is lost (§8)';
   private readonly changes = new Map<Revision, { readonly index: Index; readonly command: Command }>();
-  private highestIndex: Index = 0;
+  /** The last index whose change a client was told of. */
+  highestIndex: Index = 0;
   private appliedThrough: Index = 0;
 
   applied(_node: NodeView, entry: Entry, result: CommandResult | undefined): void {

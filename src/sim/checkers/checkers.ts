@@ -1,6 +1,7 @@
 import type { CommandResult } from '../../kv/types.js';
 import type { Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
 import { Acknowledged } from './acknowledged.js';
+import { AppliedIsDurable } from './applied-is-durable.js';
 import type { Checker, CoreView, NodeView } from './checker.js';
 import { CommitOnMajority } from './commit-on-majority.js';
 import { ConfigurationInForce } from './configuration-in-force.js';
@@ -12,6 +13,7 @@ import { LogMatching } from './log-matching.js';
 import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { OneChangeAtATime } from './one-change-at-a-time.js';
+import { RemovedLeader } from './removed-leader.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { VoteOnce } from './vote-once.js';
 
@@ -55,6 +57,8 @@ export class Checkers {
       new CommitOnMajority(nodes),
       new ConfigurationInForce(),
       new OneChangeAtATime(),
+      new RemovedLeader(),
+      new AppliedIsDurable(),
       this.acknowledged,
     ];
   }
