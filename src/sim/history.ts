@@ -14,8 +14,8 @@ export type Outcome =
   | {
       readonly kind: 'read';
       readonly item: Item | undefined;
-      /** How far the state was that answered. */
-      readonly appliedIndex: Index;
+      /** How far the state was that answered; undefined where the client cannot know, over HTTP. */
+      readonly appliedIndex: Index | undefined;
     }
   /** Certainly nothing happened. */
   | { readonly kind: 'refused' }

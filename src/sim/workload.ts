@@ -1,3 +1,4 @@
+import { present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import type { Command, Item, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
@@ -151,8 +152,13 @@ export class Workload {
       this.busyCount -= 1;
       this.history.settle(operation, outcome);
       this.learn(operation);
-      if (outcome.kind === 'read')
-        this.cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, outcome.appliedIndex));
+      if (outcome.kind === 'read') {
+        const index = present(
+          outcome.appliedIndex,
+          'Within the simulator it is known what a read was answered from.',
+        );
+        this.cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, index));
+      }
       this.note(
         client,
         node.id,

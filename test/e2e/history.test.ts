@@ -57,7 +57,7 @@ class RegisterClient {
     if (outcome.kind === 'unavailable') {
       this.history.settle(operation, { kind: 'refused' });
     } else if (outcome.kind === 'missing') {
-      this.history.settle(operation, { kind: 'read', item: undefined });
+      this.history.settle(operation, { kind: 'read', item: undefined, appliedIndex: undefined });
     } else {
       this.seen.set(key, outcome.revision);
       const value = Buffer.from(outcome.value);
@@ -69,7 +69,7 @@ class RegisterClient {
         version: 0,
         contentType: '',
       };
-      this.history.settle(operation, { kind: 'read', item });
+      this.history.settle(operation, { kind: 'read', item, appliedIndex: undefined });
     }
   }
 
