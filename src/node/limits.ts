@@ -18,6 +18,14 @@ export const APPEND_BYTES_MAX = 1024 * 1024;
 export const APPENDS_IN_FLIGHT_MAX = 8;
 /** Bytes in flight per follower; past it, entries gather into the next append. */
 export const APPEND_BYTES_IN_FLIGHT_MAX = 8 * 1024 * 1024;
+/** Proposals gather behind a batch that is not committed yet for this long; then the next batch follows it. */
+export const BATCH_LEAD_MS = 10;
+/** So many proposals, or bytes of them, wait for nothing: they are a batch worth its cost. */
+export const BATCH_COUNT = 256;
+export const BATCH_BYTES = 64 * 1024;
+/** After a commit the next batch waits this long for the proposals that are expected, and expects at most so many. */
+export const GATHER_MS = 2;
+export const GATHER_COUNT = 32;
 /** Bytes proposed and not committed; past it, proposals are refused as overloaded. */
 export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
 /** Proposals and reads that wait on this node; past it, more are refused as overloaded. */

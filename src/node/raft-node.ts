@@ -10,6 +10,7 @@ import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
 import * as limits from './limits.js';
+import { ProposalQueue } from './proposal-queue.js';
 import { SnapshotTransfer } from './snapshot-transfer.js';
 import { Ticker } from './ticker.js';
 import {
@@ -73,7 +74,7 @@ export class RaftNode<Result> {
   private readonly ticker: Ticker;
   private sweepTimer: Timer | null = null;
 
-  private queued: (Waiter<Result> & { readonly payload: Uint8Array })[] = [];
+  private readonly queue: ProposalQueue<Result>;
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
   private readonly reads = new WaitingRoom<number, Index>();
   private readonly conditions = new Conditions();
@@ -112,6 +113,7 @@ export class RaftNode<Result> {
       options.restored,
     );
     const fatal = (error: unknown) => this.die(error);
+    this.queue = new ProposalQueue(clock, () => this.driver.wake());
     this.driver = new Driver(this.raft, parts.log, clock, {
       event: (event) => this.noteEvent(event),
       send: (message) => this.send(message),
@@ -207,7 +209,7 @@ export class RaftNode<Result> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.queued.push({ payload, resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      this.queue.add({ payload, resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
       this.driver.wake();
     });
   }
@@ -293,7 +295,7 @@ export class RaftNode<Result> {
     if (this.isStopping) return;
     this.isStopping = true;
     const deadline = this.parts.clock.now() + patienceMs;
-    const isBusy = () => this.queued.length > 0 || this.proposed.size > 0 || this.reads.size > 0;
+    const isBusy = () => this.queue.size > 0 || this.proposed.size > 0 || this.reads.size > 0;
     await this.waitUntil(() => !isBusy(), deadline);
     await this.handOver(deadline);
     await this.waitUntil(() => this.driver.isIdle, deadline);
@@ -331,7 +333,7 @@ export class RaftNode<Result> {
     this.driver.stop();
     this.snapshots.abortOutgoing();
     this.rejectProposed(() => true);
-    for (const waiter of this.queued.splice(0)) waiter.reject(shuttingDown());
+    this.queue.rejectAll(shuttingDown);
     this.reads.rejectWhere(() => true, readUnavailable);
     this.conditions.rejectAll();
   }
@@ -366,33 +368,32 @@ export class RaftNode<Result> {
   private refusal(): RaftkvError | null {
     if (this.isStopping || this.isDead) return shuttingDown();
     if (this.raft.role !== 'leader') return noLeader();
-    if (this.queued.length + this.proposed.size + this.reads.size >= limits.WAITING_MAX) {
+    if (this.queue.size + this.proposed.size + this.reads.size >= limits.WAITING_MAX) {
       return overloaded(`${limits.WAITING_MAX} requests are waiting on this node.`);
     }
     return null;
   }
 
-  /** Everything that was asked since the last run becomes one append (group commit). */
   private proposeQueued(): void {
-    if (this.queued.length === 0) return;
+    const waiters = this.queue.due(this.raft.lastIndex > this.raft.commitIndex);
+    if (waiters.length === 0) return;
     const { entries, bytes } = this.raft.logSize;
     if (entries >= 2 * this.options.logEntriesMax || bytes >= 2 * this.options.logBytesMax) {
-      this.rejectQueued(() =>
+      this.queue.rejectAll(() =>
         overloaded(
           'The log is full and nothing in it can be compacted, because the state is not on disk yet.',
         ),
       );
       return;
     }
-    const waiters = this.queued;
     const result = this.raft.propose(waiters.map((waiter) => waiter.payload));
     // While leadership is handed over, proposals wait: the new leader is known in a moment (correctness rule 8).
     if (result === 'transferring') return;
-    if (result === 'notLeader') this.rejectQueued(noLeader);
+    if (result === 'notLeader') this.queue.rejectAll(noLeader);
     else if (result === 'overloaded') {
-      this.rejectQueued(() => overloaded('Too many bytes are proposed and not committed yet.'));
+      this.queue.rejectAll(() => overloaded('Too many bytes are proposed and not committed yet.'));
     } else {
-      this.queued = [];
+      this.queue.left();
       waiters.forEach((waiter, offset) => {
         this.proposed.add(result.firstIndex + offset, {
           // A command always answers; only configurations and no-ops do not.
@@ -403,10 +404,6 @@ export class RaftNode<Result> {
         });
       });
     }
-  }
-
-  private rejectQueued(error: () => RaftkvError): void {
-    for (const waiter of this.queued.splice(0)) waiter.reject(error());
   }
 
   private entryApplied(entry: Entry, result: Result | undefined): void {
@@ -425,7 +422,7 @@ export class RaftNode<Result> {
       this.snapshots.abortOutgoing();
       // What is committed already will be applied as it was proposed; of the rest nobody knows.
       this.rejectProposed((index, { term }) => index > raft.commitIndex || raft.termAt(index) !== term);
-      this.rejectQueued(noLeader);
+      this.queue.rejectAll(noLeader);
     }
     this.ledTerm = leads;
     if (this.lastLeader !== raft.leader) {
@@ -468,9 +465,7 @@ export class RaftNode<Result> {
       this.proposed.expire(now, outcomeUnknown);
       this.reads.expire(now, readUnavailable);
       this.conditions.expire(now);
-      const late = this.queued.filter((waiter) => waiter.deadline <= now);
-      if (late.length > 0) this.queued = this.queued.filter((waiter) => waiter.deadline > now);
-      for (const waiter of late) waiter.reject(overloaded('The proposal waited too long for its turn.'));
+      this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
       this.scheduleSweep();
     });
   }
