@@ -112,7 +112,10 @@ export class Driver {
     for (const message of ready.send) this.hooks.send(message);
     for (const delayed of ready.sendAfterPersist) this.delayed.push(delayed);
     if (ready.persist) this.enqueue(ready.persist);
-    this.startWriting();
+    // Sent bytes reach the network a turn of the event loop later, so the write starts behind them: the followers have
+    // more to do until they answer than this disk has.
+    if (ready.send.length > 0 && this.waiting.length > 0) this.clock.soon(() => this.startWriting());
+    else this.startWriting();
     if (ready.committed.length > 0) this.hooks.committed(ready.committed);
     if (ready.reads.length > 0) this.hooks.reads(ready.reads);
     if (ready.readsRefused.length > 0) this.hooks.readsRefused(ready.readsRefused);
