@@ -13,6 +13,7 @@ export const errorCatalogue = {
   member_exists: { status: 409, title: 'The member exists already, with other properties' },
   change_in_progress: { status: 409, title: 'Another membership change is under way' },
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
+  too_many_keys: { status: 409, title: 'Too many keys to delete at once' },
   compacted: { status: 410, title: 'That revision is not kept any more' },
   precondition_failed: { status: 412, title: 'The condition does not hold' },
   value_too_large: { status: 413, title: 'The value is too large' },

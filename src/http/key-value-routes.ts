@@ -2,7 +2,15 @@ import { Buffer } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
-import type { CommandResult, Item, ListResult, PutCommand, Revision } from '../kv/types.js';
+import {
+  type CommandResult,
+  DELETED_KEY_BYTES_MAX,
+  DELETED_KEYS_MAX,
+  type Item,
+  type ListResult,
+  type PutCommand,
+  type Revision,
+} from '../kv/types.js';
 import { asBuffer, bytesMember, keyBytesMax } from './bytes.js';
 import {
   judgeRead,
@@ -101,6 +109,7 @@ function removePrefix(exchange: Exchange): void {
   if (!exchange.staysHere(redirectNever)) return;
   exchange.settle(context.port.write({ kind: 'deletePrefix', prefix }, timeoutMs), (result) => {
     confirmWrite(exchange, result.revision);
+    if (result.kind === 'tooManyKeys') throw tooManyKeys();
     if (result.kind !== 'delete') throw unexpected(result, false);
     exchange.sendJson(200, `{"revision":${result.revision},"deleted":${result.deleted}}`);
   });
@@ -251,6 +260,15 @@ function preconditionFailed(modRevision: Revision): RaftkvError {
       ? 'The key does not exist. Nothing was changed; send If-None-Match: * to create it.'
       : `The key's revision is ${modRevision}. Nothing was changed; read it again and decide anew.`;
   return new RaftkvError('precondition_failed', detail, { revision: modRevision });
+}
+
+function tooManyKeys(): RaftkvError {
+  return new RaftkvError(
+    'too_many_keys',
+    `More than ${DELETED_KEYS_MAX} keys start with this prefix, or their names take more than ${DELETED_KEY_BYTES_MAX} bytes. ` +
+      'Nothing was deleted; delete them in parts, by longer prefixes, or list them and delete each.',
+    { keysMax: DELETED_KEYS_MAX },
+  );
 }
 
 /** The error for a result that is not the one the command asks for: the condition did not hold, or a mistake. */

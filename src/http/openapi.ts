@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { errorCatalogue } from '../errors.js';
+import { DELETED_KEYS_MAX } from '../kv/types.js';
 import { endpoint, type HttpContext } from './exchange.js';
 import { problemContentType } from './problem.js';
 import { Query, queryNames } from './query.js';
@@ -137,9 +138,13 @@ export const openApiDocument = {
         },
       ),
       delete: operation(
-        'Delete every key with a prefix',
+        `Delete every key with a prefix, if they are at most ${DELETED_KEYS_MAX}`,
         [...common, inQuery('prefix', { type: 'string', minLength: 1 }, 'Not empty.')],
-        { '200': answer('Deleted', deleteResult), '307': redirected },
+        {
+          '200': answer('Deleted', deleteResult),
+          '307': redirected,
+          '409': { ...problem, description: 'Code too_many_keys: nothing was deleted; delete in parts.' },
+        },
       ),
     },
     '/v1/status': {

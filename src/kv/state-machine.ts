@@ -14,21 +14,23 @@ import type { StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore } from './buffered-store.js';
 import { encodeChange } from './change-index.js';
 import { decodeCommand } from './command-codec.js';
-import { type FoundKey, readItem, readPage, walk } from './reader.js';
+import { type FoundKey, type Layers, readItem, readPage, walk } from './reader.js';
 import { type Current, type KeyState, successor } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
-import type {
-  Command,
-  CommandResult,
-  Condition,
-  DeleteCommand,
-  DeletePrefixCommand,
-  Item,
-  ListRequest,
-  ListResult,
-  PutCommand,
-  Revision,
+import {
+  type Command,
+  type CommandResult,
+  type Condition,
+  DELETED_KEY_BYTES_MAX,
+  DELETED_KEYS_MAX,
+  type DeleteCommand,
+  type DeletePrefixCommand,
+  type Item,
+  type ListRequest,
+  type ListResult,
+  type PutCommand,
+  type Revision,
 } from './types.js';
 import { type KeyId, keyId } from './write-buffer.js';
 
@@ -90,9 +92,7 @@ export class KvStateMachine {
   /** Resolves when the states that were replaced are closed and deleted. */
   #retired: Promise<unknown> = Promise.resolve();
   /** The command of the entry at `prepared.index`, decoded ahead, with the keys that a prefix stands for. */
-  #prepared:
-    | { readonly index: Index; readonly command: Command; keys: readonly FoundKey[] | undefined }
-    | undefined;
+  #prepared: { readonly index: Index; readonly command: Command; keys: FoundKeys | undefined } | undefined;
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
@@ -260,17 +260,10 @@ export class KvStateMachine {
     return revision;
   }
 
-  async #findKeys(
-    prepared: { keys: readonly FoundKey[] | undefined },
-    command: DeletePrefixCommand,
-  ): Promise<void> {
+  async #findKeys(prepared: { keys: FoundKeys | undefined }, command: DeletePrefixCommand): Promise<void> {
     const layers = this.#live.freeze();
     try {
-      const keys: FoundKey[] = [];
-      for await (const found of walk(layers, command.prefix, undefined)) {
-        for (const one of found) if (!one.current.deleted) keys.push(one);
-      }
-      prepared.keys = keys;
+      prepared.keys = await keysToDelete(layers, command.prefix);
     } finally {
       await layers.close();
     }
@@ -286,7 +279,7 @@ export class KvStateMachine {
       case 'delete':
         return this.#delete(command);
       case 'deletePrefix':
-        return this.#deleteAll(
+        return this.#deletePrefix(
           present(prepared?.keys, 'The deletion of a prefix is prepared before it is applied.'),
         );
       default:
@@ -319,6 +312,10 @@ export class KvStateMachine {
     if (!holds(command, existing)) return this.#preconditionFailed(existing);
     if (existing === undefined) return { kind: 'delete', revision: this.revision, deleted: 0 };
     return this.#deleteAll([{ id, key, current: existing }]);
+  }
+
+  #deletePrefix(keys: FoundKeys): CommandResult {
+    return keys === 'tooMany' ? { kind: 'tooManyKeys', revision: this.revision } : this.#deleteAll(keys);
   }
 
   /** One revision for all of them, and none for none. */
@@ -380,6 +377,24 @@ export class KvStateMachine {
       change,
     );
   }
+}
+
+/** What a prefix stands for, as long as one command may delete it. */
+type FoundKeys = readonly FoundKey[] | 'tooMany';
+
+async function keysToDelete(layers: Layers, prefix: Uint8Array): Promise<FoundKeys> {
+  const keys: FoundKey[] = [];
+  let bytes = 0;
+  for await (const found of walk(layers, prefix, undefined)) {
+    for (const one of found) {
+      // Which tombstones are left differs between members, so they must not count.
+      if (one.current.deleted) continue;
+      keys.push(one);
+      bytes += one.key.length;
+      if (keys.length > DELETED_KEYS_MAX || bytes > DELETED_KEY_BYTES_MAX) return 'tooMany';
+    }
+  }
+  return keys;
 }
 
 function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {

@@ -25,7 +25,18 @@ export interface DeleteCommand extends Condition {
   readonly key: Uint8Array;
 }
 
-/** Deletes every key that starts with `prefix`, which is not empty, at one revision. */
+/**
+ * How many keys, and bytes of keys, one deletion of a prefix may delete: it is done in one turn of the event loop and held
+ * in memory until it is on disk, so without a bound one request could stall or exhaust every member at once, and again at
+ * every restart. Part of what replicas agree on, too: the answer to a committed command must be the same everywhere.
+ */
+export const DELETED_KEYS_MAX = 10_000;
+export const DELETED_KEY_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * Deletes every key that starts with `prefix`, which is not empty, at one revision; or none, where they are more than one
+ * command may delete.
+ */
 export interface DeletePrefixCommand {
   readonly kind: 'deletePrefix';
   readonly prefix: Uint8Array;
@@ -39,7 +50,9 @@ export type CommandResult =
   /** `revision` is the store's; it did not grow when `deleted` is 0. */
   | { readonly kind: 'delete'; readonly revision: Revision; readonly deleted: number }
   /** The condition did not hold; nothing changed. `modRevision` is the key's, 0 if it does not exist. */
-  | { readonly kind: 'preconditionFailed'; readonly revision: Revision; readonly modRevision: Revision };
+  | { readonly kind: 'preconditionFailed'; readonly revision: Revision; readonly modRevision: Revision }
+  /** The prefix stands for more keys than one command may delete; nothing changed. */
+  | { readonly kind: 'tooManyKeys'; readonly revision: Revision };
 
 /** One key with its newest value at some revision. */
 export interface Item {

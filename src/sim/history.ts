@@ -121,6 +121,7 @@ class Writes {
     }
     const { command } = request;
     const result = outcome.kind === 'done' ? outcome.result : undefined;
+    if (result?.kind === 'tooManyKeys') return [];
     if (command.kind === 'deletePrefix') {
       const prefix = textOf(command.prefix);
       const action = { kind: 'write', value: 0, condition: null, result: null } as const;
@@ -145,7 +146,7 @@ class Writes {
     return ifRevision === undefined ? null : (this.byRevision.get(ifRevision) ?? -1);
   }
 
-  private resultOf(result: CommandResult) {
+  private resultOf(result: Exclude<CommandResult, { readonly kind: 'tooManyKeys' }>) {
     switch (result.kind) {
       case 'put':
         return { took: true, existed: !result.created, found: null };

@@ -21,6 +21,8 @@ export class FakeNode implements NodePort {
   compactedRevision = 0;
   /** Thrown by every method that can fail, when set. */
   failure: unknown;
+  /** How many keys a deletion by prefix may delete. */
+  deletedKeysMax = 10_000;
   /** Delays writes until it resolves. */
   writeGate: Promise<void> | undefined;
   /** What was asked of the node, in order. */
@@ -80,6 +82,7 @@ export class FakeNode implements NodePort {
     this.throwFailure();
     if (command.kind === 'deletePrefix') {
       const keys = this.keys(Buffer.from(command.prefix).toString('latin1'));
+      if (keys.length > this.deletedKeysMax) return { kind: 'tooManyKeys', revision: this.revision };
       return this.removeAll(keys);
     }
     const name = Buffer.from(command.key).toString('latin1');

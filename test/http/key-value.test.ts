@@ -238,6 +238,20 @@ describe('delete', () => {
     });
     expect(conditional.statusCode).toBe(400);
   });
+
+  it('says what to do where a prefix stands for too many keys', async () => {
+    const { app, node } = serve();
+    node.deletedKeysMax = 1;
+    for (const key of ['a1', 'a2']) await app.inject({ method: 'PUT', url: `/v1/kv/${key}` });
+    const answer = await app.inject({ method: 'DELETE', url: '/v1/kv?prefix=a' });
+    expect(answer.statusCode).toBe(409);
+    expect(json(answer.body)).toMatchObject({
+      code: 'too_many_keys',
+      keysMax: 10_000,
+      detail: expect.stringContaining('in parts'),
+    });
+    expect((await app.inject({ method: 'DELETE', url: '/v1/kv?prefix=a1' })).statusCode).toBe(200);
+  });
 });
 
 describe('list', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
-import type { Command } from '../../src/kv/types.js';
+import { type Command, DELETED_KEY_BYTES_MAX, DELETED_KEYS_MAX } from '../../src/kv/types.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { bytes, commandEntry, plain, put, text } from './model.js';
@@ -71,6 +71,38 @@ describe('commands', () => {
       'b/3',
       'c',
     ]);
+  });
+
+  it('delete no key at all with a prefix of too many, equally on members whose tombstones differ', async () => {
+    const digests: string[] = [];
+    for (const flushed of [true, false]) {
+      const kv = await openKv(new MemoryDisk().directory(), 'state-1', { historyRevisions: 2 });
+      for (let key = 0; key < DELETED_KEYS_MAX; key += 1) await perform(kv, put(`a/${key}`, ''));
+      await perform(kv, put('a/gone', ''), deletion('a/gone'), put('b', ''), put('b', ''), put('b', ''));
+      if (flushed) await kv.flush();
+      await perform(kv, put('a/last', ''));
+      const { revision } = kv;
+      expect(await perform(kv, deletePrefix('a/'))).toEqual({ kind: 'tooManyKeys', revision });
+      expect(plain(kv.get(bytes('a/0')))).toMatchObject({ createRevision: 1 });
+      await perform(kv, deletion('a/last'));
+      expect(await perform(kv, deletePrefix('a/'))).toEqual({
+        kind: 'delete',
+        revision: revision + 2,
+        deleted: DELETED_KEYS_MAX,
+      });
+      digests.push(kv.digest);
+    }
+    expect(digests[0]).toBe(digests[1]);
+  });
+
+  it('delete no key with a prefix whose keys are too long together', async () => {
+    const kv = await open(new MemoryDisk());
+    const name = 'k'.repeat(4_000);
+    const count = Math.floor(DELETED_KEY_BYTES_MAX / 4_004);
+    for (let key = 0; key <= count; key += 1) await perform(kv, put(`${name}${1_000 + key}`, ''));
+    expect(await perform(kv, deletePrefix('k'))).toEqual({ kind: 'tooManyKeys', revision: count + 1 });
+    await perform(kv, deletion(`${name}1000`));
+    expect(await perform(kv, deletePrefix('k'))).toMatchObject({ kind: 'delete', deleted: count });
   });
 
   it('record the configuration, which a restart and a snapshot bring back', async () => {

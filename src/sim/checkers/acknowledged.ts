@@ -18,14 +18,15 @@ export class Acknowledged implements Checker {
   applied(_node: NodeView, entry: Entry, result: CommandResult | undefined): void {
     if (entry.kind !== EntryKind.command || entry.index <= this.appliedThrough) return;
     this.appliedThrough = entry.index;
-    if (result === undefined || result.kind === 'preconditionFailed') return;
+    if (result === undefined || result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') return;
     if (result.kind === 'delete' && result.deleted === 0) return;
     this.changes.set(result.revision, { index: entry.index, command: decodeCommand(entry.payload) });
   }
 
   /** A client was told that its command was done, with this result. */
   acknowledged(command: Command, result: CommandResult): void {
-    if (result.kind === 'preconditionFailed' || (result.kind === 'delete' && result.deleted === 0)) return;
+    if (result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') return;
+    if (result.kind === 'delete' && result.deleted === 0) return;
     const change = this.changes.get(result.revision);
     if (change === undefined || !sameTarget(change.command, command)) {
       throw new Violation(

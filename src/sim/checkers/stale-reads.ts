@@ -44,7 +44,7 @@ export class StaleReads {
       if (applied?.entry.kind !== EntryKind.command || applied.result === undefined) continue;
       const { result } = applied;
       const command = decodeCommand(applied.entry.payload);
-      if (result.kind === 'preconditionFailed') continue;
+      if (result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') continue;
       const index = this.readThrough;
       if (command.kind === 'put') {
         this.listOf(textOf(command.key)).push({ index, revision: result.revision, value: command.value });
