@@ -38,8 +38,15 @@ export function splitTarget(url: string): Target {
   return { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
-/** The key of a path below `/v1/kv/`. */
+/** The key of a path below `/v1/kv/`. Throws `not_found` for any other path, `bad_request` for what is no key. */
 export function keyOfPath(path: string): Buffer {
+  if (!path.startsWith(keyPathPrefix)) {
+    // The router decodes by itself, so that another spelling of the one path that all keys are routed to arrives here too.
+    throw new RaftkvError(
+      'not_found',
+      'Keys are at /v1/kv/<key>; write these letters without percent-encoding.',
+    );
+  }
   const key = percentDecode(path.slice(keyPathPrefix.length), 'key');
   if (key.length === 0) {
     throw new RaftkvError(

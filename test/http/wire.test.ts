@@ -31,6 +31,20 @@ describe('on the socket', () => {
     await connection.until(/Location: http:\/\/leader:1\/v1\/kv\/a\/\.\.\/%fF\?timeout=1s\r\n/);
   });
 
+  it.each(['PUT', 'GET', 'DELETE'])(
+    'takes no other spelling of the path of keys for a key (%s)',
+    async (method) => {
+      const { port, node } = await listening();
+      const connection = new RawConnection(port);
+      for (const path of ['/v1/%6Bv/key', '/%761/kv/key']) {
+        connection.send(`${method} ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n`);
+        await connection.until(/404 Not Found[\s\S]*"code":"not_found".*}$/);
+        connection.received = '';
+      }
+      expect(node.calls).toEqual([]);
+    },
+  );
+
   it('understands a target in absolute form', async () => {
     const { port } = await listening();
     const connection = new RawConnection(port);
