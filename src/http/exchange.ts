@@ -126,7 +126,7 @@ export class Exchange {
     return false;
   }
 
-  sendJson(status: number, json: string, headers: readonly string[] = []): void {
+  sendJson(status: number, json: Buffer | string, headers: readonly string[] = []): void {
     this.send(status, 'application/json', json, headers);
   }
 

@@ -7,7 +7,6 @@ import {
   DELETED_KEY_BYTES_MAX,
   DELETED_KEYS_MAX,
   type Item,
-  type ListResult,
   type PutCommand,
   type Revision,
 } from '../kv/types.js';
@@ -19,8 +18,9 @@ import {
   refuseIdempotencyKey,
   writeCondition,
 } from './conditions.js';
-import { decodeCursor, encodeCursor } from './cursor.js';
+import { decodeCursor } from './cursor.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { pageJson } from './page.js';
 import { Query, type QueryNames, queryNames } from './query.js';
 import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
 import { keyOfPath, keyRoutePath } from './target.js';
@@ -166,27 +166,9 @@ function list(exchange: Exchange): void {
   const plan = planRead(query, revision ?? 0);
   withRead(exchange, plan, () => {
     const listed = context.port.list({ prefix, after: cursor?.lastKey, limit, keysOnly, revision });
-    exchange.settle(listed, (result) => exchange.sendJson(200, listJson(result, prefix, keysOnly)));
+    const page = listed.then((result) => pageJson(result, prefix, keysOnly));
+    exchange.settle(page, (json) => exchange.sendJson(200, json));
   });
-}
-
-function listJson(result: ListResult, prefix: Uint8Array, keysOnly: boolean): string {
-  const items = result.items.map((item) => itemJson(item, keysOnly)).join(',');
-  const last = result.items.at(-1);
-  const nextCursor =
-    result.more && last !== undefined
-      ? `,"nextCursor":"${encodeCursor(result.revision, prefix, last.key)}"`
-      : '';
-  return `{"revision":${result.revision},"items":[${items}]${nextCursor}}`;
-}
-
-function itemJson(item: Item, keysOnly: boolean): string {
-  const value = keysOnly ? '' : `,${bytesMember('value', item.value)}`;
-  const contentType = item.contentType === '' ? '' : `,"contentType":${JSON.stringify(item.contentType)}`;
-  return (
-    `{${bytesMember('key', item.key)}${value},"createRevision":${item.createRevision},` +
-    `"modRevision":${item.modRevision},"version":${item.version}${contentType}}`
-  );
 }
 
 interface WriteQuery {

@@ -17,7 +17,7 @@ import { type BufferedKey, type KeyId, keyId, versionOf, type WriteBuffer } from
 /** Keys read in one step of a listing, between which the event loop gets a turn. */
 const KEYS_PER_STEP = 128;
 /** A page of a listing ends, with `more` set, after the item with which it reaches this size. */
-export const PAGE_BYTES_MAX = 8 * 1024 * 1024;
+export const PAGE_BYTES_MAX = 1024 * 1024;
 
 const NO_VALUE = new Uint8Array(0);
 

@@ -192,7 +192,7 @@ describe('reads', () => {
 
   it('end a page with the item that makes it large', async () => {
     const kv = await open(new MemoryDisk());
-    const value = 'v'.repeat(3 * 1024 * 1024);
+    const value = 'v'.repeat(400_000);
     await perform(kv, put('a', value), put('b', value), put('c', value), put('d', value));
     const page = await kv.list(listing);
     expect([page.items.length, page.more]).toEqual([3, true]);

@@ -1,0 +1,83 @@
+import { Buffer, isUtf8 } from 'node:buffer';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Item, ListResult } from '../kv/types.js';
+import { asBuffer, bytesMember } from './bytes.js';
+import { encodeCursor } from './cursor.js';
+
+/** A page ends after the item with which its JSON reaches this size: a byte of a value can take six in JSON. */
+const pageJsonBytesMax = 2 * 1024 * 1024;
+/** What is encoded in one turn of the event loop: a few milliseconds at most. A multiple of 3, so that base64 can be cut there. */
+const sliceLength = 3 * 16_384;
+
+/**
+ * One page of a listing as JSON. It is made in slices, because a leader that is busy with one page for longer than its
+ * followers' patience loses its office.
+ */
+export async function pageJson(result: ListResult, prefix: Uint8Array, keysOnly: boolean): Promise<Buffer> {
+  const { revision, items } = result;
+  const done: Buffer[] = [];
+  let doneBytes = 0;
+  let text = `{"revision":${revision},"items":[`;
+  let last: Item | undefined;
+  let more = result.more;
+  for (const item of items) {
+    if (last !== undefined) text += ',';
+    for (const slice of itemSlices(item, keysOnly)) {
+      text += slice;
+      if (text.length < sliceLength) continue;
+      const bytes = Buffer.from(text, 'utf8');
+      done.push(bytes);
+      doneBytes += bytes.length;
+      text = '';
+      await turn();
+    }
+    last = item;
+    if (doneBytes + text.length >= pageJsonBytesMax) {
+      more ||= item !== items.at(-1);
+      break;
+    }
+  }
+  const next = more && last !== undefined ? encodeCursor(revision, prefix, last.key) : undefined;
+  text += next === undefined ? ']}' : `],"nextCursor":"${next}"}`;
+  done.push(Buffer.from(text, 'utf8'));
+  return Buffer.concat(done);
+}
+
+function* itemSlices(item: Item, keysOnly: boolean): Generator<string> {
+  yield `{${bytesMember('key', item.key)}`;
+  if (!keysOnly) {
+    yield ',';
+    yield* valueSlices(asBuffer(item.value));
+  }
+  const contentType = item.contentType === '' ? '' : `,"contentType":${JSON.stringify(item.contentType)}`;
+  yield `,"createRevision":${item.createRevision},"modRevision":${item.modRevision},"version":${item.version}${contentType}}`;
+}
+
+/** What `bytesMember` gives, in parts where it is long. */
+function* valueSlices(value: Buffer): Generator<string> {
+  if (value.length <= sliceLength) {
+    yield bytesMember('value', value);
+    return;
+  }
+  if (!isUtf8(value)) {
+    yield '"valueBase64":"';
+    for (let at = 0; at < value.length; at += sliceLength)
+      yield value.toString('base64', at, at + sliceLength);
+    yield '"';
+    return;
+  }
+  const text = value.toString('utf8');
+  yield '"value":"';
+  for (let at = 0; at < text.length; ) {
+    let end = at + sliceLength;
+    // A character of two code units stays whole.
+    if (isHighSurrogate(text.charCodeAt(end - 1))) end -= 1;
+    yield JSON.stringify(text.slice(at, end)).slice(1, -1);
+    at = end;
+  }
+  yield '"';
+}
+
+function isHighSurrogate(codeUnit: number): boolean {
+  return codeUnit >= 0xd800 && codeUnit <= 0xdbff;
+}
