@@ -10,6 +10,7 @@ export const errorCatalogue = {
   member_not_found: { status: 404, title: 'No such member' },
   not_found: { status: 404, title: 'No such resource' },
   method_not_allowed: { status: 405, title: 'This resource does not know that method' },
+  request_timeout: { status: 408, title: 'The request did not arrive in time' },
   member_exists: { status: 409, title: 'The member exists already, with other properties' },
   change_in_progress: { status: 409, title: 'Another membership change is under way' },
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },

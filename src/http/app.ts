@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
-import { RaftkvError } from '../errors.js';
+import { errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { registerClusterRoutes } from './cluster-routes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
@@ -125,13 +125,21 @@ function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socke
     socket.destroy();
     return;
   }
-  const [status, detail] =
+  const [status, code, detail] =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? [408, 'The request did not arrive in time. Send it again, faster.']
+      ? ([408, 'request_timeout', 'The request did not arrive in time. Send it again, faster.'] as const)
       : error.code === 'HPE_HEADER_OVERFLOW'
-        ? [431, `The request line and the headers are larger than ${headerBytesMax} bytes. Shorten them.`]
-        : [400, 'What arrived is not a well-formed HTTP/1.1 request. Check the client.'];
-  const body = problemBody(status, 'bad_request', 'The request is malformed', detail);
+        ? ([
+            431,
+            'bad_request',
+            `The request line and the headers are larger than ${headerBytesMax} bytes. Shorten them.`,
+          ] as const)
+        : ([
+            400,
+            'bad_request',
+            'What arrived is not a well-formed HTTP/1.1 request. Check the client.',
+          ] as const);
+  const body = problemBody(status, code, errorCatalogue[code].title, detail);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

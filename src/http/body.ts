@@ -9,12 +9,14 @@ export function hasBody(request: IncomingMessage): boolean {
 }
 
 /**
- * Collects the request's content, of at most `bytesMax` bytes; more is not read. Calls `done` once with the content or
- * the error, and not at all when the client goes away first: then there is nobody to answer and nothing was done.
+ * Collects the request's content, of at most `bytesMax` bytes within `timeoutMs`; more is not read. Calls `done` once with
+ * the content or the error, and not at all when the client goes away first: then there is nobody to answer and nothing
+ * was done.
  */
 export function readBody(
   request: IncomingMessage,
   bytesMax: number,
+  timeoutMs: number,
   done: (error: RaftkvError | undefined, body: Buffer) => void,
 ): void {
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) {
@@ -24,14 +26,20 @@ export function readBody(
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let length = 0;
+  const timer = setTimeout(() => giveUp(tooSlow(timeoutMs)), timeoutMs);
+
+  function giveUp(error: RaftkvError): void {
+    clearTimeout(timer);
+    request.off('data', onData);
+    request.off('end', onEnd);
+    request.pause();
+    done(error, empty);
+  }
 
   function onData(chunk: Buffer): void {
     length += chunk.length;
     if (length > bytesMax) {
-      request.off('data', onData);
-      request.off('end', onEnd);
-      request.pause();
-      done(tooLarge(bytesMax), empty);
+      giveUp(tooLarge(bytesMax));
       return;
     }
     if (first === undefined) {
@@ -43,17 +51,25 @@ export function readBody(
   }
 
   function onEnd(): void {
+    clearTimeout(timer);
     done(undefined, rest === undefined ? (first ?? empty) : Buffer.concat(rest, length));
   }
 
   request.on('data', onData);
   request.on('end', onEnd);
   // A lost connection is not an error of ours; without a listener it would end the process.
-  request.on('error', ignore);
+  request.on('error', () => clearTimeout(timer));
 }
 
 const empty = Buffer.alloc(0);
-const ignore = (): void => {};
+
+function tooSlow(timeoutMs: number): RaftkvError {
+  return new RaftkvError(
+    'request_timeout',
+    `The body did not arrive within ${timeoutMs} ms, which is what "timeout" leaves for it. Nothing was changed; send it ` +
+      'faster, or with a longer timeout.',
+  );
+}
 
 function tooLarge(bytesMax: number): RaftkvError {
   return new RaftkvError(

@@ -38,11 +38,11 @@ function members(exchange: Exchange): void {
 function addMember(exchange: Exchange): void {
   const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
-  exchange.withJson((json) => {
+  exchange.withJson(timeoutMs, (json) => {
     const members = checkBody(addMemberSchema, json, '{"id":"n4","peer":"10.0.0.4:7101"}');
     const { id = '', peer = '', client = '', incarnation = '' } = members;
     const request = { id, peer, client, incarnation };
-    exchange.settle(exchange.context.port.addMember(request, timeoutMs), (result) => {
+    exchange.settle(exchange.context.port.addMember(request, exchange.remainingMs(timeoutMs)), (result) => {
       exchange.consistency = 'linearizable';
       exchange.sendJson(result.added ? 201 : 200, JSON.stringify(result));
     });
@@ -73,12 +73,15 @@ function promoteMember(exchange: Exchange): void {
 function transferLeadership(exchange: Exchange): void {
   const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
-  exchange.withJson((json) => {
+  exchange.withJson(timeoutMs, (json) => {
     const { to } = checkBody(transferSchema, json, '{"to":"n2"}, or nothing');
-    exchange.settle(exchange.context.port.transferLeadership(to, timeoutMs), (leader) => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(200, JSON.stringify({ leader }));
-    });
+    exchange.settle(
+      exchange.context.port.transferLeadership(to, exchange.remainingMs(timeoutMs)),
+      (leader) => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(200, JSON.stringify({ leader }));
+      },
+    );
   });
 }
 

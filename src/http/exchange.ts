@@ -55,6 +55,7 @@ export class Exchange {
   private readonly route: string;
   private readonly startedAtMs = performance.now();
   private bodyWasRead = false;
+  private bodyIsLate = false;
 
   constructor(context: HttpContext, route: string, request: FastifyRequest, reply: FastifyReply) {
     this.context = context;
@@ -66,17 +67,21 @@ export class Exchange {
     this.target = splitTarget(this.originalUrl);
   }
 
-  /** Milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
+  /** Whole milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
   remainingMs(timeoutMs: number): number {
-    return Math.max(1, timeoutMs - (performance.now() - this.startedAtMs));
+    return Math.max(1, Math.ceil(timeoutMs - (performance.now() - this.startedAtMs)));
   }
 
-  /** Reads the content, at most `bytesMax` bytes, and goes on with `use`; failures are answered here. */
-  withBody(bytesMax: number, use: (body: Buffer) => void): void {
+  /**
+   * Reads the content, at most `bytesMax` bytes and within the request's timeout, of which the work that follows gets what
+   * {@link remainingMs} says. Goes on with `use`; failures are answered here.
+   */
+  withBody(bytesMax: number, timeoutMs: number, use: (body: Buffer) => void): void {
     // The client waits for this with `Expect: 100-continue`; one that is refused or redirected never sends its body.
     if (this.expectsContinue()) this.response.writeContinue();
-    readBody(this.request, bytesMax, (error, body) => {
+    readBody(this.request, bytesMax, this.remainingMs(timeoutMs), (error, body) => {
       if (error !== undefined) {
+        this.bodyIsLate = error.code === 'request_timeout';
         this.fail(error);
         return;
       }
@@ -85,8 +90,8 @@ export class Exchange {
     });
   }
 
-  withJson(use: (value: unknown) => void): void {
-    this.withBody(jsonBytesMax, (body) => use(parseJson(body)));
+  withJson(timeoutMs: number, use: (value: unknown) => void): void {
+    this.withBody(jsonBytesMax, timeoutMs, (body) => use(parseJson(body)));
   }
 
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
@@ -201,7 +206,7 @@ export class Exchange {
   /** A body that is small and on its way anyway is thrown away by Node, and the connection lives on. */
   private mustLinger(): boolean {
     const length = Number(this.request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
-    return this.expectsContinue() || length > this.context.valueBytesMax;
+    return this.bodyIsLate || this.expectsContinue() || length > this.context.valueBytesMax;
   }
 
   /**

@@ -57,10 +57,10 @@ function put(exchange: Exchange): void {
   const condition = writeCondition(request.headers);
   const contentType = storedContentType(request.headers['content-type']);
   if (!exchange.staysHere(redirectNever)) return;
-  exchange.withBody(context.valueBytesMax, (value) => {
+  exchange.withBody(context.valueBytesMax, timeoutMs, (value) => {
     const plain: PutCommand = { kind: 'put', key, value, contentType };
     const command = condition === undefined ? plain : { ...plain, ...condition };
-    exchange.settle(context.port.write(command, timeoutMs), (result) => {
+    exchange.settle(context.port.write(command, exchange.remainingMs(timeoutMs)), (result) => {
       confirmWrite(exchange, result.revision);
       if (result.kind !== 'put') throw unexpected(result, condition?.ifAbsent === true);
       const json = `{${bytesMember('key', key)},"revision":${result.revision},"created":${result.created}}`;

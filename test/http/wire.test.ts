@@ -122,6 +122,35 @@ describe('on the socket', () => {
   });
 });
 
+describe('bodies that do not arrive', () => {
+  it.each([
+    ['PUT', '/v1/kv/a'],
+    ['POST', '/v1/members'],
+    ['POST', '/v1/leader'],
+  ])('are waited for no longer than the timeout says (%s %s)', async (method, path) => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(`${method} ${path}?timeout=100ms HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{`);
+    const received = await connection.until(/request_timeout/);
+    expect(received).toMatch(/^HTTP\/1\.1 408 [\s\S]*Connection: close/);
+    // What comes now is too late to be taken for the rest of the request.
+    connection.send('}');
+    await connection.untilEnd();
+    expect(node.calls).toEqual([]);
+  });
+
+  it('leave to the write what they did not take', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('PUT /v1/kv/a?timeout=2s HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    connection.send('x');
+    await connection.until(/201 Created/);
+    const [, timeoutMs] = /^write put (\d+)$/.exec(node.calls[0] ?? '') ?? [];
+    expect(Number(timeoutMs)).toBeLessThan(1_900);
+  });
+});
+
 describe('bodies that are not wanted', () => {
   const expecting = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n';
 
