@@ -23,6 +23,8 @@ import { GrpcTransport } from './transport/grpc-transport.js';
 
 /** How long stopping waits for what was accepted, and then for a successor. */
 const STOP_PATIENCE_MS = 5000;
+/** How long a stop then waits for the last answers to leave. All together must stay below the 10 s of `docker stop`. */
+const GOODBYE_MS = 1000;
 const STATE_PREFIX = 'state-';
 
 export interface RunningServer {
@@ -105,8 +107,9 @@ class Server implements RunningServer {
 
   async stop(): Promise<void> {
     this.aborted.abort();
-    await Promise.all([this.node?.stop(STOP_PATIENCE_MS), this.app?.close()]);
-    await this.transport?.stop(STOP_PATIENCE_MS);
+    const drained = this.app?.close() ?? Promise.resolve();
+    await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
+    await this.transport?.stop(GOODBYE_MS);
     await this.logDatabase?.close();
   }
 
@@ -186,7 +189,13 @@ class Server implements RunningServer {
     const { config, logger } = this;
     const { clientRouting, valueBytesMax } = config;
     const { host, port: number } = config.http;
-    this.app = buildApp({ port, clientRouting, valueBytesMax, logger });
+    this.app = buildApp({
+      port,
+      clientRouting,
+      valueBytesMax,
+      logger,
+      closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
+    });
     try {
       await this.app.listen({ host, port: number });
     } catch (error) {

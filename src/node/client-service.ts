@@ -13,6 +13,7 @@ import type {
 import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
+import { LeaderReads } from './leader-reads.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
 import { noLeader } from './waiting.js';
@@ -48,14 +49,14 @@ export class ClientService implements NodePort {
   readonly id: NodeId;
   private readonly membership: MembershipService;
   private readonly startedAt: number;
-  /** Reads on a follower that wait for the next question to the leader, and whether one is under way. */
-  private indexWaiters: { resolve(index: number): void; reject(error: unknown): void }[] = [];
-  private isAskingIndex = false;
+  private readonly leaderReads: LeaderReads;
 
   constructor(private readonly parts: ClientServiceParts) {
     const { id, clientUrl } = parts.identity();
     this.id = id;
     this.startedAt = parts.clock.now();
+    this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
+    parts.node.onLeaderChange(() => this.leaderReads.leaderChanged());
     this.membership = new MembershipService(parts.node, parts.clock, { id, clientUrl }, () =>
       parts.transport.connections(),
     );
@@ -119,7 +120,7 @@ export class ClientService implements NodePort {
     const deadline = this.parts.clock.now() + timeoutMs;
     const index = await (this.parts.node.raft.role === 'leader'
       ? this.parts.node.readIndex(timeoutMs)
-      : this.leadersReadIndex(timeoutMs));
+      : this.leaderReads.index(timeoutMs));
     if (this.parts.store.appliedIndex >= index) return;
     await this.parts.node.whenApplied(index, deadline - this.parts.clock.now());
   }
@@ -219,36 +220,11 @@ export class ClientService implements NodePort {
     return this.parts.transport.forward(leader, { operation, payload }, timeoutMs);
   }
 
-  /**
-   * Asks the leader for a read index. Reads that come while a question is under way share the next one: an answer to a
-   * question that was asked before a read arrived would prove nothing for that read (correctness rule 18).
-   */
-  private leadersReadIndex(timeoutMs: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.indexWaiters.push({ resolve, reject });
-      if (!this.isAskingIndex) this.askIndex(timeoutMs);
-    });
-  }
-
-  private askIndex(timeoutMs: number): void {
-    const waiters = this.indexWaiters;
-    this.indexWaiters = [];
-    if (waiters.length === 0) return;
-    this.isAskingIndex = true;
-    this.forward('readIndex', EMPTY, timeoutMs)
-      .then(
-        (bytes) => {
-          const { index } = parse<{ index: number }>(bytes);
-          for (const waiter of waiters) waiter.resolve(index);
-        },
-        (error: unknown) => {
-          for (const waiter of waiters) waiter.reject(error);
-        },
-      )
-      .finally(() => {
-        this.isAskingIndex = false;
-        this.askIndex(timeoutMs);
-      });
+  /** On a node that does not lead; it may have begun to since the read came. */
+  private async askForIndex(timeoutMs: number): Promise<number> {
+    const { node } = this.parts;
+    if (node.raft.role === 'leader') return node.readIndex(timeoutMs);
+    return parse<{ index: number }>(await this.forward('readIndex', EMPTY, timeoutMs)).index;
   }
 
   private role(): 'leader' | 'follower' | 'candidate' | 'learner' | 'removed' {

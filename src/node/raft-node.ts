@@ -91,6 +91,8 @@ export class RaftNode<Result> {
     readonly leader: NodeId | null;
   } | null = null;
   private isStopping = false;
+  /** Nothing is performed any more. */
+  private isShut = false;
   private isDead = false;
 
   constructor(
@@ -238,6 +240,11 @@ export class RaftNode<Result> {
   /** Resolves once `holds` does, looking again whenever entries were applied. Rejects with `error()` when it is too late. */
   when(holds: () => boolean, timeoutMs: number, error: () => RaftkvError): Promise<void> {
     if (holds()) return Promise.resolve();
+    // Nothing is applied any more that could bring it about.
+    if (this.isShut) return Promise.reject(shuttingDown());
+    if (this.conditions.size >= limits.WAITING_MAX) {
+      return Promise.reject(overloaded(`${limits.WAITING_MAX} reads are waiting on this node.`));
+    }
     return new Promise((resolve, reject) => {
       this.conditions.add(holds, error, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
     });
@@ -245,6 +252,7 @@ export class RaftNode<Result> {
 
   /** Resolves when the configuration entry at this place of the log is applied; see {@link propose} for rejections. */
   whenConfigured(place: { readonly index: Index; readonly term: Term }, timeoutMs: number): Promise<void> {
+    if (this.isShut) return Promise.reject(outcomeUnknown());
     return new Promise((resolve, reject) => {
       const deadline = this.parts.clock.now() + timeoutMs;
       this.proposed.add(place.index, { resolve: () => resolve(), reject, deadline, term: place.term });
@@ -290,15 +298,24 @@ export class RaftNode<Result> {
   /**
    * Finishes what was accepted, hands leadership over where it can, flushes and stops. New requests are refused from the
    * start with `shutting_down`. `patienceMs` bounds the waiting, not the flush.
+   *
+   * @param drained Resolves when nobody asks for anything any more. Until then this node goes on as a follower, because
+   *   reads that were accepted wait for what it applies, and for the state.
    */
-  async stop(patienceMs: number): Promise<void> {
+  async stop(patienceMs: number, drained: Promise<unknown>): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
     const deadline = this.parts.clock.now() + patienceMs;
     const isBusy = () => this.queue.size > 0 || this.proposed.size > 0 || this.reads.size > 0;
     await this.waitUntil(() => !isBusy(), deadline);
     await this.handOver(deadline);
-    await this.waitUntil(() => this.driver.isIdle, deadline);
+    let isDrained = false;
+    const noteDrained = () => {
+      isDrained = true;
+    };
+    // Whoever closes what asks for things reports a failure of that; here it only means that nobody asks any more.
+    drained.then(noteDrained, noteDrained);
+    await this.waitUntil(() => isDrained && this.driver.isIdle, deadline);
     this.shut();
     if (!this.isDead) await this.parts.stateMachine.close();
   }
@@ -327,6 +344,7 @@ export class RaftNode<Result> {
   }
 
   private shut(): void {
+    this.isShut = true;
     this.ticker.stop();
     this.sweepTimer?.cancel();
     this.flusher.stop();

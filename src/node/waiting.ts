@@ -48,6 +48,10 @@ export class Conditions {
   private waiters: (Waiter<void> & { readonly holds: () => boolean; readonly error: () => RaftkvError })[] =
     [];
 
+  get size(): number {
+    return this.waiters.length;
+  }
+
   add(holds: () => boolean, error: () => RaftkvError, waiter: Waiter<void>): void {
     this.waiters.push({ ...waiter, holds, error });
   }

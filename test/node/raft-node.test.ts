@@ -221,7 +221,7 @@ describe('the end', () => {
     await kit.lead();
     const outcome = kit.propose('x');
     await kit.clock.settle();
-    const stopped = new Outcome(kit.node.stop(1000));
+    const stopped = new Outcome(kit.node.stop(1000, Promise.resolve()));
     const refused = kit.propose('y');
     await kit.acknowledge(3);
     await kit.clock.pass(20);
@@ -235,7 +235,7 @@ describe('the end', () => {
   it('on request does not wait for a successor when nobody is there any more', async () => {
     const kit = new NodeKit();
     await kit.lead();
-    const stopped = new Outcome(kit.node.stop(5000));
+    const stopped = new Outcome(kit.node.stop(5000, Promise.resolve()));
     await kit.clock.pass(1500);
     expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
   });
@@ -245,9 +245,41 @@ describe('the end', () => {
     await kit.lead();
     const outcome = kit.propose('x', 60_000);
     await kit.clock.settle();
-    const stopped = new Outcome(kit.node.stop(100));
+    const stopped = new Outcome(kit.node.stop(100, Promise.resolve()));
     await kit.clock.pass(150);
     expect([outcome.value, stopped.value]).toEqual(['outcome_unknown', undefined]);
+  });
+});
+
+describe('the end of a follower', () => {
+  it('comes when the reads that it accepted are answered, and it applies what they wait for until then', async () => {
+    const kit = new NodeKit();
+    let finishDraining = () => {};
+    const drained = new Promise<void>((resolve) => {
+      finishDraining = resolve;
+    });
+    const stopped = new Outcome(kit.node.stop(5000, drained));
+    const read = new Outcome(kit.node.whenApplied(2, 1000));
+    await kit.clock.pass(100);
+    expect([read.value, stopped.value, kit.stateMachine.isClosed]).toEqual(['waits', 'waits', false]);
+    await kit.follow(2, 1, 1, [entryAt(2, 2, new TextEncoder().encode('x'))], 2);
+    await kit.clock.settle();
+    expect(read.value).toBe(undefined);
+    finishDraining();
+    await kit.clock.pass(20);
+    expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
+  });
+
+  it('does not wait longer than it was told for reads, and leaves none without an answer', async () => {
+    const kit = new NodeKit();
+    const stopped = new Outcome(kit.node.stop(100, new Promise(() => {})));
+    const before = new Outcome(kit.node.whenApplied(9, 60_000));
+    await kit.clock.pass(150);
+    expect([before.value, stopped.value]).toEqual(['unavailable', undefined]);
+    const after = new Outcome(kit.node.whenApplied(9, 60_000));
+    const place = new Outcome(kit.node.whenConfigured({ index: 9, term: 2 }, 60_000));
+    await kit.clock.settle();
+    expect([after.value, place.value]).toEqual(['shutting_down', 'outcome_unknown']);
   });
 });
 

@@ -1,0 +1,80 @@
+import type { Clock } from '../clock.js';
+import type { Index } from '../raft/types.js';
+import { DEADLINE_SWEEP_MS, WAITING_MAX } from './limits.js';
+import { overloaded, readUnavailable, type Waiter } from './waiting.js';
+
+/**
+ * Linearizable reads on a node that does not lead: they need an index that the leader confirms (ReadIndex, §8). One
+ * question is under way at a time, and reads that come meanwhile share the next one: an answer to a question that was
+ * asked before a read arrived would prove nothing for that read (correctness rule 18).
+ */
+export class LeaderReads {
+  private waiting: Waiter<Index>[] = [];
+  private asked: Waiter<Index>[] = [];
+  /** The question under way; an answer to any other is of no use any more. */
+  private question = 0;
+  private isAsking = false;
+  private isSweeping = false;
+
+  /** @param ask Asks whoever leads; rejects when nobody is known to. */
+  constructor(
+    private readonly clock: Clock,
+    private readonly ask: (timeoutMs: number) => Promise<Index>,
+  ) {}
+
+  /** Rejects with `unavailable` at the read's own deadline, whatever the others wait for. */
+  index(timeoutMs: number): Promise<Index> {
+    if (this.waiting.length + this.asked.length >= WAITING_MAX) {
+      return Promise.reject(overloaded(`${WAITING_MAX} reads are waiting on this node.`));
+    }
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });
+      if (!this.isAsking) this.askNext();
+      this.sweepLater();
+    });
+  }
+
+  /** Another node leads, or none: the one that was asked may be gone, and a later answer proves as much as an earlier. */
+  leaderChanged(): void {
+    if (!this.isAsking) return;
+    this.waiting = [...this.asked, ...this.waiting];
+    this.askNext();
+  }
+
+  private askNext(): void {
+    this.question += 1;
+    const { question } = this;
+    this.asked = this.waiting;
+    this.waiting = [];
+    this.isAsking = this.asked.length > 0;
+    if (!this.isAsking) return;
+    const latest = this.asked.reduce((most, { deadline }) => Math.max(most, deadline), 0);
+    this.ask(Math.max(1, latest - this.clock.now())).then(
+      (index) => this.settle(question, (waiter) => waiter.resolve(index)),
+      (error) => this.settle(question, (waiter) => waiter.reject(error)),
+    );
+  }
+
+  private settle(question: number, answer: (waiter: Waiter<Index>) => void): void {
+    if (question !== this.question) return;
+    for (const waiter of this.asked) answer(waiter);
+    this.askNext();
+  }
+
+  private sweepLater(): void {
+    if (this.isSweeping) return;
+    this.isSweeping = true;
+    this.clock.after(DEADLINE_SWEEP_MS, () => {
+      this.isSweeping = false;
+      const now = this.clock.now();
+      const isLate = ({ deadline }: Waiter<Index>) => deadline <= now;
+      const late = [...this.asked.filter(isLate), ...this.waiting.filter(isLate)];
+      this.asked = this.asked.filter((waiter) => !isLate(waiter));
+      this.waiting = this.waiting.filter((waiter) => !isLate(waiter));
+      for (const waiter of late) waiter.reject(readUnavailable());
+      // A question that everybody gave up on must not hold up those who come next.
+      if (this.isAsking && this.asked.length === 0) this.askNext();
+      if (this.asked.length + this.waiting.length > 0) this.sweepLater();
+    });
+  }
+}

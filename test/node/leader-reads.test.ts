@@ -1,0 +1,116 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LeaderReads } from '../../src/node/leader-reads.js';
+import { DEADLINE_SWEEP_MS } from '../../src/node/limits.js';
+import { noLeader } from '../../src/node/waiting.js';
+import { FakeClock } from './fake-clock.js';
+
+interface Question {
+  readonly timeoutMs: number;
+  resolve(index: number): void;
+  reject(error: Error): void;
+}
+
+let clock: FakeClock;
+let questions: Question[];
+let reads: LeaderReads;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  questions = [];
+  reads = new LeaderReads(
+    clock,
+    (timeoutMs) =>
+      new Promise((resolve, reject) => {
+        questions.push({ timeoutMs, resolve, reject });
+      }),
+  );
+});
+
+/** What became of a read, as text. */
+function read(timeoutMs: number): { value: string } {
+  const outcome = { value: 'waits' };
+  reads.index(timeoutMs).then(
+    (index) => {
+      outcome.value = `${index}`;
+    },
+    (error: { code: string }) => {
+      outcome.value = error.code;
+    },
+  );
+  return outcome;
+}
+
+function question(number: number): Question {
+  const found = questions[number];
+  if (found === undefined) throw new Error(`Question ${number} was not asked.`);
+  return found;
+}
+
+describe('reads that need the leader', () => {
+  it('share the next question, never one that was asked before they came (row 18)', async () => {
+    const first = read(1000);
+    const second = read(1000);
+    const third = read(1000);
+    expect(questions.length).toBe(1);
+    question(0).resolve(7);
+    await clock.settle();
+    expect([first.value, second.value, third.value]).toEqual(['7', 'waits', 'waits']);
+    expect(questions.length).toBe(2);
+    question(1).resolve(9);
+    await clock.settle();
+    expect([second.value, third.value]).toEqual(['9', '9']);
+  });
+
+  it('are asked for as long as the most patient of them waits', async () => {
+    read(1);
+    const impatient = read(1);
+    const patient = read(5000);
+    question(0).reject(noLeader());
+    await clock.settle();
+    expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000]);
+    await clock.pass(DEADLINE_SWEEP_MS);
+    expect([impatient.value, patient.value]).toEqual(['unavailable', 'waits']);
+    question(1).resolve(3);
+    await clock.settle();
+    expect(patient.value).toBe('3');
+  });
+
+  it('give up at their own deadline, whatever the question before them waits for', async () => {
+    const patient = read(60_000);
+    const impatient = read(100);
+    await clock.pass(100 + DEADLINE_SWEEP_MS);
+    expect([patient.value, impatient.value]).toEqual(['waits', 'unavailable']);
+  });
+
+  it('do not wait for a question that everybody gave up on', async () => {
+    read(100);
+    const later = read(60_000);
+    await clock.pass(100 + DEADLINE_SWEEP_MS);
+    expect(questions.length).toBe(2);
+    question(0).resolve(1);
+    await clock.settle();
+    expect(later.value).toBe('waits');
+    question(1).resolve(2);
+    await clock.settle();
+    expect(later.value).toBe('2');
+  });
+
+  it('are asked again when another node leads, and the old answer is of no use', async () => {
+    const asked = read(1000);
+    reads.leaderChanged();
+    expect(questions.length).toBe(2);
+    question(0).reject(noLeader());
+    await clock.settle();
+    expect(asked.value).toBe('waits');
+    question(1).resolve(4);
+    await clock.settle();
+    expect(asked.value).toBe('4');
+  });
+
+  it('hear at once that nobody leads', async () => {
+    const asked = read(1000);
+    question(0).reject(noLeader());
+    await clock.settle();
+    expect(asked.value).toBe('no_leader');
+  });
+});
