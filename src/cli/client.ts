@@ -10,16 +10,18 @@ const connectTimeoutMs = 1_000;
 /** How much longer than the server's own deadline an answer is waited for. */
 const answerMarginMs = 1_000;
 
-/** The server said no: a problem document. */
+/** The server said no, or nobody knows what it would have said. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
   readonly code: string;
-  readonly body: string;
+  /** The problem document, for programs. */
+  readonly problem: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, detail: string, body: string) {
+  /** @param problem As the server sent it; for what the server did not say itself, of the code and the detail. */
+  constructor(code: string, detail: string, problem: Readonly<Record<string, unknown>> = { code, detail }) {
     super(detail);
     this.code = code;
-    this.body = body;
+    this.problem = problem;
   }
 }
 
@@ -72,7 +74,6 @@ export async function call(options: ClientOptions, request: ClientRequest): Prom
           'outcome_unknown',
           `${endpoint} did not answer (${error.message}) after the request was sent, so it is not known whether the ` +
             'change was made. Read before trying again.',
-          '',
         );
       }
       failures.push(`${endpoint} (${error.message})`);
@@ -160,7 +161,7 @@ export function refusalOf(answer: ClientAnswer): RefusedError {
   try {
     const problem: unknown = JSON.parse(text);
     if (typeof problem === 'object' && problem !== null && 'code' in problem && 'detail' in problem) {
-      return new RefusedError(String(problem.code), String(problem.detail), text);
+      return new RefusedError(String(problem.code), String(problem.detail), { ...problem });
     }
   } catch {
     // Not ours: something else answers at this address.
@@ -168,7 +169,6 @@ export function refusalOf(answer: ClientAnswer): RefusedError {
   return new RefusedError(
     'not_raftkv',
     `The answer has status ${answer.status} and is not of this server. Check --endpoints.`,
-    text,
   );
 }
 

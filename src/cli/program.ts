@@ -13,7 +13,7 @@ import { addStatus } from './status.js';
 import type { Terminal } from './terminal.js';
 
 /** What a process of this program can end with. */
-export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3 } as const;
+export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3, outcomeUnknown: 4 } as const;
 
 /** The command line. It never ends the process: {@link runProgram} says how it ended. */
 export function buildProgram(terminal: Terminal, start: StartNode = startServerOnDemand): Command {
@@ -39,32 +39,49 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   return program;
 }
 
-/** Runs one command and returns the exit code; a failure is one clear line on standard error. */
+/**
+ * Runs one command and returns the exit code. A failure is one clear line on standard error; what a server said, and what
+ * kept it from answering, is a problem document there with `--json`, so that programs read its code.
+ */
 export async function runProgram(
   parameters: readonly string[],
   terminal: Terminal,
   start?: StartNode,
 ): Promise<number> {
+  let json = false;
   try {
-    await buildProgram(terminal, start).parseAsync([...parameters], { from: 'user' });
+    const program = buildProgram(terminal, start);
+    program.hook('preAction', (_, command) => {
+      json = command.opts<{ readonly json?: boolean }>().json === true;
+    });
+    await program.parseAsync([...parameters], { from: 'user' });
     return exitCodes.success;
   } catch (error) {
     // Commander has printed its own, and the help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
-    for (const line of describe(error).split('\n')) terminal.stderr.write(`raftkv: ${line}\n`);
+    const problem = json ? problemOf(error) : undefined;
+    if (problem !== undefined) terminal.stderr.write(`${JSON.stringify(problem)}\n`);
+    else for (const line of describe(error).split('\n')) terminal.stderr.write(`raftkv: ${line}\n`);
     return exitCodeOf(error);
   }
 }
 
+function problemOf(error: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (error instanceof RefusedError) return error.problem;
+  return error instanceof UnreachableError ? { code: 'unreachable', detail: error.message } : undefined;
+}
+
 function describe(error: unknown): string {
-  if (error instanceof RaftkvError || error instanceof RefusedError || error instanceof UnreachableError) {
-    return error.message;
-  }
+  if (error instanceof RefusedError) return `${error.message} (${error.code})`;
+  if (error instanceof RaftkvError || error instanceof UnreachableError) return error.message;
   // A mistake of this program: whoever reports it needs the place.
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof RaftkvError && error.code === 'usage') return exitCodes.usage;
-  return error instanceof UnreachableError ? exitCodes.unreachable : exitCodes.refused;
+  if (error instanceof UnreachableError) return exitCodes.unreachable;
+  // Not a no: a script that takes it for one would write again what may be written.
+  if (error instanceof RefusedError && error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
+  return exitCodes.refused;
 }

@@ -86,6 +86,29 @@ describe('put and get', () => {
     expect((await on(['get', 'a', '--revision', '1'])).output).toBe('x');
   });
 
+  it('exits with 4 where the server does not know whether the change was made', async () => {
+    node.failure = new RaftkvError('outcome_unknown', 'Nobody knows.');
+    expect(await on(['put', 'a', 'x'])).toMatchObject({
+      code: 4,
+      errors: 'raftkv: Nobody knows. (outcome_unknown)\n',
+    });
+  });
+
+  it('gives programs the problem document', async () => {
+    await on(['put', 'a', 'x']);
+    const refused = await on(['put', 'a', 'y', '--if-absent', '--json']);
+    expect(refused).toMatchObject({ code: 1, output: '' });
+    expect(JSON.parse(refused.errors)).toMatchObject({
+      status: 412,
+      code: 'precondition_failed',
+      revision: 1,
+      detail: expect.any(String),
+    });
+    const nobody = await run(['get', 'a', '--json', '--endpoints', deadEndpoint]);
+    expect(nobody.code).toBe(3);
+    expect(JSON.parse(nobody.errors)).toMatchObject({ code: 'unreachable' });
+  });
+
   it('reads stale values without asking the leader', async () => {
     await on(['put', 'a', 'x']);
     node.calls.length = 0;
@@ -176,7 +199,10 @@ describe('endpoints', () => {
     const otherEndpoint = `http://127.0.0.1:${await listen(other.app)}`;
     expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
     await other.app.close();
-    expect(await on(['put', 'a', 'x'])).toMatchObject({ code: 1, errors: 'raftkv: None is known.\n' });
+    expect(await on(['put', 'a', 'x'])).toMatchObject({
+      code: 1,
+      errors: 'raftkv: None is known. (no_leader)\n',
+    });
   });
 
   it('never sends a write twice: a lost answer is an unknown outcome', async () => {
@@ -188,8 +214,12 @@ describe('endpoints', () => {
     await new Promise((resolve) => broken.once('listening', resolve));
     const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
     const written = await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`]);
-    expect(written).toMatchObject({ code: 1, errors: expect.stringContaining('not known whether') });
-    expect([requests, node.calls]).toEqual([1, []]);
+    expect(written).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
+    expect(written.errors).toMatch(/\(outcome_unknown\)\n$/);
+    const forPrograms = await run(['put', 'a', 'x', '--json', '--endpoints', `${url},${endpoint}`]);
+    expect(forPrograms.code).toBe(4);
+    expect(JSON.parse(forPrograms.errors)).toMatchObject({ code: 'outcome_unknown' });
+    expect([requests, node.calls]).toEqual([2, []]);
     await node.write({ kind: 'put', key: Buffer.from('a'), value: Buffer.from('y'), contentType: '' }, 1);
     expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('y');
     broken.close();
