@@ -1,7 +1,11 @@
 import autocannon from 'autocannon';
 
+/** Requests that one connection repeats: few, because the load generator prepares them all before it starts. */
+const REQUESTS_PER_CONNECTION_MIN = 4;
+
 /**
- * Drives one server with a fixed number of connections, one request in flight on each, for a fixed time.
+ * Drives one server with a fixed number of connections, one request in flight on each, for a fixed time. The requests are
+ * dealt out among the connections.
  *
  * @param {{ url: string, requests: object[], connections: number, seconds: number }} options
  * @returns {Promise<{ perSecond: number, p50Ms: number, p99Ms: number, failures: number }>}
@@ -9,7 +13,13 @@ import autocannon from 'autocannon';
 export async function load({ url, requests, connections, seconds }) {
   const latencies = [];
   const result = await new Promise((resolve, reject) => {
-    const run = autocannon({ url, requests, connections, duration: seconds }, (error, done) =>
+    const share = Math.max(REQUESTS_PER_CONNECTION_MIN, Math.floor(requests.length / connections));
+    let dealt = 0;
+    const setupClient = (client) => {
+      client.setRequests(requests.slice(dealt, dealt + share));
+      dealt = dealt + 2 * share > requests.length ? 0 : dealt + share;
+    };
+    const run = autocannon({ url, connections, duration: seconds, setupClient }, (error, done) =>
       error ? reject(error) : resolve(done),
     );
     run.on('response', (_client, _status, _bytes, elapsedMs) => latencies.push(elapsedMs));

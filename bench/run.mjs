@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { load, median } from './load.mjs';
 import { comparePipelining } from './pipelining.mjs';
-import { etcdVersion, startBareFastify, startEtcd, startRaftkv } from './systems.mjs';
+import { etcdVersion, startBareFastify, startEtcd, startRaftkv, warmUp } from './systems.mjs';
 
 /**
  * Throughput and latency of puts and linearizable gets of 256-byte values, beside reference systems that are measured in
@@ -16,6 +16,7 @@ const { values: flags } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
+    'warm-up': { type: 'string', default: '10' },
     connections: { type: 'string', default: '1,16,64,256' },
     directory: { type: 'string' },
     pipelining: { type: 'boolean', default: false },
@@ -30,22 +31,50 @@ if (flags.pipelining) {
 
 const rounds = positive('rounds', flags.rounds);
 const seconds = positive('seconds', flags.seconds);
+const warmUpSeconds = positive('warm-up', flags['warm-up']);
 const connectionCounts = flags.connections.split(',').map((count) => positive('connections', count));
 const directory = flags.directory ?? (await mkdtemp(join(tmpdir(), 'raftkv-bench-')));
 
+const NAMES = { put: 'put', get: 'linearizable get', rangeV3: 'etcd v3 range (JSON)' };
+const COLUMNS = [
+  ['operation', 20],
+  ['connections', 11],
+  ['system', 12],
+  ['per second', 10, 'right'],
+  ['p50 ms', 8, 'right'],
+  ['p99 ms', 8, 'right'],
+  ['ratio', 14],
+  ['', 0],
+];
+
 const systems = [];
+let isEnding = false;
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));
 try {
   const etcd = etcdVersion();
   systems.push(await startBareFastify(join(directory, 'bare')));
   systems.push(await startRaftkv(join(directory, 'raftkv')));
   if (etcd !== null) systems.push(await startEtcd(join(directory, 'etcd')));
+  for (const system of systems) await warmUp(system, warmUpSeconds);
+  if (!flags.json) printHead(etcd);
   const rows = [];
-  for (const operation of ['put', 'get', 'rangeV3']) {
-    for (const connections of connectionCounts) rows.push(...(await measure(operation, connections)));
+  for (const operation of Object.keys(NAMES)) {
+    for (const connections of connectionCounts) {
+      const measured = await measure(operation, connections);
+      rows.push(...measured);
+      if (!flags.json) for (const row of measured) printRow(row, measured);
+    }
   }
   if (flags.json) console.log(JSON.stringify(rows, null, 2));
-  else print(rows, etcd);
+} catch (error) {
+  if (!isEnding) throw error;
 } finally {
+  await end();
+}
+
+/** Ends what was started, and removes what it wrote. */
+async function end() {
+  isEnding = true;
   await Promise.all(systems.map((system) => system.stop()));
   if (flags.directory === undefined) rmSync(directory, { recursive: true, force: true });
 }
@@ -75,46 +104,36 @@ async function measure(operation, connections) {
   });
 }
 
-function print(rows, etcd) {
+function printHead(etcd) {
   const [cpu] = cpus();
   console.log(
     `${availableParallelism()} cores (${cpu?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, ` +
       `${etcd === null ? 'etcd is not installed (its rows are left out)' : `etcd ${etcd}`}; three nodes each; medians of ${rounds} rounds of ${seconds} s.\n`,
   );
-  const names = { put: 'put', get: 'linearizable get', rangeV3: 'etcd v3 range (JSON)' };
-  const table = rows.map((row) => {
-    const reference = rows.find(
-      (other) =>
-        other.operation === row.operation &&
-        other.connections === row.connections &&
-        other.system === 'etcd v2',
-    );
-    const isCompared = row.system === 'raftkv' && reference !== undefined;
-    return [
-      names[row.operation],
-      String(row.connections),
-      row.system,
-      row.perSecond.toFixed(0),
-      row.p50Ms.toFixed(2),
-      row.p99Ms.toFixed(2),
-      isCompared ? `${(row.perSecond / reference.perSecond).toFixed(2)} × etcd v2` : '',
-      row.failures > 0 ? `${row.failures} failed` : '',
-    ];
-  });
-  const head = ['operation', 'connections', 'system', 'per second', 'p50 ms', 'p99 ms', 'ratio', ''];
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...table.map((row) => row[column].length)),
+  printLine(COLUMNS.map(([title]) => title));
+}
+
+/** Each row as soon as it is known: a whole run takes minutes. */
+function printRow(row, others) {
+  const reference = others.find(({ system }) => system === 'etcd v2');
+  const isCompared = row.system === 'raftkv' && reference !== undefined;
+  printLine([
+    NAMES[row.operation],
+    String(row.connections),
+    row.system,
+    row.perSecond.toFixed(0),
+    row.p50Ms.toFixed(2),
+    row.p99Ms.toFixed(2),
+    isCompared ? `${(row.perSecond / reference.perSecond).toFixed(2)} × etcd v2` : '',
+    row.failures > 0 ? `${row.failures} failed` : '',
+  ]);
+}
+
+function printLine(cells) {
+  const padded = COLUMNS.map(([, width, side], column) =>
+    side === 'right' ? cells[column].padStart(width) : cells[column].padEnd(width),
   );
-  for (const row of [head, ...table]) {
-    console.log(
-      row
-        .map((cell, column) =>
-          column >= 3 && column <= 5 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
-        )
-        .join('  ')
-        .trimEnd(),
-    );
-  }
+  console.log(padded.join('  ').trimEnd());
 }
 
 function positive(name, text) {

@@ -3,10 +3,12 @@ import { mkdirSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { load } from './load.mjs';
 
 const VALUE = 'v'.repeat(256);
 const KEYS = Array.from({ length: 1000 }, (_, number) => `key-${number}`);
 const START_TIMEOUT_MS = 20_000;
+const WARM_UP_CONNECTIONS = 64;
 
 /**
  * What is measured. Each system starts its own processes on free ports of 127.0.0.1, with data under `directory`, and
@@ -45,7 +47,6 @@ export async function startRaftkv(directory) {
     url = (await (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json()).leaderUrl;
     return url !== null && (await fetch(`${url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
   }, 'raftkv');
-  await fill(url, putRequests('/v1/kv/'));
   return {
     name: 'raftkv',
     url,
@@ -94,20 +95,16 @@ export async function startEtcd(directory) {
     headers,
     body: `value=${VALUE}`,
   }));
-  await fill(url, put);
   const base64 = (text) => Buffer.from(text).toString('base64');
-  await fill(
-    url,
-    KEYS.map((key) => ({
-      method: 'POST',
-      path: '/v3/kv/put',
-      body: JSON.stringify({ key: base64(key), value: base64(VALUE) }),
-    })),
-  );
   return {
     name: 'etcd v2',
     url,
     put,
+    putV3: KEYS.map((key) => ({
+      method: 'POST',
+      path: '/v3/kv/put',
+      body: JSON.stringify({ key: base64(key), value: base64(VALUE) }),
+    })),
     get: KEYS.map((key) => ({ method: 'GET', path: `/v2/keys/${key}?quorum=true` })),
     rangeV3: KEYS.map((key) => ({
       method: 'POST',
@@ -122,12 +119,19 @@ const putRequests = (prefix) => KEYS.map((key) => ({ method: 'PUT', path: prefix
 const getRequests = (prefix) => KEYS.map((key) => ({ method: 'GET', path: prefix + key }));
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
-/** Makes each request once, so that gets find their keys. */
-async function fill(url, requests) {
-  for (const { method, path: target, headers = {}, body } of requests) {
-    const answer = await fetch(url + target, { method, headers, body });
-    if (!answer.ok) throw new Error(`${method} ${target} answered ${answer.status}.`);
+/**
+ * Makes each request once, so that gets find their keys, and then puts for a while: what is measured is a server that has
+ * been running, not how long its code takes to be compiled.
+ */
+export async function warmUp({ url, put, putV3 }, seconds) {
+  for (const requests of [put, putV3]) {
+    if (requests === undefined) continue;
+    for (const { method, path: target, headers = {}, body } of requests) {
+      const answer = await fetch(url + target, { method, headers, body });
+      if (!answer.ok) throw new Error(`${method} ${target} answered ${answer.status}.`);
+    }
   }
+  await load({ url, requests: put, connections: WARM_UP_CONNECTIONS, seconds });
 }
 
 function start(directory, name, command, parameters) {
