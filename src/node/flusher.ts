@@ -2,7 +2,21 @@ import type { Clock, Timer } from '../clock.js';
 import type { Raft } from '../raft/raft.js';
 import type { Index } from '../raft/types.js';
 import type { StateMachine } from './contracts.js';
-import { FLUSH_BYTES, FLUSH_DELAY_MS } from './limits.js';
+import { FLUSH_BYTES, FLUSH_DELAY_MS, HELD_LOG_SHARE } from './limits.js';
+
+/** Above either of these the log is compacted. */
+export interface LogBounds {
+  readonly logEntriesMax: number;
+  readonly logBytesMax: number;
+}
+
+/** How many entries a compaction leaves: half the bound, taking all entries for equally large. */
+export function keptEntries(
+  { entries, bytes }: { readonly entries: number; readonly bytes: number },
+  { logEntriesMax, logBytesMax }: LogBounds,
+): number {
+  return Math.floor(entries * Math.min(1, logEntriesMax / 2 / entries, logBytesMax / 2 / bytes));
+}
 
 /** Decides when the state goes to disk, and then how much of the log is needed no more. */
 export class Flusher {
@@ -14,10 +28,12 @@ export class Flusher {
     private readonly raft: Raft,
     private readonly stateMachine: StateMachine<unknown>,
     private readonly clock: Clock,
-    private readonly bounds: { readonly logEntriesMax: number; readonly logBytesMax: number },
+    private readonly bounds: LogBounds,
     private readonly hooks: {
-      /** What a snapshot on its way to a follower needs the log to follow from. */
+      /** What a follower that gets a snapshot needs the log to follow from. */
       neededIndex(): Index | undefined;
+      /** The log has grown too long for whoever needs it from this index on: from now on nobody does. */
+      release(index: Index): void;
       flushed(): void;
       compacted(): void;
       fatal(error: unknown): void;
@@ -62,22 +78,40 @@ export class Flusher {
 
   /**
    * Cuts the log down to half its bound, so that a follower that is a little behind still finds what it needs, and never
-   * above what is on disk in the state (correctness rule 23) or what a snapshot under way needs after it. To be called when
-   * either of these moves: a log that is full takes no entry whose flush would bring it here again.
+   * above what is on disk in the state (correctness rule 23). What a follower needs that gets a snapshot is kept as well, for
+   * as long as the log stays well below the size at which proposals are refused: one follower must not decide whether
+   * clients can write. To be called when any of these moves: a log that is full takes no entry whose flush would bring it
+   * here again.
    */
   compactLog(): void {
     if (this.isStopped) return;
+    const { firstIndex } = this.raft;
+    let needed = this.hooks.neededIndex();
+    this.cut(needed);
+    while (needed !== undefined && needed < this.stateMachine.flushedIndex && this.exceeds(HELD_LOG_SHARE)) {
+      this.hooks.release(needed);
+      needed = this.hooks.neededIndex();
+      this.cut(needed);
+    }
+    if (this.raft.firstIndex > firstIndex) this.hooks.compacted();
+  }
+
+  private cut(neededIndex = Number.POSITIVE_INFINITY): void {
+    // Entries are not equally large: the last few may be above the bound in bytes by themselves.
+    while (this.exceeds(1)) {
+      const target = Math.min(
+        this.raft.lastIndex - keptEntries(this.raft.logSize, this.bounds),
+        this.stateMachine.flushedIndex,
+        neededIndex,
+      );
+      if (target < this.raft.firstIndex) return;
+      this.raft.compact(target);
+    }
+  }
+
+  /** Whether the log is larger than this multiple of its bound. */
+  private exceeds(share: number): boolean {
     const { entries, bytes } = this.raft.logSize;
-    const { logEntriesMax, logBytesMax } = this.bounds;
-    if (entries <= logEntriesMax && bytes <= logBytesMax) return;
-    const share = Math.min(1, logEntriesMax / 2 / entries, logBytesMax / 2 / bytes);
-    const target = Math.min(
-      this.raft.lastIndex - Math.floor(entries * share),
-      this.stateMachine.flushedIndex,
-      this.hooks.neededIndex() ?? Number.POSITIVE_INFINITY,
-    );
-    if (target < this.raft.firstIndex) return;
-    this.raft.compact(target);
-    this.hooks.compacted();
+    return entries > share * this.bounds.logEntriesMax || bytes > share * this.bounds.logBytesMax;
   }
 }

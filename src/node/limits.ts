@@ -40,6 +40,21 @@ export const BUFFERED_BYTES_MAX = 32 * 1024 * 1024;
 /** Applying yields to the event loop after this long. */
 export const APPLY_SLICE_MS = 10;
 
+/**
+ * The log may grow to this multiple of its bound for a follower that gets a snapshot. Past it, the follower has to begin
+ * again. Below 2, at which proposals are refused: what gathers until the next flush still finds room.
+ */
+export const HELD_LOG_SHARE = 1.5;
+/** A snapshot of which the follower takes nothing for so long is broken off. */
+export const SNAPSHOT_STALL_MS = 15_000;
+/** With each failure that patience doubles, up to so many times. */
+export const SNAPSHOT_STALL_DOUBLINGS_MAX = 3;
+/** When a snapshot fails again and again, the next begins after a pause that grows from the first to the second. */
+export const SNAPSHOT_RETRY_MS_MIN = 100;
+export const SNAPSHOT_RETRY_MS_MAX = 2_000;
+/** The log is kept for a follower that has its snapshot until it was silent for this long. */
+export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
+
 /** How often waiting requests are looked through for those whose time is up. */
 export const DEADLINE_SWEEP_MS = 20;
 /** How long a membership change waits before it tries again because another one is under way. */

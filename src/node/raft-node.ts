@@ -1,6 +1,5 @@
 import type { Clock, Timer } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
-import { memberOf } from '../raft/configuration.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
 import type { Configuration, Entry, Index, Member, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
@@ -9,9 +8,10 @@ import { Applier } from './applier.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
+import { IncomingSnapshots } from './incoming-snapshots.js';
 import * as limits from './limits.js';
+import { OutgoingSnapshots } from './outgoing-snapshots.js';
 import { ProposalQueue } from './proposal-queue.js';
-import { SnapshotTransfer } from './snapshot-transfer.js';
 import { Ticker } from './ticker.js';
 import {
   Conditions,
@@ -67,7 +67,8 @@ const ROLE_EVENTS: ReadonlySet<RaftEvent['name']> = new Set([
  */
 export class RaftNode<Result> {
   readonly raft: Raft;
-  readonly snapshots: SnapshotTransfer;
+  private readonly incoming: IncomingSnapshots;
+  private readonly outgoing: OutgoingSnapshots;
   private readonly driver: Driver;
   private readonly applier: Applier<Result>;
   private readonly flusher: Flusher;
@@ -126,8 +127,7 @@ export class RaftNode<Result> {
       readsRefused: (contexts) => {
         for (const context of contexts) this.reads.take(context)?.reject(readUnavailable());
       },
-      snapshotRequested: (request) =>
-        this.snapshots.send(request, (id) => memberOf(this.raft.configuration, id)?.incarnation ?? ''),
+      snapshotRequested: (request) => this.outgoing.send(request),
       snapshotInstalled: (staged) => {
         stateMachine.activate(staged);
         this.applier.skipTo(staged.metadata.index);
@@ -145,8 +145,10 @@ export class RaftNode<Result> {
       needsFlush: () => this.flusher.flushNow(),
       fatal,
     });
-    this.snapshots = new SnapshotTransfer(options, this.raft, stateMachine, transport, logger, {
+    this.incoming = new IncomingSnapshots(this.raft, stateMachine, {
       offer: (staged, step) => this.driver.offerSnapshot(staged, step),
+    });
+    this.outgoing = new OutgoingSnapshots(options, this.raft, stateMachine, transport, clock, logger, {
       wake: () => {
         this.guard(() => this.flusher.compactLog());
         this.driver.wake();
@@ -154,7 +156,8 @@ export class RaftNode<Result> {
       fatal,
     });
     this.flusher = new Flusher(this.raft, stateMachine, clock, options, {
-      neededIndex: () => this.snapshots.neededIndex,
+      neededIndex: () => this.outgoing.neededIndex,
+      release: (index) => this.outgoing.release(index),
       flushed: () => this.applier.resume(),
       compacted: () => this.driver.wake(),
       fatal,
@@ -198,7 +201,7 @@ export class RaftNode<Result> {
 
   onSnapshot(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer> {
     if (this.isDead || this.isStopping) return Promise.reject(shuttingDown());
-    return this.snapshots.receive(header, chunks);
+    return this.incoming.receive(header, chunks);
   }
 
   // What clients ask for -----------------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ export class RaftNode<Result> {
     this.sweepTimer?.cancel();
     this.flusher.stop();
     this.driver.stop();
-    this.snapshots.abortOutgoing();
+    this.outgoing.abortAll();
     this.rejectProposed(() => true);
     this.queue.rejectAll(shuttingDown);
     this.reads.rejectWhere(() => true, readUnavailable);
@@ -379,7 +382,7 @@ export class RaftNode<Result> {
   }
 
   private send(message: Message): void {
-    if (message.type === 'installSnapshotResponse') this.snapshots.answer(message);
+    if (message.type === 'installSnapshotResponse') this.incoming.answer(message);
     else this.parts.transport.send(message);
   }
 
@@ -437,12 +440,13 @@ export class RaftNode<Result> {
     const { raft } = this;
     const leads = raft.role === 'leader' ? raft.term : null;
     if (this.ledTerm !== null && leads !== this.ledTerm) {
-      this.snapshots.abortOutgoing();
+      this.outgoing.abortAll();
       // What is committed already will be applied as it was proposed; of the rest nobody knows.
       this.rejectProposed((index, { term }) => index > raft.commitIndex || raft.termAt(index) !== term);
       this.queue.rejectAll(noLeader);
     }
     this.ledTerm = leads;
+    this.outgoing.review();
     if (this.lastLeader !== raft.leader) {
       this.lastLeader = raft.leader;
       for (const listener of this.leaders) listener();

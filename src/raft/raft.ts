@@ -11,6 +11,7 @@ import {
   stepDownIfRemoved,
   tellRemoval,
 } from './membership.js';
+import type { Progress } from './progress.js';
 import { checkQuorum, confirmReads, startReadRound, takeRead } from './reads.js';
 import {
   advanceCommit,
@@ -285,15 +286,20 @@ export class Raft {
       configuration: core.configuration,
       configurationIndex: core.configurationIndex,
       transferTo: core.transfer?.to ?? null,
-      followers: [...core.progress].map(([id, progress]) => ({
-        id,
-        state: progress.state,
-        match: progress.match,
-        next: progress.next,
-        lastContactTicks: progress.lastContactTick === null ? null : core.now - progress.lastContactTick,
-        recentlyActive: progress.recentlyActive,
-      })),
+      followers: [...core.progress].map(([id, progress]) => this.followerStatus(id, progress)),
     };
+  }
+
+  /** A leader's view of one other; undefined for who is not followed, and on other roles. */
+  follower(id: NodeId): FollowerStatus | undefined {
+    const progress = this.core.progress.get(id);
+    return progress && this.followerStatus(id, progress);
+  }
+
+  private followerStatus(id: NodeId, progress: Progress): FollowerStatus {
+    const { state, match, next, lastContactTick, recentlyActive } = progress;
+    const lastContactTicks = lastContactTick === null ? null : this.core.now - lastContactTick;
+    return { id, state, match, next, lastContactTicks, recentlyActive };
   }
 
   /**

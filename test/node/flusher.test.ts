@@ -1,22 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import { Flusher } from '../../src/node/flusher.js';
 import { FLUSH_BYTES, FLUSH_DELAY_MS } from '../../src/node/limits.js';
-import { runUntilQuiet, startNode } from '../raft/core-kit.js';
+import { entryAt, runUntilQuiet, startNode } from '../raft/core-kit.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeStateMachine } from './fakes.js';
 
 /** A node whose log holds 20 committed entries, all handed out to be applied, and a bound of 10. */
-function start() {
-  const raft = startNode({ term: 1, log: Array(20).fill(1), commit: 1 });
+function start({ logBytesMax = 1_000_000, largeFrom = 21 } = {}) {
+  const raft = startNode({ term: 1, log: Array(largeFrom - 1).fill(1), commit: 1 });
   raft.step({
     type: 'appendEntries',
     from: 'n2',
     fromIncarnation: 'n2-1',
     to: 'n1',
     term: 1,
-    previousIndex: 20,
+    previousIndex: largeFrom - 1,
     previousTerm: 1,
-    entries: [],
+    entries: [19, 20]
+      .filter((index) => index >= largeFrom)
+      .map((index) => entryAt(index, 1, new Uint8Array(1500))),
     commitIndex: 20,
   });
   runUntilQuiet(raft);
@@ -29,9 +31,13 @@ function start() {
     raft,
     stateMachine,
     clock,
-    { logEntriesMax: 10, logBytesMax: 1_000_000 },
+    { logEntriesMax: 10, logBytesMax },
     {
       neededIndex: () => needed.index,
+      release: (index) => {
+        calls.push(`released ${index}`);
+        needed.index = undefined;
+      },
       flushed: () => calls.push('flushed'),
       compacted: () => calls.push('compacted'),
       fatal: () => calls.push('fatal'),
@@ -119,6 +125,26 @@ describe('compaction (row 23)', () => {
     needed.index = 7;
     await flushAt(20);
     expect(raft.firstIndex).toBe(8);
+  });
+
+  it('keeps nothing for a snapshot once the log is half as long again as its bound', async () => {
+    const { raft, needed, flushAt, calls } = start();
+    needed.index = 4;
+    await flushAt(20);
+    expect([raft.firstIndex, calls]).toEqual([16, ['released 4', 'compacted', 'flushed']]);
+  });
+
+  it('does not give up a snapshot for entries that are not on disk in the state: that would free nothing', async () => {
+    const { needed, flushAt, calls } = start();
+    needed.index = 4;
+    await flushAt(4);
+    expect(calls).toEqual(['compacted', 'flushed']);
+  });
+
+  it('goes on until the log is within its bound in bytes, though the last entries are far larger than the others', async () => {
+    const { raft, flushAt } = start({ logBytesMax: 2000, largeFrom: 19 });
+    await flushAt(20);
+    expect(raft.logSize.bytes).toBeLessThanOrEqual(2000);
   });
 
   it('cuts what a snapshot needed when that has ended, because a full log gets nothing more to flush', async () => {

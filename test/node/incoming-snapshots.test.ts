@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { IncomingSnapshots } from '../../src/node/incoming-snapshots.js';
+import type { Raft } from '../../src/raft/raft.js';
+import type { Message } from '../../src/raft/types.js';
+import { startNode, threeVoters } from '../raft/core-kit.js';
+import { FakeClock } from './fake-clock.js';
+import { FakeStateMachine } from './fakes.js';
+
+/** What the core is told, instead of a follower in the right state. */
+function start() {
+  const told: string[] = [];
+  const raft: Raft = startNode({ term: 2 });
+  raft.step = (message: Message) => told.push(message.type);
+  const stateMachine = new FakeStateMachine(5);
+  const clock = new FakeClock();
+  const isTaken = { value: true };
+  const transfer = new IncomingSnapshots(raft, stateMachine, {
+    offer: (_staged, step) => {
+      step();
+      return isTaken.value;
+    },
+  });
+  return { told, stateMachine, clock, transfer, isTaken };
+}
+
+async function* chunks(...bytes: readonly number[]): AsyncIterable<Uint8Array> {
+  for (const byte of bytes) yield Uint8Array.of(byte);
+}
+
+describe('a snapshot that arrives', () => {
+  const header = (term: number, index = 9) => ({
+    from: 'n2',
+    fromIncarnation: 'n2-1',
+    to: 'n1',
+    term,
+    snapshot: { index, term, configuration: threeVoters },
+  });
+
+  it('is answered when the core has it on disk, not before', async () => {
+    const { told, transfer, clock } = start();
+    const answers: unknown[] = [];
+    transfer.receive(header(2), chunks(1, 2)).then((answer) => answers.push(answer));
+    await clock.settle();
+    expect([told, answers]).toEqual([['installSnapshot'], []]);
+    transfer.answer({
+      type: 'installSnapshotResponse',
+      from: 'n1',
+      fromIncarnation: 'n1-1',
+      to: 'n2',
+      term: 2,
+      success: true,
+      matchIndex: 9,
+    });
+    await clock.settle();
+    expect(answers).toEqual([{ success: true, matchIndex: 9, term: 2 }]);
+  });
+
+  it('of a lower term is refused before anything is written (row 24)', async () => {
+    const { told, transfer } = start();
+    expect(await transfer.receive(header(1), chunks(1))).toEqual({ success: false, matchIndex: 0, term: 2 });
+    expect(told).toEqual([]);
+  });
+
+  it('that the core does not want is discarded (row 24)', async () => {
+    const { stateMachine, transfer, clock, isTaken } = start();
+    isTaken.value = false;
+    void transfer.receive(header(2), chunks(1));
+    await clock.settle();
+    expect(stateMachine.discarded).toMatchObject([{ directory: 'state-9' }]);
+  });
+
+  it('gives way to one of a newer leader, and an older one does not get in between (row 24)', async () => {
+    const { told, transfer, clock } = start();
+    let letGo: () => void = () => {};
+    async function* slow(): AsyncIterable<Uint8Array> {
+      yield Uint8Array.of(1);
+      await new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      yield Uint8Array.of(2);
+    }
+    const failures: string[] = [];
+    transfer.receive(header(3), slow()).catch((error: Error) => failures.push(error.message));
+    await clock.settle();
+    expect(await transfer.receive(header(2), chunks(1))).toMatchObject({ success: false });
+    void transfer.receive(header(4), chunks(1));
+    letGo();
+    await clock.settle();
+    expect(failures).toEqual(['Another snapshot took the place of this one.']);
+    expect(told).toEqual(['installSnapshot']);
+  });
+});
