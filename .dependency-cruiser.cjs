@@ -1,9 +1,9 @@
 /**
  * Imports point one way: bin -> cli -> server -> {http, node, transport, storage, kv} -> contracts -> raft/types.
- * A contract is a file that holds an interface and no behaviour.
+ * A contract is a file that holds an interface and no behaviour, or words that all share, such as what an address is.
  */
 const contracts =
-  '^src/(errors|assert|clock|config|logger)\\.ts$|^src/(transport/contract|storage/ordered-store|kv/types|http/port|raft/types)\\.ts$';
+  '^src/(errors|assert|clock|config|logger|addresses)\\.ts$|^src/(transport/contract|storage/ordered-store|kv/types|http/port|raft/types)\\.ts$';
 
 const only = (name, comment, from, allowed) => ({
   name,

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { clientUrl } from '../addresses.js';
 import { RaftkvError } from '../errors.js';
-import { clientUrl } from './addresses.js';
 
 export const endpointsDefault = 'http://127.0.0.1:8101,http://127.0.0.1:8102,http://127.0.0.1:8103';
 

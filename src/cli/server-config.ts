@@ -1,6 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { FirstStart, ServerConfig } from '../config.js';
-import { RaftkvError } from '../errors.js';
 import {
   clientUrl,
   type HostAndPort,
@@ -8,7 +6,9 @@ import {
   parseHostAndPort,
   parseNodeId,
   showHostAndPort,
-} from './addresses.js';
+} from '../addresses.js';
+import type { FirstStart, ServerConfig } from '../config.js';
+import { RaftkvError } from '../errors.js';
 import { type Setting, type SettingName, settingNames, settings } from './settings.js';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;

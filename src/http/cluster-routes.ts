@@ -5,7 +5,13 @@ import { refuseIdempotencyKey } from './conditions.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import type { MemberStatus } from './port.js';
 import { Query, queryNames } from './query.js';
-import { addMemberSchema, checkBody, checkMemberId, transferSchema } from './schemas.js';
+import {
+  addMemberSchema,
+  checkBody,
+  checkMemberAddresses,
+  checkMemberId,
+  transferSchema,
+} from './schemas.js';
 
 const plainNames = queryNames([]);
 const changeNames = queryNames(['plan']);
@@ -41,6 +47,7 @@ function addMember(exchange: Exchange): void {
   exchange.withJson(timeoutMs, (json) => {
     const members = checkBody(addMemberSchema, json, '{"id":"n4","peer":"10.0.0.4:7101"}');
     const { id = '', peer = '', client = '', incarnation = '' } = members;
+    checkMemberAddresses(peer, client);
     const request = { id, peer, client, incarnation };
     exchange.settle(exchange.context.port.addMember(request, exchange.remainingMs(timeoutMs)), (result) => {
       exchange.consistency = 'linearizable';

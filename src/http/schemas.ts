@@ -1,3 +1,4 @@
+import { clientUrl, isWildcard, parseHostAndPort } from '../addresses.js';
 import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from '../config.js';
 import { RaftkvError } from '../errors.js';
 
@@ -73,6 +74,24 @@ export function checkBody<Name extends string>(
   if (missing !== undefined)
     throw wrong(`"${missing}" is missing: ${schema.properties[missing].description}`);
   return members;
+}
+
+/** What a pattern cannot say of the addresses of a new member: the others would try them, and clients be sent there, in vain. */
+export function checkMemberAddresses(peer: string, client: string): void {
+  const peerHost = parseHostAndPort(peer)?.host;
+  if (peerHost === undefined) throw impossible('peer', 'a port from 1 to 65535');
+  if (isWildcard(peerHost)) throw impossible('peer', 'a host that the other members can connect to');
+  if (client === '') return;
+  const clientHost = clientUrl(client)?.host;
+  if (clientHost === undefined) throw impossible('client', 'a port from 1 to 65535');
+  if (isWildcard(clientHost)) throw impossible('client', 'a host that clients can connect to');
+}
+
+function impossible(name: string, what: string): RaftkvError {
+  return new RaftkvError(
+    'bad_request',
+    `"${name}" cannot be reached by anybody: it needs ${what}. Correct it.`,
+  );
 }
 
 export function checkMemberId(id: string): string {

@@ -1,4 +1,4 @@
-import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from '../config.js';
+import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from './config.js';
 
 export interface HostAndPort {
   /** Without brackets. */
@@ -31,11 +31,12 @@ export function showHostAndPort(address: HostAndPort): string {
 export function clientUrl(text: string): { readonly host: string; readonly text: string } | undefined {
   const trimmed = text.replace(/\/$/, '');
   const match = url.exec(trimmed);
-  if (match?.[1] === undefined || Number(match[2]?.slice(1) ?? 80) > 65_535) return undefined;
+  const port = Number(match?.[2]?.slice(1) ?? 80);
+  if (match?.[1] === undefined || port < 1 || port > 65_535) return undefined;
   return { host: match[1].replace(/^\[|\]$/g, ''), text: trimmed };
 }
 
-/** Addresses to listen on that nobody can connect to. */
+/** An address to listen on that nobody can connect to. */
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
