@@ -14,7 +14,6 @@ import type {
   AppendEntriesResponse,
   HeartbeatResponse,
   Message,
-  NodeId,
   RequestVoteResponse,
 } from '../raft/types.js';
 import type { Identity, Receiver } from './contract.js';
@@ -41,8 +40,8 @@ import {
   encodeHeartbeatResponse,
   type Route,
 } from './messages.js';
-import { Outgoing } from './outgoing.js';
 import { PendingVotes } from './pending-votes.js';
+import { ServedStreams } from './served-streams.js';
 import { receiveSnapshot } from './snapshot-stream.js';
 import { service, wire } from './wire.js';
 
@@ -51,9 +50,6 @@ const NOTHING = new Uint8Array();
 type Stream = ServerDuplexStream<Buffer, Buffer>;
 type Unary = ServerUnaryCall<Buffer, Buffer>;
 type Answer = sendUnaryData<Buffer>;
-
-/** The newest stream of each peer: there, answers go. */
-type Streams = Map<NodeId, { readonly call: Stream; readonly outgoing: Outgoing }>;
 
 /**
  * This node as its peers call it. Every call but a handshake is checked before anything of it is read: same protocol,
@@ -76,8 +72,8 @@ export class PeerServer {
   });
   readonly #listener = createServer({ noDelay: true });
   readonly #sockets = new Set<Socket>();
-  readonly #appends: Streams = new Map();
-  readonly #heartbeats: Streams = new Map();
+  readonly #appends = new ServedStreams();
+  readonly #heartbeats = new ServedStreams();
   readonly #votes = new PendingVotes();
   /** Work that was accepted and is not answered yet. */
   readonly #accepted = new Set<Promise<unknown>>();
@@ -134,17 +130,17 @@ export class PeerServer {
     this.#listener.on('error', () => {});
   }
 
-  /** Sends an answer over the peer's newest stream, or drops it when there is none. */
+  /** Sends an answer over the stream of who asked, or drops it when there is none. */
   respond(message: AppendEntriesResponse | HeartbeatResponse): void {
     const streams = message.type === 'appendEntriesResponse' ? this.#appends : this.#heartbeats;
-    const stream = streams.get(message.to);
+    const stream = streams.answering(message.to);
     if (stream === undefined) return;
     const bytes =
       message.type === 'appendEntriesResponse'
         ? encodeAppendResponse(message)
         : encodeHeartbeatResponse(message);
     if (stream.outgoing.push(bytes)) return;
-    streams.delete(message.to);
+    streams.remove(stream);
     const details = `${message.to} does not take its answers.`;
     stream.call.emit('error', { code: status.RESOURCE_EXHAUSTED, details });
   }
@@ -158,10 +154,8 @@ export class PeerServer {
   drain(): void {
     this.#stopping = true;
     this.#listener.close();
-    for (const streams of [this.#appends, this.#heartbeats]) {
-      for (const { call } of streams.values()) call.end();
-      streams.clear();
-    }
+    this.#appends.endAll();
+    this.#heartbeats.endAll();
     this.#votes.dropAll();
   }
 
@@ -193,7 +187,7 @@ export class PeerServer {
 
   #serveStream(
     call: Stream,
-    streams: Streams,
+    streams: ServedStreams,
     decode: (bytes: Buffer, route: Route) => readonly Message[],
   ): void {
     const route = this.#accept(call);
@@ -201,21 +195,15 @@ export class PeerServer {
       call.emit('error', route);
       return;
     }
-    const { from } = route;
-    const stream = { call, outgoing: new Outgoing((bytes, done) => call.write(bytes, done)) };
-    // Nothing that the peer wrote before it opened this stream may come after what it writes now.
-    streams.get(from)?.call.end();
-    streams.set(from, stream);
-    const forget = () => {
-      if (streams.get(from) === stream) streams.delete(from);
-    };
+    const stream = streams.add(route, call);
     call.on('data', (bytes: Buffer) => {
-      if (streams.get(from) !== stream) return;
+      if (!streams.has(stream)) return;
+      streams.asked(stream);
       let messages: readonly Message[];
       try {
         messages = decode(bytes, route);
       } catch (error) {
-        forget();
+        streams.remove(stream);
         const details = error instanceof Error ? error.message : String(error);
         call.emit('error', { code: status.INVALID_ARGUMENT, details });
         return;
@@ -223,10 +211,10 @@ export class PeerServer {
       for (const message of messages) this.#receiver.onMessage(message);
     });
     call.on('end', () => {
-      forget();
+      streams.remove(stream);
       call.end();
     });
-    call.on('close', forget);
+    call.on('close', () => streams.remove(stream));
   }
 
   #requestVote(call: Unary, answer: Answer): void {

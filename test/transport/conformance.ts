@@ -21,6 +21,32 @@ export function transportConformance(name: string, open: () => Promise<World>): 
     });
     afterEach(() => world.close());
 
+    test('of two incarnations of one name, and breaks the streams of neither (row 17)', async () => {
+      const removed = await TestNode.start(world, { id: 'a', incarnation: 'a-removed' });
+      removed.knows(b);
+      await world.until(() => removed.isConnected(), 'the one that was removed is connected as well');
+      b.onEvery = (message) => {
+        if (message.type === 'appendEntries') {
+          const matchIndex = message.previousIndex + 1;
+          const answer = { success: true, matchIndex, rejectedIndex: 0, hintIndex: 0, hintTerm: 0 };
+          b.transport.send({ type: 'appendEntriesResponse', ...b.envelope(a), ...answer });
+        } else if (message.type === 'heartbeat') {
+          b.transport.send({ type: 'heartbeatResponse', ...b.envelope(a), round: message.round });
+        }
+      };
+      a.unreachable.length = 0;
+      for (let round = 1; round <= 10; round += 1) {
+        for (const from of [a, removed]) {
+          const [arrived, answered] = [b.received.length, from.received.length];
+          from.transport.send(append(from, b, round));
+          from.transport.send({ type: 'heartbeat', ...from.envelope(b), round, commitIndex: 0 });
+          await world.until(() => b.received.length === arrived + 2, 'both arrived');
+          await world.until(() => from.received.length === answered + 2, 'who asked is answered');
+        }
+      }
+      expect([a.unreachable, removed.unreachable]).toEqual([[], []]);
+    });
+
     test('of every type, in both directions, with every field', async () => {
       const big = 2 ** 47 + 1;
       for (const [from, to] of [
