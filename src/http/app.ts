@@ -41,7 +41,8 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const context: HttpContext = { port, clientRouting, valueBytesMax, logger, metrics, closing: false };
 
   const app = fastify({
-    http: { maxHeaderSize: headerBytesMax },
+    // Without a Host header, too, our own handlers refuse, with a problem document.
+    http: { maxHeaderSize: headerBytesMax, requireHostHeader: false },
     requestTimeout: requestTimeoutMs,
     logController: new LogController({ disableRequestLogging: true }),
     // Refused by our own handlers, with a problem document.
@@ -61,9 +62,13 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   });
   // Every method counts as one without a body to Fastify: handlers read bodies by themselves, after everything else was
   // checked, whatever their Content-Type says.
-  for (const method of ['PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS']) {
+  for (const method of app.supportedMethods) {
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
   }
+  // A net: whatever else Fastify refuses by itself is answered in our words, too.
+  app.setErrorHandler((error, request, reply) => {
+    endpoint(context, 'unknown', (exchange) => exchange.fail(refusedByFramework(error)))(request, reply);
+  });
   // Without this listener Node would ask for the body before anybody has looked at the request.
   app.server.on('checkContinue', (request, response) => app.routing(request, response));
   // Other expectations may be ignored (RFC 9110 §10.1.1); Node would refuse them without a problem document.
@@ -84,6 +89,12 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
 }
 
 const noQuery = {};
+
+function refusedByFramework(error: unknown): unknown {
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
+  if (status < 400 || status >= 500 || !(error instanceof Error)) return error;
+  return new RaftkvError('bad_request', `The request cannot be served: ${error.message}.`);
+}
 
 /** Remembers the methods of every route, by a pattern of its path. */
 function collectMethods(app: FastifyInstance): ReadonlyMap<RegExp, Set<string>> {

@@ -10,9 +10,6 @@ export const keyBytesMax = 4096;
  * not encoded is ASCII: Node's parser refuses other bytes in a target.
  */
 export function percentDecode(text: string, what: string): Buffer {
-  if (text.includes('#')) {
-    throw new RaftkvError('bad_request', `The ${what} holds a bare "#"; write it as %23.`);
-  }
   if (!text.includes('%')) return Buffer.from(text, 'latin1');
   const bytes = Buffer.allocUnsafe(text.length);
   let length = 0;

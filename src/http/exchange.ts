@@ -260,7 +260,19 @@ export function endpoint(
           'This node is shutting down and takes no new requests. Nothing was done; ask another node.',
         );
       }
+      checkHead(exchange.request, request.originalUrl);
       handler(exchange);
     });
   };
+}
+
+/** What is wrong with a request whatever it asks for. */
+function checkHead(request: IncomingMessage, url: string): void {
+  if (request.headers.host === undefined && request.httpVersionMajor === 1 && request.httpVersionMinor >= 1) {
+    throw new RaftkvError('bad_request', 'The Host header is missing, which HTTP/1.1 demands. Send it.');
+  }
+  // The router would end the path here, and so act on less than was asked for.
+  if (url.includes('#')) {
+    throw new RaftkvError('bad_request', 'The path or the query holds a bare "#"; write it as %23.');
+  }
 }

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { Agent, type RequestOptions, request } from 'node:http';
+import { Agent, METHODS, type RequestOptions, request } from 'node:http';
 import fc from 'fast-check';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -101,6 +101,47 @@ describe('on the socket', () => {
     expect(received).toMatch(/^HTTP\/1\.1 400 /);
     expect(node.calls).toEqual([]);
   });
+
+  it('answers 400 to HTTP/1.1 without a Host header, as to any other mistake', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('GET /v1/kv/a HTTP/1.1\r\n\r\n');
+    const received = await connection.until(/"code":"bad_request"/);
+    expect(received).toMatch(/^HTTP\/1\.1 400 [\s\S]*Raftkv-Node: n1\r\n/);
+    expect(node.calls).toEqual([]);
+    const older = new RawConnection(port);
+    older.send('GET /healthz HTTP/1.0\r\n\r\n');
+    expect(await older.untilEnd()).toMatch(/ 200 OK/);
+  });
+
+  it.each(['GET /v1/kv#x', 'DELETE /v1/kv#x?prefix=a', 'DELETE /v1/kv?prefix=a#x', 'GET /healthz#x'])(
+    'takes a "#" for a mistake, not for the end of the path: %s',
+    async (line) => {
+      const { port, node } = await listening();
+      const connection = new RawConnection(port);
+      connection.send(`${line} HTTP/1.1\r\nHost: h\r\n\r\n`);
+      expect(await connection.until(/"code":".*}$/)).toMatch(/^HTTP\/1\.1 400 /);
+      expect(node.calls).toEqual([]);
+    },
+  );
+
+  // Node hands CONNECT to nobody: there is no request to answer.
+  it.each(METHODS.filter((method) => method !== 'CONNECT'))(
+    'answers %s with a problem document where there is nothing for it',
+    async (method) => {
+      const { port } = await listening();
+      for (const headers of ['', 'Content-Length: 2\r\n', 'Content-Length: 2\r\nContent-Type: x\r\n']) {
+        const connection = new RawConnection(port);
+        const body = headers === '' ? '' : '{}';
+        connection.send(
+          `${method} /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n${headers}\r\n${body}`,
+        );
+        const received = await connection.untilEnd();
+        expect(received).toMatch(/^HTTP\/1\.1 404 [\s\S]*Raftkv-Node: n1\r\n/);
+        if (method !== 'HEAD') expect(received).toContain('"code":"not_found"');
+      }
+    },
+  );
 
   it('answers 431 to headers that are too large', async () => {
     const { port } = await listening();
