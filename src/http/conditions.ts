@@ -82,7 +82,9 @@ function matches(tags: TagSet, modRevision: Revision | undefined): boolean {
 function tagSet(header: string, name: string, weakCounts: boolean): TagSet {
   if (header.trim() === '*') return '*';
   const tags = new Set<string>();
-  const member = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y;
+  let given = false;
+  // Members of a list may be empty (RFC 9110 §5.6.1.2).
+  const member = /[ \t]*(?:(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)/y;
   while (member.lastIndex < header.length) {
     const match = member.exec(header);
     if (match === null) {
@@ -91,9 +93,11 @@ function tagSet(header: string, name: string, weakCounts: boolean): TagSet {
         `${name} is malformed: it must be * or entity tags in double quotes, as ETag gave them: ${name}: "42".`,
       );
     }
-    if (match[1] === undefined || weakCounts) tags.add(match[2] ?? '');
+    if (match[2] === undefined) continue;
+    given = true;
+    if (match[1] === undefined || weakCounts) tags.add(match[2]);
   }
-  if (tags.size === 0 && header.trim() === '') {
+  if (!given) {
     throw new RaftkvError('bad_request', `${name} is empty; give it a value or leave it out.`);
   }
   return tags;

@@ -123,7 +123,7 @@ function get(exchange: Exchange): void {
   let revision: Revision | undefined;
   if (target.query !== '') {
     const query = new Query(target.query, getNames);
-    revision = query.integer('revision', 1);
+    revision = query.integer('revision', 0);
     plan = planRead(query, revision ?? 0);
   }
   withRead(exchange, plan, () => sendItem(exchange, context.port.get(key, revision), condition));
@@ -154,8 +154,9 @@ function list(exchange: Exchange): void {
   const limit = query.integer('limit', 1, limitMax) ?? limitDefault;
   const keysOnly = query.flag('keysOnly');
   const cursorText = query.text('cursor');
-  const cursor = cursorText === undefined ? undefined : decodeCursor(cursorText, prefix);
-  const asked = query.integer('revision', 1);
+  // Empty for the first page, so that a client can fill in one pattern for all pages.
+  const cursor = cursorText ? decodeCursor(cursorText, prefix) : undefined;
+  const asked = query.integer('revision', 0);
   if (cursor !== undefined && asked !== undefined && asked !== cursor.revision) {
     throw new RaftkvError(
       'bad_request',

@@ -47,6 +47,8 @@ describe('revisions', () => {
     for (const payload of ['one', 'two', 'three'])
       await app.inject({ method: 'PUT', url: '/v1/kv/a', payload });
     expect((await app.inject('/v1/kv/a?revision=2')).body).toBe('two');
+    expect((await app.inject('/v1/kv/a?revision=0')).statusCode).toBe(404);
+    expect(JSON.parse((await app.inject('/v1/kv?revision=0')).body)).toEqual({ revision: 0, items: [] });
     node.compactedRevision = 2;
     const gone = await app.inject('/v1/kv/a?revision=1');
     expect(gone.statusCode).toBe(410);
@@ -80,7 +82,7 @@ describe('numbers and durations', () => {
     'minRevision=1.5',
     'minRevision=',
     'minRevision=99999999999999999999',
-    'revision=0',
+    'revision=-1',
     'revision=abc',
     'timeout=5',
     'timeout=0s',
