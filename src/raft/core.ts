@@ -41,6 +41,13 @@ export interface RaftOptions {
   readonly bytesInFlightMax: number;
   /** Payload bytes that may be proposed and not committed; past it, proposals are refused as overloaded. */
   readonly uncommittedBytesMax: number;
+  /**
+   * Above either of these the shell compacts the log. At twice as much a follower takes no more entries until that is
+   * done, see `replication.ts`.
+   */
+  readonly logEntriesMax: number;
+  /** The same in encoded bytes. */
+  readonly logBytesMax: number;
   /** Uniform in [0, 1). The only source of randomness. */
   readonly random: () => number;
 }
@@ -97,6 +104,9 @@ export class Core {
   ownVoteSequence: number | null = null;
   /** Candidates: the leader itself asked for this campaign (TimeoutNow). */
   campaignIsTransfer = false;
+
+  /** Followers: appends are held back, because the log is full. */
+  holdsAppendsBack = false;
 
   /** Leaders: what is known about each other member, and about members on their way out. */
   readonly progress = new Map<NodeId, Progress>();

@@ -26,6 +26,7 @@ export class RaftLog {
   /** Writes handed out and not reported back, oldest first. */
   private outstanding: { sequence: number; lastIndex: Index; tick: number }[] = [];
   private bytesHeld = 0;
+  private committedBytesHeld = 0;
   /** The last slice handed out, so that all followers and the disk share one array, and so its encoded bytes. */
   private lastSlice: readonly Entry[] = [];
 
@@ -68,6 +69,11 @@ export class RaftLog {
   /** The encoded bytes of all entries held. */
   get bytes(): number {
     return this.bytesHeld;
+  }
+
+  /** The encoded bytes of those that are committed. */
+  get committedBytes(): number {
+    return this.committedBytesHeld;
   }
 
   /** The tick at which the oldest write that is not on disk yet was handed out, or undefined. */
@@ -126,7 +132,10 @@ export class RaftLog {
       `The leader says that index ${index} is committed and on this disk, but the log ends at ${this.lastIndex}: ` +
         'entries that were acknowledged are gone.',
     );
-    this.committed = index;
+    while (this.committed < index) {
+      this.committed += 1;
+      this.committedBytesHeld += encodedBytes(this.entryAt(this.committed));
+    }
   }
 
   /**
@@ -188,6 +197,7 @@ export class RaftLog {
     const term = present(this.termAt(index), () => `Index ${index} is not in the log.`);
     for (const entry of this.entries.splice(0, index - this.compacted.index)) {
       this.bytesHeld -= encodedBytes(entry);
+      this.committedBytesHeld -= encodedBytes(entry);
     }
     this.compacted = { index, term };
     this.lastSlice = [];
@@ -198,6 +208,7 @@ export class RaftLog {
     assert(snapshot.index > this.committed, () => `A snapshot at ${snapshot.index} would take back commits.`);
     this.entries = [];
     this.bytesHeld = 0;
+    this.committedBytesHeld = 0;
     this.compacted = { index: snapshot.index, term: snapshot.term };
     this.committed = snapshot.index;
     // Writes that are still under way belong to the log that is gone; the one that carries the snapshot will

@@ -125,6 +125,11 @@ export function broadcastHeartbeat(core: Core): number {
   return core.round;
 }
 
+/** Leader: whether this follower holds committed entries without having been told that they are. */
+export function lacksCommit(core: Core, progress: Progress): boolean {
+  return progress.commitSent < Math.min(core.log.commitIndex, progress.match);
+}
+
 /** The commit index in a heartbeat is capped by what the follower holds: a heartbeat may overtake its appends. */
 export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void {
   if (!isReachable(core, to)) return;
@@ -180,10 +185,47 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
       );
       core.truncateLogFrom(conflict);
     }
+    if (isFull(core)) {
+      holdBack(core, message, conflict - 1);
+      return;
+    }
+    core.holdsAppendsBack = false;
     core.appendToLog(fresh);
   }
   log.commitTo(Math.min(message.commitIndex, lastVerified));
   acknowledge(core, message, lastVerified);
+}
+
+/**
+ * Follower: whether the log is twice as long as its bound, and enough of it to bring it below is committed. Only what is
+ * committed counts: it needs nobody but this node's own disk to be applied and cut, while a follower that held back what it
+ * takes to commit the rest could wait for ever. How much is uncommitted, the leader bounds.
+ */
+function isFull(core: Core): boolean {
+  const { log } = core;
+  const { logEntriesMax, logBytesMax } = core.options;
+  const isLong =
+    log.lastIndex - log.compactedIndex >= 2 * logEntriesMax &&
+    log.commitIndex - log.compactedIndex > logEntriesMax;
+  return isLong || (log.bytes >= 2 * logBytesMax && log.committedBytes > logBytesMax);
+}
+
+/**
+ * Follower: its state falls behind its log, so it takes no new entries, as if the rest of the append were lost: the leader
+ * tries again at the pace of heartbeats, and nobody else is slowed down (correctness rule 12). What the log has of the
+ * append is acknowledged, and so committed; an answer to nothing at all would only bring the next append at once.
+ */
+function holdBack(core: Core, message: AppendEntries, lastVerified: Index): void {
+  if (!core.holdsAppendsBack) {
+    const { lastIndex, compactedIndex } = core.log;
+    core.event(
+      'appendsHeldBack',
+      `The log holds ${lastIndex - compactedIndex} entries, because the state on disk falls behind; no more are taken until it has caught up.`,
+    );
+  }
+  core.holdsAppendsBack = true;
+  core.log.commitTo(Math.min(message.commitIndex, lastVerified));
+  if (lastVerified > message.previousIndex) acknowledge(core, message, lastVerified);
 }
 
 /** Whether the entries follow each other and `previousIndex`, in terms that never go down. No leader sends anything else. */

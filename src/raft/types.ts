@@ -242,6 +242,7 @@ export interface RaftEvent {
     | 'followerNeedsSnapshot'
     | 'snapshotRefused'
     | 'conflictTruncated'
+    | 'appendsHeldBack'
     | 'messageIgnored'
     | 'removed';
   readonly term: Term;

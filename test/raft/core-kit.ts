@@ -42,9 +42,17 @@ export interface Start {
   readonly term?: number;
   readonly log?: readonly number[];
   readonly commit?: number;
+  readonly logEntriesMax?: number;
+  readonly logBytesMax?: number;
 }
 
-export function startNode({ term = 1, log = [1], commit = 1 }: Start = {}): Raft {
+export function startNode({
+  term = 1,
+  log = [1],
+  commit = 1,
+  logEntriesMax = 1000,
+  logBytesMax = 1_000_000,
+}: Start = {}): Raft {
   return new Raft(
     {
       id: 'n1',
@@ -55,6 +63,8 @@ export function startNode({ term = 1, log = [1], commit = 1 }: Start = {}): Raft
       messagesInFlightMax: 4,
       bytesInFlightMax: 10_000,
       uncommittedBytesMax: 10_000,
+      logEntriesMax,
+      logBytesMax,
       random: () => 0,
     },
     {

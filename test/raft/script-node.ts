@@ -62,6 +62,8 @@ export class ScriptNode {
         messagesInFlightMax: limits.messagesInFlight,
         bytesInFlightMax: limits.bytesInFlight,
         uncommittedBytesMax: limits.uncommittedBytes,
+        logEntriesMax: Number.MAX_SAFE_INTEGER,
+        logBytesMax: Number.MAX_SAFE_INTEGER,
         random: () => this.randomValue,
       },
       restored,
