@@ -1,10 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
-import { RaftkvError } from '../errors.js';
 import { parseCount } from './client-command.js';
 import { DevNode } from './dev-node.js';
+import { DevSize } from './dev-size.js';
 import { onStopSignals } from './signals.js';
 import { printLine, type Terminal, table } from './terminal.js';
 
@@ -49,16 +48,15 @@ function parsePort(text: string): number {
 
 /** The processes of one local cluster, from their start to their end. */
 class DevCluster {
-  private readonly flags: DevFlags;
   private readonly terminal: Terminal;
   private readonly nodes: readonly DevNode[];
+  private readonly size: DevSize;
   private leader: string | null = null;
   private stopping = false;
 
   constructor(flags: DevFlags, terminal: Terminal) {
-    this.flags = flags;
     this.terminal = terminal;
-    this.checkDataDirectory();
+    this.size = new DevSize(flags.dataDir, flags.nodes);
     const ids = Array.from({ length: flags.nodes }, (_, index) => `n${index + 1}`);
     const initialCluster = ids.map((id, index) => `${id}=127.0.0.1:${flags.basePeer + index}`).join(',');
     this.nodes = ids.map(
@@ -102,28 +100,6 @@ class DevCluster {
     return allGone ? 1 : 0;
   }
 
-  /**
-   * A cluster knows its size: more nodes than it has would wait for it in vain, fewer might be no majority. So the size is
-   * written down beside the data.
-   */
-  private checkDataDirectory(): void {
-    const { dataDir, nodes } = this.flags;
-    mkdirSync(dataDir, { recursive: true });
-    const sizeFile = join(dataDir, 'nodes');
-    if (!existsSync(sizeFile)) {
-      writeFileSync(sizeFile, `${nodes}\n`);
-      return;
-    }
-    const existing = readFileSync(sizeFile, 'utf8').trim();
-    if (existing !== String(nodes)) {
-      throw new RaftkvError(
-        'usage',
-        `${dataDir} holds a cluster of ${existing} nodes, not of ${nodes}. Give --nodes ${existing}, or another ` +
-          '--data-dir, or remove the directory.',
-      );
-    }
-  }
-
   /** False when a node ended instead, or when it was interrupted. */
   private async untilReady(): Promise<boolean> {
     const startedAtMs = performance.now();
@@ -136,6 +112,8 @@ class DevCluster {
         return false;
       }
       await Promise.all(this.nodes.map((node) => node.refresh()));
+      if (this.nodes.some(({ status }) => status !== undefined && status.cluster !== ''))
+        this.size.remember();
       if (this.nodes.every((node) => node.ready)) return true;
       if (!complained && performance.now() - startedAtMs > slowStartMs) {
         complained = true;

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
+import { validateHeaderValue } from 'node:http';
 import type { Command } from 'commander';
 import { RaftkvError } from '../errors.js';
 import { call, keyPath } from './client.js';
@@ -34,6 +35,7 @@ export function addPut(program: Command, terminal: Terminal): void {
       ...conditionHeaders(flags),
       ...(flags.contentType === undefined ? {} : { 'Content-Type': flags.contentType }),
     };
+    checkHeader(flags.contentType);
     const body = await readValue(value, flags.file, terminal);
     const answer = await call(options, { method: 'PUT', path: keyPath(key), headers, body });
     const text = answer.body.toString('utf8');
@@ -44,6 +46,18 @@ export function addPut(program: Command, terminal: Terminal): void {
     const { revision, created }: { revision: number; created: boolean } = JSON.parse(text);
     printLine(terminal, `${showText(key)} ${created ? 'created' : 'replaced'} at revision ${revision}`);
   });
+}
+
+/** What cannot stand in a header at all; whether it is a media type, the server says. */
+function checkHeader(contentType: string | undefined): void {
+  try {
+    if (contentType !== undefined) validateHeaderValue('Content-Type', contentType);
+  } catch {
+    throw new RaftkvError(
+      'usage',
+      '--content-type holds a character that no header can. Correct it or leave it out.',
+    );
+  }
 }
 
 async function readValue(

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -99,6 +100,8 @@ describe('raftkv dev', () => {
       `n2 could not start: 127.0.0.1:${baseHttp + 1} is in use by another process. Stop it, or choose another address`,
     );
     expect(said).not.toContain('    at ');
+    // No cluster came to be, so none of another size is in the way.
+    expect(existsSync(join(directory, 'nodes'))).toBe(false);
     for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
   });
 
