@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
@@ -73,6 +73,7 @@ export class RaftNode<Result> {
   private readonly applier: Applier<Result>;
   private readonly flusher: Flusher;
   private readonly ticker: Ticker;
+  private sweepTimer: Timer | null = null;
 
   private readonly queue: ProposalQueue<Result>;
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
@@ -134,10 +135,7 @@ export class RaftNode<Result> {
         this.applier.skipTo(staged.metadata.index);
       },
       gather: () => this.proposeQueued(),
-      settled: () => {
-        this.followRole();
-        this.ticker.hasten();
-      },
+      settled: () => this.followRole(),
       fatal,
     });
     this.applier = new Applier(stateMachine, clock, {
@@ -166,27 +164,26 @@ export class RaftNode<Result> {
       compacted: () => this.driver.wake(),
       fatal,
     });
-    this.ticker = new Ticker(clock, {
-      tick: () => this.guard(() => this.raft.tick()),
-      ticked: () => {
-        this.expireWaiters();
+    this.ticker = new Ticker(
+      clock,
+      () => {
+        this.guard(() => this.raft.tick());
         this.driver.run();
       },
-      quietTicks: () =>
-        Math.min(this.raft.quietTicks, this.isAwaited ? limits.DEADLINE_TICKS : Number.POSITIVE_INFINITY),
-      stalled: ({ count, longestMs }) =>
+      ({ count, longestMs }) =>
         logger.warn(
           { count, longestMs: Math.round(longestMs) },
           `This process was held up ${count} times since the last such line, for ${Math.round(longestMs)} ms at the longest; ` +
             'its election timer was held back meanwhile.',
         ),
-    });
+    );
   }
 
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
     this.followPeers();
     this.ticker.start();
+    this.scheduleSweep();
     this.driver.run();
   }
 
@@ -354,6 +351,7 @@ export class RaftNode<Result> {
   private shut(): void {
     this.isShut = true;
     this.ticker.stop();
+    this.sweepTimer?.cancel();
     this.flusher.stop();
     this.driver.stop();
     this.outgoing.abortAll();
@@ -484,16 +482,15 @@ export class RaftNode<Result> {
     this.parts.transport.setPeers(peers);
   }
 
-  /** Whether anybody waits for an answer that has a deadline. */
-  private get isAwaited(): boolean {
-    return this.queue.size + this.proposed.size + this.reads.size + this.conditions.size > 0;
-  }
-
-  private expireWaiters(): void {
-    const now = this.parts.clock.now();
-    this.proposed.expire(now, outcomeUnknown);
-    this.reads.expire(now, readUnavailable);
-    this.conditions.expire(now);
-    this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
+  private scheduleSweep(): void {
+    const { clock } = this.parts;
+    this.sweepTimer = clock.after(limits.DEADLINE_SWEEP_MS, () => {
+      const now = clock.now();
+      this.proposed.expire(now, outcomeUnknown);
+      this.reads.expire(now, readUnavailable);
+      this.conditions.expire(now);
+      this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
+      this.scheduleSweep();
+    });
   }
 }
