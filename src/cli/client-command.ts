@@ -25,12 +25,13 @@ export function clientOptions(flags: ClientFlags, terminal: Terminal): ClientOpt
   return { endpoints: parseEndpoints(endpoints), timeoutMs: flags.timeout };
 }
 
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
 function parseTimeout(text: string): number {
-  const match = /^(\d{1,7})(ms|s|m)$/.exec(text);
-  const unitMs = match?.[2] === 'ms' ? 1 : match?.[2] === 's' ? 1_000 : 60_000;
-  const milliseconds = Number(match?.[1] ?? 0) * unitMs;
+  const match = /^(\d{1,7})(ms|s|m|h)$/.exec(text);
+  const milliseconds = Number(match?.[1] ?? 0) * (unitMs[match?.[2] ?? ''] ?? 0);
   if (milliseconds < 1 || milliseconds > 3_600_000) {
-    throw new InvalidArgumentError('Give a duration from 1ms to 60m, such as 500ms or 5s.');
+    throw new InvalidArgumentError('Give a duration from 1ms to 1h, such as 500ms or 5s.');
   }
   return milliseconds;
 }

@@ -188,11 +188,23 @@ export function parseEndpoints(text: string): readonly string[] {
 
 /** Percent-encodes every byte of a key that has a meaning in a URL; slashes stay readable. */
 export function keyPath(key: string): string {
-  return `/v1/kv/${encodeBytes(Buffer.from(key, 'utf8'), /[A-Za-z0-9\-._~/]/)}`;
+  return `/v1/kv/${queryText(key)}`;
 }
 
 export function queryText(text: string): string {
-  return encodeBytes(Buffer.from(text, 'utf8'), /[A-Za-z0-9\-._~/]/);
+  return encodeBytes(bytesOfArgument(text), /[A-Za-z0-9\-._~/]/);
+}
+
+/** The bytes of an argument. Throws `usage` where it was not text: Node has put U+FFFD in the place of what it was. */
+export function bytesOfArgument(text: string): Buffer {
+  if (text.includes('\ufffd')) {
+    throw new RaftkvError(
+      'usage',
+      `${JSON.stringify(text)} was not UTF-8 as it was given, and would stand for other bytes. Give such a value by --file ` +
+        'or on standard input; such a key needs the HTTP API, where it is percent-encoded: /v1/kv/%FF.',
+    );
+  }
+  return Buffer.from(text, 'utf8');
 }
 
 function encodeBytes(bytes: Buffer, plain: RegExp): string {

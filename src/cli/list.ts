@@ -100,7 +100,7 @@ function tableWriter(terminal: Terminal, flags: ListFlags): ListWriter {
         showBytes(item.key, item.keyBase64),
         String(item.modRevision),
         String(item.version),
-        ...(flags.keysOnly === true ? [] : [shorten(showBytes(item.value, item.valueBase64))]),
+        ...(flags.keysOnly === true ? [] : [showValue(item)]),
       ]);
       if (rows.length > 0) printLine(terminal, table(header, rows));
       written += rows.length;
@@ -115,7 +115,10 @@ function showBytes(text: string | undefined, base64: string | undefined): string
   return text === undefined ? `base64:${base64 ?? ''}` : showText(text);
 }
 
-function shorten(text: string): string {
-  if (text.length <= valueCharactersShown) return text;
-  return `${text.slice(0, valueCharactersShown)}… (${Buffer.byteLength(text)} bytes)`;
+function showValue({ value, valueBase64 = '' }: ListedItem): string {
+  const shown = showBytes(value, valueBase64);
+  if (shown.length <= valueCharactersShown) return shown;
+  // Of the value, not of what is shown of it.
+  const bytes = value === undefined ? Buffer.byteLength(valueBase64, 'base64') : Buffer.byteLength(value);
+  return `${shown.slice(0, valueCharactersShown)}… (${bytes} bytes)`;
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { validateHeaderValue } from 'node:http';
 import type { Command } from 'commander';
 import { RaftkvError } from '../errors.js';
-import { call, keyPath } from './client.js';
+import { bytesOfArgument, call, keyPath } from './client.js';
 import {
   type ClientFlags,
   type ConditionFlags,
@@ -74,7 +74,7 @@ async function readValue(
       throw new RaftkvError('usage', `The file cannot be read: ${reason}.`);
     }
   }
-  if (value !== undefined && value !== '-') return Buffer.from(value, 'utf8');
+  if (value !== undefined && value !== '-') return bytesOfArgument(value);
   if (value === undefined && terminal.stdin.isTTY === true) {
     throw new RaftkvError(
       'usage',

@@ -109,6 +109,11 @@ describe('put and get', () => {
     expect(JSON.parse(nobody.errors)).toMatchObject({ code: 'unreachable' });
   });
 
+  it('takes an hour for a duration, as the server does', async () => {
+    await on(['put', 'a', 'x', '--timeout', '1h']);
+    expect(Number(/^write put (\d+)$/.exec(node.calls[0] ?? '')?.[1])).toBeGreaterThan(3_590_000);
+  });
+
   it('reads stale values without asking the leader', async () => {
     await on(['put', 'a', 'x']);
     node.calls.length = 0;
@@ -145,6 +150,14 @@ describe('delete and list', () => {
       'KEY  REVISION  VERSION  VALUE\nk0   1         1        "\\u001b[2J"\nk1   2         1        "\\u001b[2J"\n',
     );
     expect((await on(['list', '--limit', '1', '--keys-only'])).output).not.toContain('VALUE');
+    await on(['put', 'long', '-'], { input: '\xff'.repeat(70) });
+    expect((await on(['list', '--prefix', 'long'])).output).toContain(
+      Buffer.from('… (70 bytes)').toString('latin1'),
+    );
+    await on(['put', 'long', '-'], { input: '\x1b'.repeat(61) });
+    expect((await on(['list', '--prefix', 'long'])).output).toContain(
+      Buffer.from('… (61 bytes)').toString('latin1'),
+    );
   });
 });
 
@@ -245,6 +258,12 @@ describe('usage', () => {
     [['get', 'a', '--unknown']],
     [['get', 'a', '--revision', 'x']],
     [['get', 'a', '--timeout', '5']],
+    [['get', 'a', '--timeout', '2h']],
+    // What Node makes of an argument that is not UTF-8.
+    [['put', '\ufffd', 'x']],
+    [['put', 'a', '\ufffd']],
+    [['get', 'a\ufffd']],
+    [['list', '--prefix', '\ufffd']],
     [['get', 'a', '--endpoints', 'ftp://x']],
     [['get', 'a', '--endpoints', '']],
     [['put', 'a', 'x', '--content-type', 'a\nb']],
