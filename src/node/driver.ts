@@ -22,6 +22,8 @@ export interface DriverHooks {
   snapshotRequested(request: SnapshotRequest): void;
   /** A staged snapshot is named in the log's store now: make it the live state. */
   snapshotInstalled(staged: StagedSnapshot): void;
+  /** A staged snapshot that the core took was replaced by a later one before it was named. */
+  snapshotOvertaken(staged: StagedSnapshot): void;
   /** Called before a Ready is taken, to bring in what gathered. */
   gather(): void;
   /** Called after everything that could be done was done. */
@@ -158,11 +160,12 @@ export class Driver {
     this.offered = null;
   }
 
-  /** The state that the last snapshot among these batches stands for; an earlier one was overtaken by it. */
+  /** The state that the last snapshot among these batches stands for; an earlier one is overtaken by it. */
   private takeStaged(batches: readonly Persist[]): StagedSnapshot | undefined {
     let installed: StagedSnapshot | undefined;
     for (const { sequence, snapshot } of batches) {
       if (snapshot === null) continue;
+      if (installed) this.hooks.snapshotOvertaken(installed);
       installed = present(this.taken.get(sequence), 'A snapshot that the core took is on this disk.');
       this.taken.delete(sequence);
     }

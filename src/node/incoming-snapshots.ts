@@ -2,11 +2,12 @@ import { RaftkvError } from '../errors.js';
 import type { Raft } from '../raft/raft.js';
 import type { InstallSnapshotResponse } from '../raft/types.js';
 import type { SnapshotAnswer, SnapshotHeader } from '../transport/contract.js';
-import type { StagedSnapshot, StateMachine } from './contracts.js';
+import type { NodeLogger, StagedSnapshot, StateMachine } from './contracts.js';
 
-interface Hooks {
+/** The driver, as far as it matters here. */
+interface Offers {
   /** Offers a staged snapshot to the core; true when it replaced the log. */
-  offer(staged: StagedSnapshot, step: () => void): boolean;
+  offerSnapshot(staged: StagedSnapshot, step: () => void): boolean;
 }
 
 /** Follower: snapshots that arrive from a leader (§7), beside appends and applies (correctness rule 25). */
@@ -18,7 +19,8 @@ export class IncomingSnapshots {
   constructor(
     private readonly raft: Raft,
     private readonly stateMachine: StateMachine<unknown>,
-    private readonly hooks: Hooks,
+    private readonly logger: NodeLogger,
+    private readonly offers: Offers,
   ) {}
 
   /** Takes an arriving snapshot to the disk, and then to the core, which decides whether it is wanted. */
@@ -44,7 +46,7 @@ export class IncomingSnapshots {
     }
     const { from, fromIncarnation, to, term, snapshot } = header;
     let answer: Promise<InstallSnapshotResponse> | undefined;
-    const taken = this.hooks.offer(staged, () => {
+    const taken = this.offers.offerSnapshot(staged, () => {
       answer = new Promise((resolve) => {
         this.answersWaiting.push(resolve);
       });
@@ -59,6 +61,14 @@ export class IncomingSnapshots {
   /** The core's answer to {@link receive}; it leaves as the answer of the call that brought the snapshot. */
   answer(response: InstallSnapshotResponse): void {
     this.answersWaiting.shift()?.(response);
+  }
+
+  /** One that the core took was replaced by another before it came to life: nobody will ask for it. */
+  dropOvertaken(staged: StagedSnapshot): void {
+    this.stateMachine.discard(staged).catch((error: unknown) => {
+      const { directory } = staged;
+      this.logger.warn({ err: error, directory }, `${directory} was not deleted; the next start does it.`);
+    });
   }
 
   private refusal(): SnapshotAnswer {

@@ -134,6 +134,7 @@ export class RaftNode<Result> {
         stateMachine.activate(staged);
         this.applier.skipTo(staged.metadata.index);
       },
+      snapshotOvertaken: (staged) => this.incoming.dropOvertaken(staged),
       gather: () => this.proposeQueued(),
       settled: () => this.followRole(),
       fatal,
@@ -147,9 +148,7 @@ export class RaftNode<Result> {
       needsFlush: () => this.flusher.flushNow(),
       fatal,
     });
-    this.incoming = new IncomingSnapshots(this.raft, stateMachine, {
-      offer: (staged, step) => this.driver.offerSnapshot(staged, step),
-    });
+    this.incoming = new IncomingSnapshots(this.raft, stateMachine, logger, this.driver);
     this.outgoing = new OutgoingSnapshots(options, this.raft, stateMachine, transport, clock, logger, {
       wake: () => {
         this.guard(() => this.flusher.compactLog());

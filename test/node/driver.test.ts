@@ -20,6 +20,7 @@ function start(raft: Raft = startNode({ term: 2 })) {
     readsRefused: (contexts) => steps.push(`refuse ${contexts.join(' ')}`),
     snapshotRequested: () => {},
     snapshotInstalled: (staged) => steps.push(`activate ${staged.directory}`),
+    snapshotOvertaken: (staged) => steps.push(`discard ${staged.directory}`),
     gather: () => {},
     settled: () => {},
     fatal: (error) => errors.push(error),
@@ -210,7 +211,10 @@ describe('driver with a snapshot', () => {
     log.finish();
     await clock.settle();
     expect(log.writes.map((write) => write.stateDirectory)).toEqual([undefined, 'state-12']);
-    expect(steps.filter((step) => step.startsWith('activate'))).toEqual(['activate state-12']);
+    expect(steps.filter((step) => /activate|discard/.test(step))).toEqual([
+      'discard state-9',
+      'activate state-12',
+    ]);
   });
 
   it('ends the process when the core stops at it, and not only the call', async () => {

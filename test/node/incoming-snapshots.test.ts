@@ -4,7 +4,7 @@ import type { Raft } from '../../src/raft/raft.js';
 import type { Message } from '../../src/raft/types.js';
 import { startNode, threeVoters } from '../raft/core-kit.js';
 import { FakeClock } from './fake-clock.js';
-import { FakeStateMachine } from './fakes.js';
+import { FakeLogger, FakeStateMachine } from './fakes.js';
 
 /** What the core is told, instead of a follower in the right state. */
 function start() {
@@ -14,13 +14,14 @@ function start() {
   const stateMachine = new FakeStateMachine(5);
   const clock = new FakeClock();
   const isTaken = { value: true };
-  const transfer = new IncomingSnapshots(raft, stateMachine, {
-    offer: (_staged, step) => {
+  const logger = new FakeLogger();
+  const transfer = new IncomingSnapshots(raft, stateMachine, logger, {
+    offerSnapshot: (_staged, step) => {
       step();
       return isTaken.value;
     },
   });
-  return { told, stateMachine, clock, transfer, isTaken };
+  return { told, stateMachine, clock, transfer, isTaken, logger };
 }
 
 async function* chunks(...bytes: readonly number[]): AsyncIterable<Uint8Array> {
@@ -67,6 +68,17 @@ describe('a snapshot that arrives', () => {
     void transfer.receive(header(2), chunks(1));
     await clock.settle();
     expect(stateMachine.discarded).toMatchObject([{ directory: 'state-9' }]);
+  });
+
+  it('that was overtaken is deleted, and if that fails the next start does it', async () => {
+    const { stateMachine, transfer, clock, logger } = start();
+    const staged = { metadata: header(2).snapshot, directory: 'state-9' };
+    transfer.dropOvertaken(staged);
+    expect(stateMachine.discarded).toEqual([staged]);
+    stateMachine.discard = () => Promise.reject(new Error('The disk is broken.'));
+    transfer.dropOvertaken(staged);
+    await clock.settle();
+    expect(logger.lines).toEqual(['state-9 was not deleted; the next start does it.']);
   });
 
   it('gives way to one of a newer leader, and an older one does not get in between (row 24)', async () => {
