@@ -55,7 +55,7 @@ const read = [
   ...common,
   inQuery('consistency', { enum: ['linearizable', 'stale'], default: 'linearizable' }, 'What the read sees.'),
   inQuery('minRevision', integer, 'Wait until the answering node has this revision.'),
-  inQuery('revision', integer, 'Read the past.'),
+  inQuery('revision', integer, 'Read the past; 0 is the empty store.'),
 ];
 const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42".');
 const ifNoneMatch = inHeader('If-None-Match', '* on a write: only if there is no such key. On a read: tags.');
@@ -125,8 +125,12 @@ export const openApiDocument = {
         [
           ...read,
           inQuery('prefix', text, 'Only keys that start with it.'),
-          inQuery('limit', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }, 'Items a page.'),
-          inQuery('cursor', text, '"nextCursor" of the page before.'),
+          inQuery(
+            'limit',
+            { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
+            'Items a page; one also ends at about 1 MiB.',
+          ),
+          inQuery('cursor', text, '"nextCursor" of the page before; empty for the first.'),
           inQuery('keysOnly', { type: 'boolean' }, 'Leave the values out.'),
         ],
         {
