@@ -24,6 +24,6 @@ describe('docker-compose.yml', () => {
       if (build === undefined) expect([name, pull_policy]).toEqual([name, 'never']);
     }
     // It takes part whatever the profile.
-    expect(services.n1?.profiles).toBeUndefined();
+    expect(all[0]?.[1].profiles).toBeUndefined();
   });
 });
