@@ -1,5 +1,5 @@
 import { mkdir, open as openFile, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../assert.js';
@@ -132,7 +132,7 @@ export class LevelDirectory implements StoreDirectory {
 
   /** Makes the directory and its marker, durably: what is stored below is only as safe as the way to it. */
   async #mark(): Promise<void> {
-    await mkdir(this.#path, { recursive: true });
+    const highestMade = await mkdir(this.#path, { recursive: true });
     const marker = join(this.#path, MARKER);
     if ((await readFile(marker, 'utf8').catch(ignoreMissing))?.length) return;
     const file = await openFile(marker, 'w');
@@ -143,6 +143,7 @@ export class LevelDirectory implements StoreDirectory {
       await file.close();
     }
     await syncDirectory(this.#path);
+    await syncAbove(this.#path, highestMade ?? this.#path);
   }
 }
 
@@ -283,6 +284,21 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close();
   }
+}
+
+/** Makes durable that there is a directory at `path`, of which the part from `highestMade` on is new. */
+async function syncAbove(path: string, highestMade: string): Promise<void> {
+  const end = dirname(resolve(highestMade));
+  for (let above = dirname(resolve(path)); ; above = dirname(above)) {
+    await syncDirectory(above).catch(ignoreUnsyncable);
+    if (above === end || above === dirname(above)) return;
+  }
+}
+
+/** A directory above ours may be one that this process may not read, or of a kind that cannot be synced: it was there before. */
+function ignoreUnsyncable(error: NodeJS.ErrnoException): undefined {
+  if (!['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'].includes(error.code ?? '')) throw error;
+  return undefined;
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
