@@ -10,6 +10,7 @@ import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { createLogger, type Logger } from './logger.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
+import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
@@ -226,22 +227,6 @@ async function removeStaleStates(directory: LevelDirectory, live: string): Promi
   for (const name of await directory.list()) {
     if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
   }
-}
-
-/** The two databases were written apart; together they must still tell one story (correctness rule 23). */
-function checkStateAgainstLog(state: KvStateMachine, log: LogStore): void {
-  const what =
-    state.flushedIndex < log.compacted.index
-      ? `The log begins after index ${log.compacted.index}, but the state ends at index ${state.flushedIndex}`
-      : state.flushedIndex > log.lastIndex
-        ? `The state holds index ${state.flushedIndex}, but the log ends at index ${log.lastIndex}`
-        : null;
-  if (what === null) return;
-  throw new RaftkvError(
-    'storage_damaged',
-    `${what}: a part of the data directory is missing. Nothing was changed. Remove this member from the cluster, then ` +
-      'start it with --join and an empty data directory.',
-  );
 }
 
 function explainListenError(error: unknown, host: string, port: number): string {

@@ -3,6 +3,7 @@ import { encodeCommand } from '../kv/command-codec.js';
 import { type KvStateMachine, openKv } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY } from '../node/bootstrap.js';
+import { checkStateAgainstLog } from '../node/check-state.js';
 import { ClientService } from '../node/client-service.js';
 import type { NodeLogger } from '../node/contracts.js';
 import { RaftNode } from '../node/raft-node.js';
@@ -162,6 +163,7 @@ export class SimNode implements NodeView {
     const store = await openKv(directory, live, {
       onBackgroundError: (error) => this.stop(process, error),
     });
+    checkStateAgainstLog(store, log);
     const node = new RaftNode<CommandResult>(
       {
         id: this.id,

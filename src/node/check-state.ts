@@ -1,0 +1,44 @@
+import { RaftkvError } from '../errors.js';
+import type { Entry, Index, Term } from '../raft/types.js';
+
+/**
+ * The log and the state are two databases that were written apart; together they must still tell one story (correctness
+ * rule 23): the state ends inside of the log, at an entry of the same term. Equal index and term mean equal logs up to there
+ * (Log Matching, §5.3), so a state of another cluster or history is found as well, unless its term happens to agree.
+ */
+export function checkStateAgainstLog(
+  state: { readonly appliedIndex: Index; readonly appliedTerm: Term },
+  log: {
+    readonly compacted: { readonly index: Index; readonly term: Term };
+    readonly entries: readonly Entry[];
+  },
+): void {
+  const what = disagreement(state, log);
+  if (what === null) return;
+  throw new RaftkvError(
+    'storage_damaged',
+    `${what} Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data ` +
+      'directory.',
+  );
+}
+
+function disagreement(
+  { appliedIndex, appliedTerm }: Parameters<typeof checkStateAgainstLog>[0],
+  { compacted, entries }: Parameters<typeof checkStateAgainstLog>[1],
+): string | null {
+  const missing = 'a part of the data directory is missing.';
+  if (appliedIndex < compacted.index) {
+    return `The log begins after index ${compacted.index}, but the state ends at index ${appliedIndex}: ${missing}`;
+  }
+  const lastIndex = compacted.index + entries.length;
+  if (appliedIndex > lastIndex) {
+    return `The state holds index ${appliedIndex}, but the log ends at index ${lastIndex}: ${missing}`;
+  }
+  const term =
+    appliedIndex === compacted.index ? compacted.term : entries[appliedIndex - compacted.index - 1]?.term;
+  if (term === appliedTerm) return null;
+  return (
+    `The state ends at index ${appliedIndex} with term ${appliedTerm}, but the log has term ${term} there: ` +
+    'the two do not belong together.'
+  );
+}

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { checkStateAgainstLog } from '../../src/node/check-state.js';
+import { entryAt } from '../raft/core-kit.js';
+
+/** A log that was compacted up to index 5 of term 2, with the entries 6 and 7 of the terms 2 and 3. */
+const log = { compacted: { index: 5, term: 2 }, entries: [entryAt(6, 2), entryAt(7, 3)] };
+
+describe('the state and the log of a data directory (row 23)', () => {
+  it.each([
+    [5, 2],
+    [6, 2],
+    [7, 3],
+  ])('belong together when the state ends at index %i of term %i', (appliedIndex, appliedTerm) => {
+    expect(() => checkStateAgainstLog({ appliedIndex, appliedTerm }, log)).not.toThrow();
+  });
+
+  it('belong together when both are new', () => {
+    const young = { compacted: { index: 0, term: 0 }, entries: [] };
+    expect(() => checkStateAgainstLog({ appliedIndex: 0, appliedTerm: 0 }, young)).not.toThrow();
+  });
+
+  it.each([
+    [4, 2, 'The log begins after index 5, but the state ends at index 4: a part'],
+    [8, 3, 'The state holds index 8, but the log ends at index 7: a part'],
+    [5, 1, 'index 5 with term 1, but the log has term 2 there: the two do not belong together'],
+    [7, 2, 'index 7 with term 2, but the log has term 3 there: the two do not belong together'],
+  ])('are refused when the state ends at index %i of term %i', (appliedIndex, appliedTerm, message) => {
+    expect(() => checkStateAgainstLog({ appliedIndex, appliedTerm }, log)).toThrow(
+      expect.objectContaining({ code: 'storage_damaged', message: expect.stringContaining(message) }),
+    );
+  });
+});
