@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { Index } from '../raft/types.js';
-import { DEADLINE_SWEEP_MS, WAITING_MAX } from './limits.js';
+import { DEADLINE_TICKS, TICK_MS, WAITING_MAX } from './limits.js';
 import { overloaded, readUnavailable, type Waiter } from './waiting.js';
 
 /**
@@ -64,7 +64,7 @@ export class LeaderReads {
   private sweepLater(): void {
     if (this.isSweeping) return;
     this.isSweeping = true;
-    this.clock.after(DEADLINE_SWEEP_MS, () => {
+    this.clock.after(DEADLINE_TICKS * TICK_MS, () => {
       this.isSweeping = false;
       const now = this.clock.now();
       const isLate = ({ deadline }: Waiter<Index>) => deadline <= now;

@@ -6,6 +6,10 @@ export const TICK_MS = 10;
 export const ELECTION_TIMEOUT_TICKS = 25;
 /** Five heartbeats fit into the shortest election timeout, so that losing some costs nothing. */
 export const HEARTBEAT_TICKS = 5;
+/** As many ticks as a heartbeat period has, so that an idle node wakes about as often as it hears its leader. */
+export const TICKS_AT_ONCE_MAX = HEARTBEAT_TICKS;
+/** While anybody waits, deadlines are looked at this often. */
+export const DEADLINE_TICKS = 2;
 /** A tick that is later than this was lost to a stall of this process; what is missing is not made up for. */
 export const TICK_LATENESS_MS_MAX = 50;
 
@@ -55,8 +59,6 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 /** The log is kept for a follower that has its snapshot until it was silent for this long. */
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
-/** How often waiting requests are looked through for those whose time is up. */
-export const DEADLINE_SWEEP_MS = 20;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
 /** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import * as limits from './limits.js';
 import type { Waiter } from './waiting.js';
@@ -28,7 +28,9 @@ export class ProposalQueue<Result> {
   /** How many the next batch is to hold, and until when it waits for them. */
   private expected = 0;
   private gathersUntil = Number.NEGATIVE_INFINITY;
-  private isTimerSet = false;
+  private timer: Timer | null = null;
+  /** The timer fired: what waits has waited long enough. */
+  private isOverdue = false;
 
   /** @param wake Asks for another look at {@link ProposalQueue.due}. */
   constructor(
@@ -52,9 +54,10 @@ export class ProposalQueue<Result> {
     const isLarge = this.waiting.length >= limits.BATCH_COUNT || this.waitingBytes >= limits.BATCH_BYTES;
     if (isLarge) return this.waiting;
     const now = this.clock.now();
-    if (isCommitting) return now - this.leftAt < limits.BATCH_LEAD_MS ? [] : this.waiting;
-    if (this.waiting.length >= this.expected || now >= this.gathersUntil) return this.waiting;
-    this.wakeAfterGathering();
+    if (!isCommitting && this.waiting.length >= this.expected) return this.waiting;
+    const leavesAt = isCommitting ? this.leftAt + limits.BATCH_LEAD_MS : this.gathersUntil;
+    if (this.isOverdue || now >= leavesAt) return this.waiting;
+    this.wakeAt(leavesAt);
     return [];
   }
 
@@ -64,6 +67,7 @@ export class ProposalQueue<Result> {
     this.underWay = this.waiting.length;
     this.waiting = [];
     this.waitingBytes = 0;
+    this.stopTimer();
   }
 
   rejectAll(error: () => RaftkvError): void {
@@ -90,13 +94,21 @@ export class ProposalQueue<Result> {
     this.expected = Math.min(this.underWay + this.waiting.length, limits.GATHER_COUNT);
     this.gathersUntil = this.clock.now() + limits.GATHER_MS;
     this.underWay = 0;
+    // It was set for what had to wait for the commit.
+    this.stopTimer();
   }
 
-  private wakeAfterGathering(): void {
-    if (this.isTimerSet) return;
-    this.isTimerSet = true;
-    this.clock.after(limits.GATHER_MS, () => {
-      this.isTimerSet = false;
+  private stopTimer(): void {
+    this.timer?.cancel();
+    this.timer = null;
+    this.isOverdue = false;
+  }
+
+  private wakeAt(time: number): void {
+    this.timer ??= this.clock.after(time - this.clock.now(), () => {
+      this.timer = null;
+      // Said by the timer and not by the clock, which may be a fraction of a millisecond behind it.
+      this.isOverdue = true;
       this.wake();
     });
   }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../clock.js';
+import type { Clock } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
@@ -73,7 +73,6 @@ export class RaftNode<Result> {
   private readonly applier: Applier<Result>;
   private readonly flusher: Flusher;
   private readonly ticker: Ticker;
-  private sweepTimer: Timer | null = null;
 
   private readonly queue: ProposalQueue<Result>;
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
@@ -136,7 +135,10 @@ export class RaftNode<Result> {
       },
       snapshotOvertaken: (staged) => this.incoming.dropOvertaken(staged),
       gather: () => this.proposeQueued(),
-      settled: () => this.followRole(),
+      settled: () => {
+        this.followRole();
+        this.ticker.hasten();
+      },
       fatal,
     });
     this.applier = new Applier(stateMachine, clock, {
@@ -163,26 +165,27 @@ export class RaftNode<Result> {
       compacted: () => this.driver.wake(),
       fatal,
     });
-    this.ticker = new Ticker(
-      clock,
-      () => {
-        this.guard(() => this.raft.tick());
+    this.ticker = new Ticker(clock, {
+      tick: () => this.guard(() => this.raft.tick()),
+      ticked: () => {
+        this.expireWaiters();
         this.driver.run();
       },
-      ({ count, longestMs }) =>
+      quietTicks: () =>
+        Math.min(this.raft.quietTicks, this.isAwaited ? limits.DEADLINE_TICKS : Number.POSITIVE_INFINITY),
+      stalled: ({ count, longestMs }) =>
         logger.warn(
           { count, longestMs: Math.round(longestMs) },
           `This process was held up ${count} times since the last such line, for ${Math.round(longestMs)} ms at the longest; ` +
             'its election timer was held back meanwhile.',
         ),
-    );
+    });
   }
 
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
     this.followPeers();
     this.ticker.start();
-    this.scheduleSweep();
     this.driver.run();
   }
 
@@ -350,7 +353,6 @@ export class RaftNode<Result> {
   private shut(): void {
     this.isShut = true;
     this.ticker.stop();
-    this.sweepTimer?.cancel();
     this.flusher.stop();
     this.driver.stop();
     this.outgoing.abortAll();
@@ -481,15 +483,16 @@ export class RaftNode<Result> {
     this.parts.transport.setPeers(peers);
   }
 
-  private scheduleSweep(): void {
-    const { clock } = this.parts;
-    this.sweepTimer = clock.after(limits.DEADLINE_SWEEP_MS, () => {
-      const now = clock.now();
-      this.proposed.expire(now, outcomeUnknown);
-      this.reads.expire(now, readUnavailable);
-      this.conditions.expire(now);
-      this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
-      this.scheduleSweep();
-    });
+  /** Whether anybody waits for an answer that has a deadline. */
+  private get isAwaited(): boolean {
+    return this.queue.size + this.proposed.size + this.reads.size + this.conditions.size > 0;
+  }
+
+  private expireWaiters(): void {
+    const now = this.parts.clock.now();
+    this.proposed.expire(now, outcomeUnknown);
+    this.reads.expire(now, readUnavailable);
+    this.conditions.expire(now);
+    this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
   }
 }

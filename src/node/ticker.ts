@@ -1,5 +1,8 @@
 import type { Clock, Timer } from '../clock.js';
-import { STALL_REPORT_MS, TICK_LATENESS_MS_MAX, TICK_MS } from './limits.js';
+import { STALL_REPORT_MS, TICK_LATENESS_MS_MAX, TICK_MS, TICKS_AT_ONCE_MAX } from './limits.js';
+
+/** Timers drop fractions of a millisecond, so one may fire that much before its time; it must not sleep again for the rest. */
+const TIMER_EARLINESS_MS = 1;
 
 /** How often this process was held up, and for how long at most, in milliseconds. */
 export interface Stalls {
@@ -7,14 +10,31 @@ export interface Stalls {
   readonly longestMs: number;
 }
 
+export interface TickerHooks {
+  /** One tick of time passed. */
+  tick(): void;
+  /** All ticks that were due are counted. */
+  ticked(): void;
+  /** How many ticks may pass until one has something to do, at least 1. */
+  quietTicks(): number;
+  stalled(stalls: Stalls): void;
+}
+
 /**
  * Turns time into ticks. A tick that comes late means that this process was stalled, not that its leader is silent: the
  * time that was lost is not made up for, and the input that piled up meanwhile is read before the tick counts
  * (correctness rule 32).
+ *
+ * Waking a process costs far more than a tick, so several that have nothing to do are counted at once. The ticks of such a
+ * sleep count in full even if a message came in the middle of it, so a patience may end up to a sleep early.
  */
 export class Ticker {
   private timer: Timer | null = null;
+  /** When the next tick is to count. */
   private due = 0;
+  /** When the timer is to fire: with the next tick that may have something to do. */
+  private wakeAt = 0;
+  private isFiring = false;
   /** How often this process was stalled, and the longest stall in milliseconds. */
   readonly stalls = { count: 0, longestMs: 0 };
   private unreported: Stalls = { count: 0, longestMs: 0 };
@@ -22,8 +42,7 @@ export class Ticker {
 
   constructor(
     private readonly clock: Clock,
-    private readonly tick: () => void,
-    private readonly stalled: (stalls: Stalls) => void,
+    private readonly hooks: TickerHooks,
   ) {}
 
   start(): void {
@@ -34,6 +53,13 @@ export class Ticker {
   stop(): void {
     this.timer?.cancel();
     this.timer = null;
+  }
+
+  /** Something changed, so that a tick may have something to do earlier than it seemed. */
+  hasten(): void {
+    if (this.timer === null || this.isFiring || this.nextWake() >= this.wakeAt) return;
+    this.timer.cancel();
+    this.schedule();
   }
 
   /** A busy machine stalls often, and a line for each would hide the others; the status counts them all. */
@@ -47,25 +73,36 @@ export class Ticker {
       longestMs: Math.max(this.unreported.longestMs, lateMs),
     };
     if (now < this.silentUntil) return;
-    this.stalled(this.unreported);
+    this.hooks.stalled(this.unreported);
     this.unreported = { count: 0, longestMs: 0 };
     this.silentUntil = now + STALL_REPORT_MS;
   }
 
+  private nextWake(): number {
+    return this.due + (Math.min(this.hooks.quietTicks(), TICKS_AT_ONCE_MAX) - 1) * TICK_MS;
+  }
+
   private schedule(): void {
-    this.timer = this.clock.after(Math.max(0, this.due - this.clock.now()), () => {
+    this.wakeAt = this.nextWake();
+    this.timer = this.clock.after(Math.max(0, this.wakeAt - this.clock.now()), () => {
+      this.isFiring = true;
       // Timers run before the sockets are read; `soon` comes after.
       this.clock.soon(() => this.fire());
     });
   }
 
   private fire(): void {
+    this.isFiring = false;
     if (this.timer === null) return;
-    const late = this.clock.now() - this.due;
+    const now = this.clock.now();
+    const late = now - this.wakeAt;
     if (late > TICK_LATENESS_MS_MAX) this.noteStall(late);
-    this.due += TICK_MS;
-    this.tick();
-    // The tick may have stopped the node, and this ticker with it.
+    // A tick may stop the node, and this ticker with it.
+    while (this.due <= now + TIMER_EARLINESS_MS && this.timer !== null) {
+      this.due += TICK_MS;
+      this.hooks.tick();
+    }
+    if (this.timer !== null) this.hooks.ticked();
     if (this.timer !== null) this.schedule();
   }
 }

@@ -17,6 +17,7 @@ import {
   advanceCommit,
   broadcastHeartbeat,
   handleUnreachable,
+  lacksCommit,
   proposeEntries,
   sendAppends,
   sendHeartbeat,
@@ -116,6 +117,21 @@ export class Raft {
     }
     dispatch(core, message);
     this.settle();
+  }
+
+  /**
+   * How many ticks may pass until one has something to do, at least 1. Whoever drives the core may sleep so long and then
+   * count them all, if it asks again after each step.
+   */
+  get quietTicks(): number {
+    const { core } = this;
+    if (core.role !== 'leader') {
+      if (!core.mayCampaign) return core.options.electionTimeoutTicks;
+      return Math.max(1, core.electionPatienceTicks - core.electionElapsedTicks);
+    }
+    if (core.transfer !== null) return 1;
+    for (const progress of core.progress.values()) if (lacksCommit(core, progress)) return 1;
+    return Math.max(1, core.options.heartbeatTicks - core.heartbeatElapsedTicks);
   }
 
   /** One tick of time passed. */
@@ -362,8 +378,7 @@ export class Raft {
     }
     // A commit that no append carried to a follower goes out with the next tick, not the next heartbeat.
     for (const [to, progress] of core.progress) {
-      if (progress.commitSent < Math.min(core.log.commitIndex, progress.match))
-        sendHeartbeat(core, to, progress);
+      if (lacksCommit(core, progress)) sendHeartbeat(core, to, progress);
     }
   }
 

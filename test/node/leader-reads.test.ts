@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LeaderReads } from '../../src/node/leader-reads.js';
-import { DEADLINE_SWEEP_MS } from '../../src/node/limits.js';
+import { DEADLINE_TICKS, TICK_MS } from '../../src/node/limits.js';
 import { noLeader } from '../../src/node/waiting.js';
 import { FakeClock } from './fake-clock.js';
 
@@ -68,7 +68,7 @@ describe('reads that need the leader', () => {
     question(0).reject(noLeader());
     await clock.settle();
     expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000]);
-    await clock.pass(DEADLINE_SWEEP_MS);
+    await clock.pass(DEADLINE_TICKS * TICK_MS);
     expect([impatient.value, patient.value]).toEqual(['unavailable', 'waits']);
     question(1).resolve(3);
     await clock.settle();
@@ -78,14 +78,14 @@ describe('reads that need the leader', () => {
   it('give up at their own deadline, whatever the question before them waits for', async () => {
     const patient = read(60_000);
     const impatient = read(100);
-    await clock.pass(100 + DEADLINE_SWEEP_MS);
+    await clock.pass(100 + DEADLINE_TICKS * TICK_MS);
     expect([patient.value, impatient.value]).toEqual(['waits', 'unavailable']);
   });
 
   it('do not wait for a question that everybody gave up on', async () => {
     read(100);
     const later = read(60_000);
-    await clock.pass(100 + DEADLINE_SWEEP_MS);
+    await clock.pass(100 + DEADLINE_TICKS * TICK_MS);
     expect(questions.length).toBe(2);
     question(0).resolve(1);
     await clock.settle();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { APPEND_BYTES_MAX, DEADLINE_SWEEP_MS, UNCOMMITTED_BYTES_MAX } from '../../src/node/limits.js';
+import { APPEND_BYTES_MAX, DEADLINE_TICKS, TICK_MS, UNCOMMITTED_BYTES_MAX } from '../../src/node/limits.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { EntryKind } from '../../src/raft/types.js';
 import { entryAt, memberCalled } from '../raft/core-kit.js';
@@ -90,7 +90,7 @@ describe('proposals', () => {
     const kit = new NodeKit();
     await kit.lead();
     const outcome = kit.propose('x', 30);
-    await kit.clock.pass(30 + DEADLINE_SWEEP_MS);
+    await kit.clock.pass(30 + DEADLINE_TICKS * TICK_MS);
     expect(outcome.value).toBe('outcome_unknown');
     await kit.acknowledge(3);
     expect(kit.stateMachine.applied.at(-1)?.index).toBe(3);
@@ -179,7 +179,7 @@ describe('reads', () => {
     kit.propose('x');
     await kit.clock.settle();
     await kit.acknowledge(3);
-    await kit.clock.pass(40 + DEADLINE_SWEEP_MS);
+    await kit.clock.pass(40 + DEADLINE_TICKS * TICK_MS);
     expect([soon.value, never.value]).toEqual([undefined, 'unavailable']);
   });
 });

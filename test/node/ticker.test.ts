@@ -2,17 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { type Stalls, Ticker } from '../../src/node/ticker.js';
 import { FakeClock } from './fake-clock.js';
 
-function start() {
+function start(quiet = { ticks: 1 }) {
   const clock = new FakeClock();
   const ticks: number[] = [];
+  const wakes: number[] = [];
   const stalls: Stalls[] = [];
-  const ticker = new Ticker(
-    clock,
-    () => ticks.push(clock.now()),
-    (reported) => stalls.push(reported),
-  );
+  const ticker = new Ticker(clock, {
+    tick: () => ticks.push(clock.now()),
+    ticked: () => wakes.push(clock.now()),
+    quietTicks: () => quiet.ticks,
+    stalled: (reported) => stalls.push(reported),
+  });
   ticker.start();
-  return { clock, ticks, stalls, ticker };
+  return { clock, ticks, wakes, stalls, ticker };
 }
 
 describe('ticker', () => {
@@ -71,5 +73,38 @@ describe('ticker', () => {
     clock.soon(() => ticker.stop());
     await clock.pass(100);
     expect(ticks).toEqual([]);
+  });
+
+  it('sleeps through ticks that have nothing to do, and counts them all', async () => {
+    const { clock, ticks, wakes } = start({ ticks: 3 });
+    await clock.pass(60);
+    expect(wakes).toEqual([30, 60]);
+    expect(ticks).toHaveLength(6);
+  });
+
+  it('never sleeps longer than a heartbeat period', async () => {
+    const { clock, wakes } = start({ ticks: 1000 });
+    await clock.pass(100);
+    expect(wakes).toEqual([50, 100]);
+  });
+
+  it('wakes earlier when something turns up', async () => {
+    const quiet = { ticks: 5 };
+    const { clock, ticks, wakes, ticker } = start(quiet);
+    await clock.pass(12);
+    quiet.ticks = 1;
+    ticker.hasten();
+    await clock.pass(8);
+    // The tick at 10 was slept through, so it counts at once.
+    expect(wakes).toEqual([12, 20]);
+    expect(ticks).toEqual([12, 20]);
+  });
+
+  it('notices a stall that began while it slept by what is beyond the sleep', async () => {
+    const { clock, ticks, stalls } = start({ ticks: 5 });
+    clock.stall(150);
+    await clock.pass(0);
+    expect(stalls).toEqual([{ count: 1, longestMs: 100 }]);
+    expect(ticks).toEqual([150]);
   });
 });
