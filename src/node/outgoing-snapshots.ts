@@ -92,7 +92,7 @@ export class OutgoingSnapshots {
       .catch((error: unknown) => this.hooks.fatal(error));
   }
 
-  /** Looks at everything again; to be called with every tick, and whenever the configuration may have changed. */
+  /** Looks at everything again; to be called at least as often as heartbeats leave, and when the configuration changed. */
   review(): void {
     const now = this.clock.now();
     for (const transfer of [...this.transfers.values()]) {
