@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import { systemClock } from './clock.js';
 import type { ServerConfig } from './config.js';
@@ -21,6 +20,7 @@ import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
+import { version } from './version.js';
 
 /** How long stopping waits for what was accepted, and then for a successor. */
 const STOP_PATIENCE_MS = 5000;
@@ -97,6 +97,7 @@ class Server implements RunningServer {
       () => bootstrap.identity,
       () => bootstrap.waitingFor,
       version,
+      config.firstStart.kind === 'join' ? 'learner' : 'follower',
     );
     await this.listen(port);
     logger.info(
@@ -216,11 +217,6 @@ class Server implements RunningServer {
     this.reportStopped(1);
   }
 }
-
-/** The version of this package. */
-export const version: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version;
 
 /** Snapshots that were replaced or never finished: the log's store names the one that is live. */
 async function removeStaleStates(directory: LevelDirectory, live: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { RaftkvError } from '../errors.js';
+import { version } from '../version.js';
 import { RefusedError, UnreachableError } from './client.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
@@ -19,6 +20,7 @@ export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3, out
 export function buildProgram(terminal: Terminal, start: StartNode = startServerOnDemand): Command {
   const program = new Command('raftkv')
     .description('a replicated key-value store you can curl')
+    .version(version, '-V, --version', 'print the version of this program')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),

@@ -13,6 +13,8 @@ export class LatePort implements NodePort {
     private readonly identity: () => Identity,
     private readonly waitingFor: () => string,
     private readonly version: string,
+    /** What it will be at first: a founding member is a voter, one that joins is none yet. */
+    private readonly role: 'learner' | 'follower',
   ) {}
 
   open(real: NodePort): void {
@@ -38,7 +40,7 @@ export class LatePort implements NodePort {
       cluster,
       id,
       incarnation,
-      role: 'learner',
+      role: this.role,
       term: 0,
       leader: null,
       leaderUrl: null,

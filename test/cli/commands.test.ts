@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -32,6 +32,13 @@ afterEach(async () => {
 function on(parameters: readonly string[], options: RunOptions = {}): Promise<Ran> {
   return run([...parameters, '--endpoints', endpoint], options);
 }
+
+describe('the program itself', () => {
+  it('says its version', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(await run(['--version'])).toEqual({ code: 0, output: `${version}\n`, errors: '' });
+  });
+});
 
 describe('put and get', () => {
   it('stores the argument, standard input or a file, and gives the bytes back as they are', async () => {

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { LatePort } from '../../src/node/late-port.js';
+
+const identity = () => ({
+  cluster: '',
+  id: 'n1',
+  incarnation: 'i',
+  peerAddress: 'p:1',
+  clientUrl: 'http://c',
+});
+
+describe('a node that does not know its cluster yet', () => {
+  it.each(['learner', 'follower'] as const)('says what it waits for, as a %s', (role) => {
+    const port = new LatePort(identity, () => 'waiting for n2', '1.2.3', role);
+    expect(port.status()).toMatchObject({
+      id: 'n1',
+      cluster: '',
+      role,
+      leader: null,
+      version: '1.2.3',
+      reason: 'This node is waiting for n2.',
+    });
+    expect(port.readiness()).toEqual({ ready: false, reason: 'waiting for n2' });
+    expect(port.route()).toEqual({ kind: 'noLeader' });
+    expect(() => port.get(new Uint8Array(1), undefined)).toThrow(
+      expect.objectContaining({ code: 'no_leader' }),
+    );
+  });
+});
