@@ -10,7 +10,7 @@ export const HEARTBEAT_TICKS = 5;
 export const TICKS_AT_ONCE_MAX = HEARTBEAT_TICKS;
 /** While anybody waits, deadlines are looked at this often. */
 export const DEADLINE_TICKS = 2;
-/** A tick that is later than this was lost to a stall of this process; what is missing is not made up for. */
+/** A tick that is later than this is reported as a stall of this process. */
 export const TICK_LATENESS_MS_MAX = 50;
 
 /** Stalls are reported at most this often, those in between together. */

@@ -193,6 +193,7 @@ export class RaftNode<Result> {
 
   onMessage(message: Message): void {
     if (this.isDead || message.to !== this.options.id) return;
+    this.ticker.catchUp();
     this.guard(() => this.raft.step(message));
     this.driver.wake();
   }

@@ -25,8 +25,7 @@ export interface TickerHooks {
  * time that was lost is not made up for, and the input that piled up meanwhile is read before the tick counts
  * (correctness rule 32).
  *
- * Waking a process costs far more than a tick, so several that have nothing to do are counted at once. The ticks of such a
- * sleep count in full even if a message came in the middle of it, so a patience may end up to a sleep early.
+ * Waking a process costs far more than a tick, so it sleeps through ticks that have nothing to do and counts them at once.
  */
 export class Ticker {
   private timer: Timer | null = null;
@@ -62,10 +61,20 @@ export class Ticker {
     this.schedule();
   }
 
+  /** Counts what has passed of a sleep, before a message gives what is left of it another meaning. */
+  catchUp(): void {
+    if (this.timer === null || this.isFiring) return;
+    // None of these ticks has anything to do. Whether the others are late is for the timer to judge.
+    const until = Math.min(this.clock.now(), this.wakeAt - TICK_MS);
+    while (this.due <= until) {
+      this.due += TICK_MS;
+      this.hooks.tick();
+    }
+  }
+
   /** A busy machine stalls often, and a line for each would hide the others; the status counts them all. */
   private noteStall(lateMs: number): void {
     const now = this.clock.now();
-    this.due = now;
     this.stalls.count += 1;
     this.stalls.longestMs = Math.max(this.stalls.longestMs, lateMs);
     this.unreported = {
@@ -96,6 +105,8 @@ export class Ticker {
     if (this.timer === null) return;
     const now = this.clock.now();
     const late = now - this.wakeAt;
+    // A small delay is made up for, or all of them would add up; a larger one is as if it had not passed.
+    if (late > TICK_MS) this.due += late;
     if (late > TICK_LATENESS_MS_MAX) this.noteStall(late);
     // A tick may stop the node, and this ticker with it.
     while (this.due <= now + TIMER_EARLINESS_MS && this.timer !== null) {

@@ -50,11 +50,22 @@ describe('ticker', () => {
     expect(ticker.stalls.count).toBe(4);
   });
 
-  it('makes up for what is not a stall, so that small delays do not add up', async () => {
+  it('makes up for small delays, so that they do not add up', async () => {
     const { clock, ticks, stalls } = start();
-    clock.stall(25);
-    await clock.pass(25);
-    expect(ticks).toHaveLength(5);
+    clock.stall(15);
+    await clock.pass(35);
+    expect(ticks).toEqual([15, 20, 30, 40, 50]);
+    expect(stalls).toEqual([]);
+  });
+
+  it('does not make up for delays of more than a tick, even if they are not worth a report (row 32)', async () => {
+    const { clock, ticks, stalls } = start();
+    for (let count = 0; count < 10; count += 1) {
+      clock.stall(50);
+      await clock.pass(0);
+    }
+    expect(clock.now()).toBe(500);
+    expect(ticks).toHaveLength(10);
     expect(stalls).toEqual([]);
   });
 
@@ -105,6 +116,24 @@ describe('ticker', () => {
     clock.stall(150);
     await clock.pass(0);
     expect(stalls).toEqual([{ count: 1, longestMs: 100 }]);
-    expect(ticks).toEqual([150]);
+    expect(ticks).toHaveLength(5);
+  });
+
+  it('counts what has passed of a sleep before a message, and the rest after it', async () => {
+    const { clock, ticks, ticker } = start({ ticks: 5 });
+    await clock.pass(34);
+    ticker.catchUp();
+    expect(ticks).toHaveLength(3);
+    await clock.pass(16);
+    expect(ticks).toHaveLength(5);
+  });
+
+  it('never counts the tick that may have something to do for a message, late as it may be', async () => {
+    const { clock, ticks, ticker } = start({ ticks: 5 });
+    clock.stall(300);
+    ticker.catchUp();
+    expect(ticks).toHaveLength(4);
+    await clock.pass(0);
+    expect(ticks).toHaveLength(5);
   });
 });
