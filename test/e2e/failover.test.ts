@@ -3,8 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
 import { put } from './client.js';
 import { Cluster, showLogsOfFailures } from './cluster.js';
+import { watchMachine } from './disturbance.js';
 
 const KILLS = 7;
+/** Kills during which the machine was held up are not counted, and made again up to so many in all. */
+const KILLS_MAX = 14;
+/** A machine that keeps this process from its turn for longer kept the nodes from theirs. */
+const HELD_UP_MS = 50;
 const TRY_EVERY_MS = 10;
 /** The requirement. */
 const MEDIAN_MS_MAX = 700;
@@ -18,13 +23,17 @@ describe('failover', () => {
   });
   afterAll(() => cluster?.remove());
 
-  it(`takes the next write within ${MEDIAN_MS_MAX} ms of the leader's end (median)`, async () => {
+  it(`takes the next write within ${MEDIAN_MS_MAX} ms of the leader's end (median)`, async (test) => {
     const times: number[] = [];
-    for (let kill = 0; kill < KILLS; kill += 1) {
+    let heldUp = 0;
+    for (let kill = 0; times.length < KILLS && kill < KILLS_MAX; kill += 1) {
       const leader = await cluster.leader();
       await cluster.put(`before/${kill}`, 'x');
+      const disturbance = watchMachine();
       leader.run?.signal('SIGKILL');
-      times.push(await untilWritten(cluster, leader.url, kill));
+      const time = await untilWritten(cluster, leader.url, kill);
+      if (disturbance().longestMs > HELD_UP_MS) heldUp += 1;
+      else times.push(time);
       await leader.run?.exited;
       leader.start();
       await cluster.ready();
@@ -32,10 +41,15 @@ describe('failover', () => {
       await cluster.settled();
     }
     const sorted = times.toSorted((one, two) => one - two);
-    const median = present(sorted[Math.floor(KILLS / 2)], 'There were kills.');
     const all = sorted.map((time) => Math.round(time)).join(', ');
+    const skipped = `${heldUp} kills not counted, because the machine was held up for over ${HELD_UP_MS} ms`;
+    if (times.length < KILLS) {
+      console.info(`failover: not measured (${all}; ${skipped})`);
+      test.skip('The machine is too busy to measure a failover.');
+    }
+    const median = present(sorted[Math.floor(KILLS / 2)], 'There were kills.');
     console.info(
-      `failover: median ${Math.round(median)} ms from the kill to the next acknowledged write (${all})`,
+      `failover: median ${Math.round(median)} ms from the kill to the next acknowledged write (${all}; ${skipped})`,
     );
     expect(median).toBeLessThan(MEDIAN_MS_MAX);
   });
