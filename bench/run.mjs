@@ -84,9 +84,8 @@ async function measure(operation, connections) {
   const results = new Map(measured.map((system) => [system, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (const system of measured) {
-      results
-        .get(system)
-        .push(await load({ url: system.url, requests: system[operation], connections, seconds }));
+      const url = await system.leaderUrl();
+      results.get(system).push(await load({ url, requests: system[operation], connections, seconds }));
     }
   }
   return measured.map((system) => {

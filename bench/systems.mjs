@@ -23,7 +23,7 @@ export async function startBareFastify(directory) {
   await until(async () => (await fetch(`${url}/v1/kv/ready`)).ok, 'the bare Fastify server');
   return {
     name: 'bare Fastify',
-    url,
+    leaderUrl: async () => url,
     put: putRequests('/v1/kv/'),
     get: getRequests('/v1/kv/'),
     stop: () => end(processes),
@@ -42,14 +42,15 @@ export async function startRaftkv(directory) {
       ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],
     ]),
   );
-  let url = null;
+  const findLeader = async () =>
+    (await (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json()).leaderUrl;
   await until(async () => {
-    url = (await (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json()).leaderUrl;
+    const url = await findLeader();
     return url !== null && (await fetch(`${url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
   }, 'raftkv');
   return {
     name: 'raftkv',
-    url,
+    leaderUrl: () => settled(findLeader, 'raftkv'),
     put: putRequests('/v1/kv/'),
     get: getRequests('/v1/kv/'),
     stop: () => end(processes),
@@ -80,14 +81,14 @@ export async function startEtcd(directory) {
       ...['--initial-cluster', peers, '--initial-cluster-state', 'new'],
     ]);
   });
-  let url = null;
-  await until(async () => {
+  const findLeader = async () => {
     for (const port of ports.slice(3)) {
       const stats = await (await fetch(`http://127.0.0.1:${port}/v2/stats/self`)).json();
-      if (stats.state === 'StateLeader') url = `http://127.0.0.1:${port}`;
+      if (stats.state === 'StateLeader') return `http://127.0.0.1:${port}`;
     }
-    return url !== null;
-  }, 'etcd');
+    return null;
+  };
+  await settled(findLeader, 'etcd');
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const put = KEYS.map((key) => ({
     method: 'PUT',
@@ -98,7 +99,7 @@ export async function startEtcd(directory) {
   const base64 = (text) => Buffer.from(text).toString('base64');
   return {
     name: 'etcd v2',
-    url,
+    leaderUrl: () => settled(findLeader, 'etcd'),
     put,
     putV3: KEYS.map((key) => ({
       method: 'POST',
@@ -123,7 +124,8 @@ const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
  * Makes each request once, so that gets find their keys, and then puts for a while: what is measured is a server that has
  * been running, not how long its code takes to be compiled.
  */
-export async function warmUp({ url, put, putV3 }, seconds) {
+export async function warmUp({ leaderUrl, put, putV3 }, seconds) {
+  const url = await leaderUrl();
   for (const requests of [put, putV3]) {
     if (requests === undefined) continue;
     for (const { method, path: target, headers = {}, body } of requests) {
@@ -153,12 +155,22 @@ async function end(processes) {
   );
 }
 
+/** Who leads, once somebody does: on a busy machine leadership may move between two measurements. */
+async function settled(findLeader, what) {
+  let url = null;
+  await until(async () => {
+    url = await findLeader();
+    return url !== null;
+  }, what);
+  return url;
+}
+
 async function until(condition, what) {
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     const holds = await condition().catch(() => false);
     if (holds) return;
-    if (Date.now() > deadline) throw new Error(`${what} did not start within ${START_TIMEOUT_MS} ms.`);
+    if (Date.now() > deadline) throw new Error(`${what} was not ready within ${START_TIMEOUT_MS} ms.`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
