@@ -23,33 +23,30 @@ describe('failover', () => {
   });
   afterAll(() => cluster?.remove());
 
-  it(`takes the next write within ${MEDIAN_MS_MAX} ms of the leader's end (median)`, async (test) => {
+  it(`takes the next write within ${MEDIAN_MS_MAX} ms of the leader's end (median)`, async () => {
     const times: number[] = [];
-    let heldUp = 0;
+    const all: number[] = [];
     for (let kill = 0; times.length < KILLS && kill < KILLS_MAX; kill += 1) {
       const leader = await cluster.leader();
       await cluster.put(`before/${kill}`, 'x');
-      const disturbance = watchMachine();
+      const longestHoldUp = watchMachine();
       leader.run?.signal('SIGKILL');
       const time = await untilWritten(cluster, leader.url, kill);
-      if (disturbance().longestMs > HELD_UP_MS) heldUp += 1;
-      else times.push(time);
+      all.push(time);
+      if (longestHoldUp() <= HELD_UP_MS) times.push(time);
       await leader.run?.exited;
       leader.start();
       await cluster.ready();
       // The one that came back knows the newest leader, and everything: the next kill finds a whole cluster.
       await cluster.settled();
     }
-    const sorted = times.toSorted((one, two) => one - two);
-    const all = sorted.map((time) => Math.round(time)).join(', ');
-    const skipped = `${heldUp} kills not counted, because the machine was held up for over ${HELD_UP_MS} ms`;
-    if (times.length < KILLS) {
-      console.info(`failover: not measured (${all}; ${skipped})`);
-      test.skip('The machine is too busy to measure a failover.');
-    }
-    const median = present(sorted[Math.floor(KILLS / 2)], 'There were kills.');
+    // On a machine that is held up throughout, all kills count: there is nothing better to judge by.
+    const counted = times.length === KILLS ? times : all;
+    const sorted = counted.toSorted((one, two) => one - two);
+    const median = present(sorted[Math.floor(sorted.length / 2)], 'There were kills.');
     console.info(
-      `failover: median ${Math.round(median)} ms from the kill to the next acknowledged write (${all}; ${skipped})`,
+      `failover: median ${Math.round(median)} ms from the kill to the next acknowledged write ` +
+        `(${sorted.map(Math.round).join(', ')}; of ${all.length} kills, ${all.length - times.length} on a machine that was held up)`,
     );
     expect(median).toBeLessThan(MEDIAN_MS_MAX);
   });
