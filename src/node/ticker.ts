@@ -66,7 +66,7 @@ export class Ticker {
     if (this.timer === null || this.isFiring) return;
     // None of these ticks has anything to do. Whether the others are late is for the timer to judge.
     const until = Math.min(this.clock.now(), this.wakeAt - TICK_MS);
-    while (this.due <= until) {
+    while (this.due <= until && this.timer !== null) {
       this.due += TICK_MS;
       this.hooks.tick();
     }
