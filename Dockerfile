@@ -21,5 +21,6 @@ USER node
 VOLUME /data
 EXPOSE 8101 7101
 # The exec form, so that SIGTERM reaches the server, which then hands leadership over and exits 0.
-ENTRYPOINT ["node", "/app/bin/raftkv.js"]
+# Why this flag: src/cli/dev-node.ts.
+ENTRYPOINT ["node", "--initial-old-space-size=256", "/app/bin/raftkv.js"]
 CMD ["serve", "--help"]

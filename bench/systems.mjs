@@ -3,6 +3,7 @@ import { mkdirSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from '../dist/cli/dev-node.js';
 import { load } from './load.mjs';
 
 const VALUE = 'v'.repeat(256);
@@ -37,6 +38,7 @@ export async function startRaftkv(directory) {
   const peers = names.map((name, number) => `${name}=127.0.0.1:${ports[number]}`).join(',');
   const processes = names.map((name, number) =>
     start(directory, name, process.execPath, [
+      ...nodeFlags,
       path('../bin/raftkv.js'),
       ...['serve', '--id', name, '--data-dir', join(directory, name), '--initial-cluster', peers],
       ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],

@@ -1,11 +1,11 @@
 import { emptyConfiguration } from '../raft/configuration.js';
 import type { Index } from '../raft/types.js';
-import type { OrderedStore } from '../storage/ordered-store.js';
+import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { checkChanges } from './change-index.js';
-import { CurrentCache } from './current-cache.js';
 import { stateDamaged } from './damage.js';
+import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
-import type { Layers } from './reader.js';
+import { currentVersion, type Layers, toItem } from './reader.js';
 import {
   type Current,
   currentKey,
@@ -16,7 +16,15 @@ import {
   metaKey,
   type Version,
 } from './record-codec.js';
-import { type KeyId, WriteBuffer } from './write-buffer.js';
+import type { Item } from './types.js';
+import { type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
+
+/** How many keys' current records are kept in memory after they were used, at about 300 bytes each; and twice as many at most. */
+const CACHED_KEYS = 32_768;
+/** Bytes of values that are kept in memory after they were read; and twice as many at most. */
+const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
+/** What a cached version takes besides its value, roughly. */
+const CACHED_VERSION_BYTES = 400;
 
 /** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
 const emptyMeta: Meta = {
@@ -44,7 +52,14 @@ export class BufferedStore {
   /** Brought forward, in place, with every entry that is applied. */
   readonly meta: { -readonly [Field in keyof Meta]: Meta[Field] };
   readonly #store: OrderedStore;
-  readonly #cache = new CurrentCache();
+  /**
+   * What is on disk for keys that were asked for or changed lately, because those are again: reading a record takes longer
+   * than all the rest of an apply. What was never there is not remembered, nor what was removed since (a tombstone that is
+   * found here and not on disk says the same as none).
+   */
+  readonly #currents = new GenerationCache<Current>(CACHED_KEYS);
+  /** What was read lately of those keys. A version never changes, so one that is not the current one is only useless. */
+  readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES);
   #active = new WriteBuffer();
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
@@ -88,15 +103,30 @@ export class BufferedStore {
 
   /** What a key is now, tombstones included; undefined for a key that never was, or was forgotten. */
   current(id: KeyId, key: Uint8Array): Current | undefined {
-    const buffered = this.#active.get(id) ?? this.#flushing?.get(id);
+    const buffered = this.#buffered(id);
     if (buffered !== undefined) return buffered.current;
-    const cached = this.#cache.get(id);
+    const cached = this.#currents.get(id);
     if (cached !== undefined) return cached;
     const record = this.#store.get(currentKey(key));
     if (record === undefined) return undefined;
     const current = decodeCurrent(record);
-    this.#cache.set(id, current);
+    this.#currents.set(id, current, 1);
     return current;
+  }
+
+  /** The newest item under a key. */
+  newest(key: Uint8Array): Item | undefined {
+    const id = keyId(key);
+    const current = this.current(id, key);
+    if (current === undefined || current.deleted) return undefined;
+    const cached = this.#versions.get(id);
+    if (cached?.modRevision === current.modRevision) return toItem(key, current, cached.value);
+    const version = currentVersion(this.layers(), { id, key, current });
+    // A value that is still in a buffer is a part of a larger message, which the cache would keep as a whole.
+    if (this.#buffered(id) === undefined) {
+      this.#versions.set(id, version, version.value.length + CACHED_VERSION_BYTES);
+    }
+    return toItem(key, current, version.value);
   }
 
   /** What is applied up to now, for reads that end before anything else is applied. */
@@ -156,18 +186,13 @@ export class BufferedStore {
     this.#active = new WriteBuffer();
     this.#flushing = buffer;
     try {
-      const operations = buffer.operations();
       const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
       const record = encodeMeta({ ...meta, prunedRevision: pruning.prunedRevision });
-      await this.#store.write([
-        ...pruning.operations,
-        ...operations,
-        { kind: 'put', key: metaKey, value: record },
-      ]);
+      await this.#store.write(inTurn(pruning.operations, buffer.operations(), metaKey, record));
       this.#prunedRevision = pruning.prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      for (const [id, { current }] of buffer.entries()) this.#cache.set(id, current);
+      for (const [id, { current }] of buffer.entries()) this.#currents.set(id, current, 1);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };
@@ -177,10 +202,25 @@ export class BufferedStore {
     }
   }
 
+  #buffered(id: KeyId): BufferedKey | undefined {
+    return this.#active.get(id) ?? this.#flushing?.get(id);
+  }
+
   #layersOver(disk: Layers['disk']): Layers {
     const buffers = this.#flushing === undefined ? [this.#active] : [this.#active, this.#flushing];
     return { buffers, disk, compactedRevision: this.meta.compactedRevision };
   }
+}
+
+function* inTurn(
+  pruning: Iterable<Operation>,
+  changes: Iterable<Operation>,
+  key: Uint8Array,
+  value: Uint8Array,
+): Generator<Operation> {
+  yield* pruning;
+  yield* changes;
+  yield { kind: 'put', key, value };
 }
 
 /** A store without the record that every flush writes was never flushed, so it holds nothing. */

@@ -42,23 +42,23 @@ export function encodeChange(change: Change): Uint8Array {
 }
 
 /** The records for the changes of one flush, each as {@link encodeChange} made it, in their order. */
-export function changeRecords(changes: readonly Uint8Array[]): Operation[] {
-  const operations: Operation[] = [];
+export function* changeRecords(changes: readonly Uint8Array[]): Generator<Operation> {
+  let made = 0;
   let parts: Uint8Array[] = [];
   let bytes = 0;
   for (const [at, change] of changes.entries()) {
     parts.push(change);
     bytes += change.length;
     if (bytes < RECORD_BYTES && at < changes.length - 1) continue;
-    operations.push({
+    yield {
       kind: 'put',
-      key: changesKey(Buffer.from(change.buffer, change.byteOffset, 6).readUIntBE(0, 6), operations.length),
+      key: changesKey(Buffer.from(change.buffer, change.byteOffset, 6).readUIntBE(0, 6), made),
       value: sealParts(parts),
-    });
+    };
+    made += 1;
     parts = [];
     bytes = 0;
   }
-  return operations;
 }
 
 /** A record of the index as it is on disk. */

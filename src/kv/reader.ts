@@ -118,13 +118,19 @@ function itemAt(layers: Layers, found: FoundKey, revision: Revision, keysOnly: b
   if (current.modRevision <= revision) {
     if (current.deleted) return undefined;
     if (keysOnly) return toItem(key, current, NO_VALUE);
-    const version = readVersion(layers, found, current.modRevision);
-    if (version === undefined) throw stateDamaged(`The value of revision ${current.modRevision} is missing.`);
-    return toItem(key, current, version.value);
+    return toItem(key, current, currentVersion(layers, found).value);
   }
   const version = versionAt(layers, found, revision);
   if (version === undefined || version.deleted) return undefined;
   return toItem(key, version, keysOnly ? NO_VALUE : version.value);
+}
+
+/** The version of the current revision, which is not a deletion. */
+export function currentVersion(layers: Layers, found: FoundKey): Version {
+  const { modRevision } = found.current;
+  const version = readVersion(layers, found, modRevision);
+  if (version === undefined) throw stateDamaged(`The value of revision ${modRevision} is missing.`);
+  return version;
 }
 
 /** The newest version at or before a revision, along the chain that `successor` built. */
@@ -154,7 +160,7 @@ function readVersion({ buffers, disk }: Layers, found: FoundKey, revision: Revis
   return record === undefined ? undefined : decodeVersion(record, revision);
 }
 
-function toItem(key: Uint8Array, state: KeyState, value: Uint8Array): Item {
+export function toItem(key: Uint8Array, state: KeyState, value: Uint8Array): Item {
   const { createRevision, modRevision, version, contentType } = state;
   return { key, value, createRevision, modRevision, version, contentType };
 }

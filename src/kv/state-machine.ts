@@ -172,6 +172,7 @@ export class KvStateMachine {
 
   /** The key's item, or undefined; as of `revision` if given. Throws `compacted` or `bad_request`. */
   get(key: Uint8Array, revision?: Revision): Item | undefined {
+    if (revision === undefined) return this.#live.newest(key);
     return readItem(this.#live.layers(), key, this.#readable(revision));
   }
 

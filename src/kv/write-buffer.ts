@@ -77,21 +77,18 @@ export class WriteBuffer {
     return this.#sorted;
   }
 
-  /** What brings the store to where this buffer is: each key's last record, each version, and the change index. */
-  operations(): Operation[] {
-    const operations: Operation[] = [];
+  /**
+   * What brings the store to where this buffer is: each key's last record, each version, and the change index. Made one by
+   * one, because all together would hold the event loop; the buffer must not change meanwhile.
+   */
+  *operations(): Generator<Operation> {
     for (const { key, current, versions } of this.#keys.values()) {
-      operations.push({ kind: 'put', key: currentKey(key), value: encodeCurrent(current) });
+      yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
       for (const version of versions) {
-        operations.push({
-          kind: 'put',
-          key: versionKey(key, version.modRevision),
-          value: encodeVersion(version),
-        });
+        yield { kind: 'put', key: versionKey(key, version.modRevision), value: encodeVersion(version) };
       }
     }
-    operations.push(...changeRecords(this.#changes));
-    return operations;
+    yield* changeRecords(this.#changes);
   }
 }
 

@@ -118,9 +118,7 @@ export class ClientService implements NodePort {
 
   async confirmRead(timeoutMs: number): Promise<void> {
     const deadline = this.parts.clock.now() + timeoutMs;
-    const index = await (this.parts.node.raft.role === 'leader'
-      ? this.parts.node.readIndex(timeoutMs)
-      : this.leaderReads.index(timeoutMs));
+    const index = await this.leaderReads.index(timeoutMs);
     if (this.parts.store.appliedIndex >= index) return;
     await this.parts.node.whenApplied(index, deadline - this.parts.clock.now());
   }

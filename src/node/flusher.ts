@@ -43,7 +43,7 @@ export class Flusher {
   /** Entries may have been applied: flush soon, or at once when much is buffered. */
   noteChanges(): void {
     if (this.stateMachine.appliedIndex === this.stateMachine.flushedIndex) return;
-    if (this.stateMachine.bufferedBytes >= FLUSH_BYTES) this.flushNow();
+    if (this.isMuchBuffered()) this.flushNow();
     else this.timer ??= this.clock.after(FLUSH_DELAY_MS, () => this.flushNow());
   }
 
@@ -94,6 +94,16 @@ export class Flusher {
       this.cut(needed);
     }
     if (this.raft.firstIndex > firstIndex) this.hooks.compacted();
+  }
+
+  /** The log can only be cut below what is flushed, so what is not must stay well below the log's bound. */
+  private isMuchBuffered(): boolean {
+    const { appliedIndex, flushedIndex, bufferedBytes } = this.stateMachine;
+    const { logEntriesMax, logBytesMax } = this.bounds;
+    return (
+      bufferedBytes >= Math.min(FLUSH_BYTES, logBytesMax / 2) ||
+      appliedIndex - flushedIndex >= logEntriesMax / 2
+    );
   }
 
   private cut(neededIndex = Number.POSITIVE_INFINITY): void {

@@ -1,10 +1,10 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import type { Index } from '../raft/types.js';
-import { DEADLINE_TICKS, TICK_MS, WAITING_MAX } from './limits.js';
+import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, TICK_MS, WAITING_MAX } from './limits.js';
 import { overloaded, readUnavailable, type Waiter } from './waiting.js';
 
 /**
- * Linearizable reads on a node that does not lead: they need an index that the leader confirms (ReadIndex, §8). One
+ * Linearizable reads need an index that the leader confirms (ReadIndex, §8); this node asks for it, be it the leader or not. One
  * question is under way at a time, and reads that come meanwhile share the next one: an answer to a question that was
  * asked before a read arrived would prove nothing for that read (correctness rule 18).
  */
@@ -14,6 +14,9 @@ export class LeaderReads {
   /** The question under way; an answer to any other is of no use any more. */
   private question = 0;
   private isAsking = false;
+  /** How many reads the next question waits for, as long as there is a timer. */
+  private expected = 0;
+  private gathering: Timer | null = null;
   private isSweeping = false;
 
   /** @param ask Asks whoever leads; rejects when nobody is known to. */
@@ -29,7 +32,7 @@ export class LeaderReads {
     }
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });
-      if (!this.isAsking) this.askNext();
+      if (!this.isAsking && this.waiting.length >= this.expected) this.askNext();
       this.sweepLater();
     });
   }
@@ -42,6 +45,7 @@ export class LeaderReads {
   }
 
   private askNext(): void {
+    this.stopGathering();
     this.question += 1;
     const { question } = this;
     this.asked = this.waiting;
@@ -57,8 +61,24 @@ export class LeaderReads {
 
   private settle(question: number, answer: (waiter: Waiter<Index>) => void): void {
     if (question !== this.question) return;
-    for (const waiter of this.asked) answer(waiter);
-    this.askNext();
+    const { asked } = this;
+    this.asked = [];
+    this.isAsking = false;
+    for (const waiter of asked) answer(waiter);
+    this.gather(asked.length);
+  }
+
+  /** Those who were just answered often come back in a moment: the next question waits for about as many, not for long. */
+  private gather(answered: number): void {
+    this.expected = Math.min(answered + this.waiting.length, GATHER_COUNT);
+    if (this.waiting.length >= this.expected) this.askNext();
+    else this.gathering = this.clock.after(GATHER_MS, () => this.askNext());
+  }
+
+  private stopGathering(): void {
+    this.expected = 0;
+    this.gathering?.cancel();
+    this.gathering = null;
   }
 
   private sweepLater(): void {

@@ -28,15 +28,18 @@ export const BATCH_LEAD_MS = 10;
 export const BATCH_COUNT = 256;
 export const BATCH_BYTES = 64 * 1024;
 /** After a commit the next batch waits this long for the proposals that are expected, and expects at most so many. */
-export const GATHER_MS = 2;
-export const GATHER_COUNT = 32;
+export const GATHER_MS = 4;
+export const GATHER_COUNT = 64;
 /** Bytes proposed and not committed; past it, proposals are refused as overloaded. */
 export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
 /** Proposals and reads that wait on this node; past it, more are refused as overloaded. */
 export const WAITING_MAX = 20_000;
 
-/** The state is flushed this long after a change, so that a sync serves many changes. */
-export const FLUSH_DELAY_MS = 100;
+/**
+ * The state is flushed this long after a change, so that one record and one sync serve many changes of a key. What is not
+ * flushed when a node dies is applied again from the log, at a far higher rate than it came.
+ */
+export const FLUSH_DELAY_MS = 1_000;
 /** The state is flushed at once when this much is buffered. */
 export const FLUSH_BYTES = 4 * 1024 * 1024;
 /** Applying pauses until a flush is done when this much is buffered. */

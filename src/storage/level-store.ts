@@ -21,8 +21,8 @@ const CACHE_BYTES = 32 * 1024 * 1024;
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024;
 /** One step of a scan returns when its pairs exceed this, however many were asked for. */
 const SCAN_STEP_BYTES = 256 * 1024;
-/** Handing operations to LevelDB takes about 2 µs each; after so many the event loop gets a turn. */
-const OPERATIONS_PER_TURN = 4096;
+/** Making an operation and handing it to LevelDB takes about 5 µs; after so many the event loop gets a turn. */
+const OPERATIONS_PER_TURN = 1024;
 
 /** The file that says that a directory is ours. Its content is the version of the directory's layout. */
 const MARKER = 'RAFTKV';
@@ -189,8 +189,7 @@ class LevelStore implements OrderedStore {
     };
   }
 
-  async write(operations: readonly Operation[]): Promise<void> {
-    if (operations.length === 0) return;
+  async write(operations: Iterable<Operation>): Promise<void> {
     const release = this.#acquire();
     try {
       // A chained batch costs a seventh of an array of operations on this thread.

@@ -186,12 +186,12 @@ class MemoryStore implements OrderedStore {
     };
   }
 
-  write(operations: readonly Operation[]): Promise<void> {
+  write(operations: Iterable<Operation>): Promise<void> {
     this.#assertOpen();
     if (this.#life.ended) return never;
     const release = this.#acquire();
     return new Promise((resolve, reject) => {
-      this.#submit(new Write(this.#name, operations, this.#content, release, resolve, reject));
+      this.#submit(new Write(this.#name, [...operations], this.#content, release, resolve, reject));
     });
   }
 

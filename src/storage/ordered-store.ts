@@ -44,10 +44,11 @@ export interface OrderedStore {
   scan(range: KeyRange): Scan;
   snapshot(): StoreSnapshot;
   /**
-   * Writes all operations as one atomic batch and resolves when they are on disk (always synced). After a
+   * Writes all operations as one atomic batch and resolves when they are on disk (always synced). They may be made
+   * while they are read, over several turns of the event loop, so what they are made of must not change. After a
    * rejection the batch may or may not be on disk, so the caller must end the process (correctness rule 30).
    */
-  write(operations: readonly Operation[]): Promise<void>;
+  write(operations: Iterable<Operation>): Promise<void>;
   /** Waits for a write in flight and for open scans to be freed. The store cannot be used afterwards. */
   close(): Promise<void>;
 }

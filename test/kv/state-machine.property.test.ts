@@ -81,12 +81,15 @@ async function apply(kv: KvStateMachine, entry: Entry) {
   return kv.apply(entry);
 }
 
+const KEYS = ['a', 'a\x00', 'b', '\xff', 'nothing'];
+
 /** Compares every revision that can be read, key by key and page by page. */
 async function expectSame(kv: KvStateMachine, model: NaiveStore): Promise<void> {
   expect(kv.revision).toBe(model.revision);
   expect(kv.compactedRevision).toBe(model.compactedRevision);
+  for (const key of KEYS) expect(plain(kv.get(bytes(key)))).toEqual(plain(model.at(model.revision).get(key)));
   for (let revision = model.compactedRevision; revision <= model.revision; revision += 1) {
-    for (const key of ['a', 'a\x00', 'b', '\xff', 'nothing']) {
+    for (const key of KEYS) {
       expect(plain(kv.get(bytes(key), revision))).toEqual(plain(model.at(revision).get(key)));
     }
     for (const prefix of ['', 'a', '\xff']) {

@@ -57,6 +57,21 @@ describe('commands', () => {
     expect(plain(kv.get(bytes('a')))).toMatchObject({ createRevision: 4, modRevision: 4, version: 1 });
   });
 
+  it('are seen by reads that were cached before them, on disk and not', async () => {
+    const kv = await open(new MemoryDisk());
+    const value = () => text(kv.get(bytes('a'))?.value ?? bytes('none'));
+    const seen: string[] = [];
+    for (const command of [put('a', '1'), put('a', '2'), deletion('a'), put('a', '3')]) {
+      await perform(kv, command);
+      seen.push(value());
+      await kv.flush();
+      // The first read fills the cache, the second one comes from it.
+      seen.push(value(), value());
+    }
+    const once = ['1', '2', 'none', '3'];
+    expect(seen).toEqual(once.flatMap((one) => [one, one, one]));
+  });
+
   it('delete all keys with a prefix at one revision, on disk and not', async () => {
     const kv = await open(new MemoryDisk());
     await perform(kv, put('b/1', ''), put('b/2', ''), put('c', ''));

@@ -79,6 +79,21 @@ describe('flusher', () => {
     expect([stateMachine.flushedIndex, stateMachine.flushes.length]).toEqual([1, 2]);
   });
 
+  it.each([
+    { what: 'half the entries', logBytesMax: 1_000_000, appliedIndex: 5, bufferedBytes: 0 },
+    { what: 'half the bytes', logBytesMax: 2_000, appliedIndex: 1, bufferedBytes: 1_000 },
+  ])('flushes at once when what it holds is $what that the log may have', (given) => {
+    const { stateMachine, flusher } = start({ logBytesMax: given.logBytesMax });
+    stateMachine.appliedIndex = given.appliedIndex - 1;
+    stateMachine.bufferedBytes = given.bufferedBytes - 1;
+    flusher.noteChanges();
+    expect(stateMachine.flushes).toHaveLength(0);
+    stateMachine.appliedIndex = given.appliedIndex;
+    stateMachine.bufferedBytes = given.bufferedBytes;
+    flusher.noteChanges();
+    expect(stateMachine.flushes).toHaveLength(1);
+  });
+
   it('does not flush when nothing changed', async () => {
     const { stateMachine, clock, flusher } = start();
     flusher.noteChanges();

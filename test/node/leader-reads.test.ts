@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LeaderReads } from '../../src/node/leader-reads.js';
-import { DEADLINE_TICKS, TICK_MS } from '../../src/node/limits.js';
+import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, TICK_MS } from '../../src/node/limits.js';
 import { noLeader } from '../../src/node/waiting.js';
 import { FakeClock } from './fake-clock.js';
 
@@ -55,10 +55,47 @@ describe('reads that need the leader', () => {
     question(0).resolve(7);
     await clock.settle();
     expect([first.value, second.value, third.value]).toEqual(['7', 'waits', 'waits']);
+    await clock.pass(GATHER_MS);
     expect(questions.length).toBe(2);
     question(1).resolve(9);
     await clock.settle();
     expect([second.value, third.value]).toEqual(['9', '9']);
+  });
+
+  it('wait for those who were just answered, and for nobody when nothing was under way', async () => {
+    read(1000);
+    question(0).resolve(1);
+    await clock.settle();
+    read(1000);
+    expect(questions.length).toBe(2);
+    read(1000);
+    question(1).resolve(2);
+    await clock.settle();
+    expect(questions.length).toBe(2);
+    read(1000);
+    expect(questions.length).toBe(3);
+    question(2).resolve(3);
+    await clock.pass(GATHER_MS);
+    expect(questions.length).toBe(3);
+    read(1000);
+    expect(questions.length).toBe(4);
+  });
+
+  it('wait for company only so long, and only for so many', async () => {
+    for (let count = 0; count <= 2 * GATHER_COUNT; count += 1) read(1000);
+    question(0).resolve(1);
+    await clock.settle();
+    expect(questions.length).toBe(2);
+    question(1).resolve(2);
+    await clock.settle();
+    const lonely = read(1000);
+    await clock.pass(GATHER_MS - 1);
+    expect(questions.length).toBe(2);
+    await clock.pass(1);
+    expect(questions.length).toBe(3);
+    question(2).resolve(3);
+    await clock.settle();
+    expect(lonely.value).toBe('3');
   });
 
   it('are asked for as long as the most patient of them waits', async () => {
@@ -66,8 +103,8 @@ describe('reads that need the leader', () => {
     const impatient = read(1);
     const patient = read(5000);
     question(0).reject(noLeader());
-    await clock.settle();
-    expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000]);
+    await clock.pass(GATHER_MS);
+    expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000 - GATHER_MS]);
     await clock.pass(DEADLINE_TICKS * TICK_MS);
     expect([impatient.value, patient.value]).toEqual(['unavailable', 'waits']);
     question(1).resolve(3);
