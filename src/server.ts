@@ -8,6 +8,7 @@ import { encodeCommand } from './kv/command-codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { createLogger, type Logger } from './logger.js';
+import { AddressKeeper } from './node/address-keeper.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
@@ -61,6 +62,7 @@ class Server implements RunningServer {
   private stateMachine: KvStateMachine | null = null;
   private node: RaftNode<CommandResult> | null = null;
   private service: ClientService | null = null;
+  private addresses: AddressKeeper | null = null;
 
   constructor(
     private readonly config: ServerConfig,
@@ -109,6 +111,7 @@ class Server implements RunningServer {
 
   async stop(): Promise<void> {
     this.aborted.abort();
+    this.addresses?.stop();
     const drained = this.app?.close() ?? Promise.resolve();
     await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
     await this.transport?.stop(GOODBYE_MS);
@@ -143,6 +146,7 @@ class Server implements RunningServer {
           compacted: log.compacted,
           entries: log.entries,
           appliedIndex: this.stateMachine.appliedIndex,
+          tookPart: bootstrap.tookPart,
         },
         logEntriesMax: config.logEntriesMax,
         logBytesMax: config.logBytesMax,
@@ -166,8 +170,15 @@ class Server implements RunningServer {
       encode: encodeCommand,
       version,
     });
+    this.addresses = new AddressKeeper(
+      this.node,
+      systemClock,
+      () => bootstrap.identity,
+      () => transport.connections(),
+    );
     port.open(this.service);
     this.node.start();
+    this.addresses.start();
   }
 
   private receiver(bootstrap: Bootstrap): Receiver {

@@ -22,7 +22,7 @@ export interface HttpContext {
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
-export type ServedConsistency = 'linearizable' | 'stale';
+export type ServedConsistency = 'linearizable' | 'lease' | 'stale';
 
 /** The largest JSON document that a request may carry. */
 const jsonBytesMax = 65_536;

@@ -53,7 +53,11 @@ const common = [
 ];
 const read = [
   ...common,
-  inQuery('consistency', { enum: ['linearizable', 'stale'], default: 'linearizable' }, 'What the read sees.'),
+  inQuery(
+    'consistency',
+    { enum: ['linearizable', 'lease', 'stale'], default: 'linearizable' },
+    'What the read sees.',
+  ),
   inQuery('minRevision', integer, 'Wait until the answering node has this revision.'),
   inQuery('revision', integer, 'Read the past; 0 is the empty store.'),
 ];

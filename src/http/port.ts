@@ -24,6 +24,11 @@ export interface NodePort {
    * everything committed before is applied here. On a follower the leader is asked. Throws no_leader or unavailable.
    */
   confirmRead(timeoutMs: number): Promise<void>;
+  /**
+   * Whether a read of the local store is linearizable at this very moment without asking anybody, because this node leads
+   * and holds a lease. That relies on clocks that run at about the same speed, which {@link NodePort.confirmRead} does not.
+   */
+  readsByLease(): boolean;
   /** Resolves when the local store has reached the revision. Throws unavailable after `timeoutMs`. */
   waitForRevision(revision: Revision, timeoutMs: number): Promise<void>;
   /** The key's item in the local store, or undefined; `revision` reads the past (throws compacted, bad_request). */

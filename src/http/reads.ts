@@ -1,4 +1,3 @@
-import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Exchange } from './exchange.js';
 import type { Query } from './query.js';
@@ -8,7 +7,7 @@ export const readNames: readonly string[] = ['consistency', 'minRevision'];
 
 /** What has to be true before the local store is read. */
 export interface ReadPlan {
-  readonly linearizable: boolean;
+  readonly consistency: 'linearizable' | 'lease' | 'stale';
   /** The local store must have reached this revision; 0 for any. */
   readonly minRevision: Revision;
   readonly timeoutMs: number;
@@ -21,17 +20,10 @@ export interface ReadPlan {
  */
 export function planRead(query: Query, revision: Revision): ReadPlan {
   const consistency = query.oneOf('consistency', ['linearizable', 'lease', 'stale']) ?? 'linearizable';
-  if (consistency === 'lease') {
-    throw new RaftkvError(
-      'bad_request',
-      '"consistency=lease" is not offered yet by this version; use linearizable (the default) or stale.',
-    );
-  }
   const minRevision = query.integer('minRevision', 0) ?? 0;
-  const linearizable = consistency === 'linearizable';
   return {
-    linearizable,
-    minRevision: linearizable ? minRevision : Math.max(minRevision, revision),
+    consistency,
+    minRevision: consistency === 'stale' ? Math.max(minRevision, revision) : minRevision,
     timeoutMs: query.timeoutMs(),
     redirectNever: query.redirectNever(),
   };
@@ -40,11 +32,17 @@ export function planRead(query: Query, revision: Revision): ReadPlan {
 /** Calls `read` as soon as the plan's conditions hold, at once where they hold already. */
 export function withRead(exchange: Exchange, plan: ReadPlan, read: () => void): void {
   const { port } = exchange.context;
-  if (!plan.linearizable) {
+  if (plan.consistency === 'stale') {
     atRevision(exchange, plan, read);
     return;
   }
   if (!exchange.staysHere(plan.redirectNever)) return;
+  if (plan.consistency === 'lease' && port.readsByLease()) {
+    exchange.consistency = 'lease';
+    atRevision(exchange, plan, read);
+    return;
+  }
+  // Also where a lease was asked for and there is none, such as on a follower: this promises no less.
   exchange.settle(port.confirmRead(plan.timeoutMs), () => {
     exchange.consistency = 'linearizable';
     atRevision(exchange, plan, read);

@@ -45,6 +45,8 @@ export interface JoinRequest {
  * the first entry of everybody's log, and its hash is the cluster's id: on disk before the first vote.
  */
 export class Bootstrap {
+  /** Whether this node was a member before this start, see `RestoredState.tookPart`. */
+  readonly tookPart: boolean;
   private current: NodeIdentity;
   private introduced: Identity;
   /** What this node waits for, in words; '' when it knows its cluster. */
@@ -56,6 +58,7 @@ export class Bootstrap {
     private readonly parts: BootstrapParts,
     identity: NodeIdentity,
   ) {
+    this.tookPart = identity.cluster !== '';
     this.current = identity;
     this.introduced = this.introduce(identity);
   }

@@ -123,6 +123,11 @@ export class ClientService implements NodePort {
     await this.parts.node.whenApplied(index, deadline - this.parts.clock.now());
   }
 
+  readsByLease(): boolean {
+    const { node, store, clock } = this.parts;
+    return store.appliedIndex >= node.raft.commitIndex && node.raft.holdsLease(clock.now());
+  }
+
   waitForRevision(revision: Revision, timeoutMs: number): Promise<void> {
     const { node, store } = this.parts;
     return node.when(

@@ -74,6 +74,7 @@ export class Driver {
     if (this.isRunning || this.isStopped) return;
     this.isRunning = true;
     try {
+      this.raft.timeIs(this.clock.now());
       this.hooks.gather();
       while (!this.isStopped && this.raft.hasReady()) this.perform(this.raft.takeReady());
       this.hooks.settled();

@@ -64,6 +64,10 @@ export class LatePort implements NodePort {
 
   write: NodePort['write'] = (...parameters) => this.node().write(...parameters);
   confirmRead: NodePort['confirmRead'] = (...parameters) => this.node().confirmRead(...parameters);
+  readsByLease(): boolean {
+    return this.real?.readsByLease() ?? false;
+  }
+
   waitForRevision: NodePort['waitForRevision'] = (...parameters) =>
     this.node().waitForRevision(...parameters);
   get: NodePort['get'] = (...parameters) => this.node().get(...parameters);

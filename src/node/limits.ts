@@ -2,6 +2,8 @@
 
 /** One tick of the core. Short, so that election timeouts have many values and rarely tie (§9.3). */
 export const TICK_MS = 10;
+/** A leader's lease: four fifths of the shortest election timeout, in milliseconds, for clocks that drift apart. */
+export const LEASE_MS = 200;
 /** A follower waits between this and twice as long for its leader. Far above the time of a broadcast (§5.6). */
 export const ELECTION_TIMEOUT_TICKS = 25;
 /** Five heartbeats fit into the shortest election timeout, so that losing some costs nothing. */
@@ -62,6 +64,8 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 /** The log is kept for a follower that has its snapshot until it was silent for this long. */
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
+/** How often the leader compares the configuration's addresses with those at which its members are. */
+export const ADDRESS_REVIEW_MS = 1_000;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
 /** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */

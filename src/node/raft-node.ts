@@ -106,6 +106,7 @@ export class RaftNode<Result> {
         incarnation: options.incarnation,
         electionTimeoutTicks: limits.ELECTION_TIMEOUT_TICKS,
         heartbeatTicks: limits.HEARTBEAT_TICKS,
+        leaseDuration: limits.LEASE_MS,
         appendBytesMax: limits.APPEND_BYTES_MAX,
         messagesInFlightMax: limits.APPENDS_IN_FLIGHT_MAX,
         bytesInFlightMax: limits.APPEND_BYTES_IN_FLIGHT_MAX,

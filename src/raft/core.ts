@@ -33,6 +33,11 @@ export interface RaftOptions {
   readonly electionTimeoutTicks: number;
   /** A leader's heartbeat period in ticks; well below the election timeout (§5.6). */
   readonly heartbeatTicks: number;
+  /**
+   * How long a leader's lease lasts, in the unit of the readings that {@link Raft.timeIs} gets. Shorter than the election
+   * timeout by more than the clocks of two machines drift apart in that time (correctness rule 19).
+   */
+  readonly leaseDuration: number;
   /** Encoded bytes of entries in one append; a single larger entry still goes, alone. */
   readonly appendBytesMax: number;
   /** Appends in flight per follower; past it, entries gather for a later, larger append. */
@@ -60,6 +65,8 @@ export interface RestoredState {
   readonly entries: readonly Entry[];
   /** What the state machine has on disk already. */
   readonly appliedIndex: Index;
+  /** Whether this node took part before, so that it may have promised a leader its loyalty a moment ago (rule 19). */
+  readonly tookPart: boolean;
 }
 
 /** A configuration and the index of the entry that brought it in. */
@@ -95,6 +102,10 @@ export class Core {
   now = 0;
   /** Ticks since the leader was heard, a vote was given, or this node last campaigned. */
   electionElapsedTicks = 0;
+  /** Ticks since a leader was heard, whoever it was. */
+  leaderSilenceTicks: number;
+  /** Who said that this node was removed, until a leader is heard again. */
+  removalHeardFrom: NodeId | null = null;
   /** This time's patience, drawn by {@link resetElectionTimer}. */
   electionPatienceTicks = 0;
 
@@ -123,6 +134,12 @@ export class Core {
   readsWaiting: number[] = [];
   readRounds: { readonly round: number; readonly index: Index; readonly contexts: readonly number[] }[] = [];
   round = 0;
+  /** Leaders: when the rounds that may still count for the lease were sent, by the readings of {@link reading}. */
+  roundsSent: { readonly round: number; readonly reading: number }[] = [];
+  /** Leaders: somebody was asked to campaign at once, so that others' loyalty guarantees nothing in this term any more. */
+  hasGivenUpLease = false;
+  /** The last reading of a monotonic clock that the shell passed in. */
+  reading = Number.NEGATIVE_INFINITY;
 
   /** The last entry that was handed out to be applied. */
   handedOutIndex: Index;
@@ -149,6 +166,7 @@ export class Core {
     // What is applied was committed, even if the last hard state on disk did not say so yet.
     this.log.commitTo(Math.min(restored.appliedIndex, this.log.lastIndex));
     this.handedOutIndex = restored.appliedIndex;
+    this.leaderSilenceTicks = restored.tookPart ? 0 : options.electionTimeoutTicks;
     this.configurations = [
       { index: restored.compacted.index, configuration: restored.compacted.configuration },
     ];
@@ -178,6 +196,7 @@ export class Core {
    * the newest configuration in that log is without it; the votes are counted without it as well (thesis §4.2.2).
    */
   get mayCampaign(): boolean {
+    if (this.removalHeardFrom !== null) return false;
     const { id, incarnation } = this.options;
     return this.configurations.some(({ configuration }, position) => {
       const replacedAt = this.configurations[position + 1]?.index ?? Number.POSITIVE_INFINITY;
@@ -191,6 +210,7 @@ export class Core {
    * that was a member, or that starts after the configurations that had it, can have been removed.
    */
   get isRemoved(): boolean {
+    if (this.removalHeardFrom !== null) return true;
     const hasBegunLater = this.log.compactedIndex > 0;
     const isDecided = this.configurationIndex <= this.log.commitIndex;
     return !this.isMember && (this.wasMember || hasBegunLater) && isDecided;
@@ -219,6 +239,19 @@ export class Core {
 
   event(name: RaftEvent['name'], message: string): void {
     this.outbox.event({ name, term: this.term, message });
+  }
+
+  /** A leader of this term was heard. */
+  hearLeader(leader: NodeId): void {
+    this.becomeFollower(this.term, leader, `${leader} leads term ${this.term}.`);
+    this.leaderSilenceTicks = 0;
+    this.removalHeardFrom = null;
+  }
+
+  /** Somebody who knows says that this node is no member any more: it campaigns no longer, unless a leader wants it back. */
+  hearOfRemoval(from: NodeId): void {
+    this.removalHeardFrom = from;
+    this.becomeFollower(this.term, null, `${from} says that this node was removed from the cluster.`);
   }
 
   resetElectionTimer(): void {

@@ -1,3 +1,4 @@
+import { knowsIncarnation } from './configuration.js';
 import type { Core } from './core.js';
 import { hasMajority } from './quorum.js';
 import { broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
@@ -10,6 +11,7 @@ import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse } fr
 
 /** A follower, pre-candidate or candidate counts the time since it heard a leader, and campaigns when it is up. */
 export function tickElectionTimer(core: Core): void {
+  core.leaderSilenceTicks += 1;
   core.electionElapsedTicks += 1;
   if (core.electionElapsedTicks < core.electionPatienceTicks || !core.mayCampaign) return;
   // A node whose disk is behind its log would claim entries that it may still lose, and would make a poor leader:
@@ -64,11 +66,11 @@ function requestVotes(core: Core, preVote: boolean): void {
 
 /**
  * Whether this node still hears a leader, so that somebody else's wish to campaign is no reason to leave it. Safe only
- * because a leader steps down by itself when it does not hear a majority (CheckQuorum, correctness rule 6).
+ * because a leader steps down by itself when it does not hear a majority (CheckQuorum, correctness rule 6). It is also what
+ * a lease rests on (rule 19), so nothing but time ends it: not a higher term, and not a restart.
  */
 export function hearsLeader(core: Core): boolean {
-  if (core.role === 'leader') return true;
-  return core.leader !== null && core.electionElapsedTicks < core.options.electionTimeoutTicks;
+  return core.role === 'leader' || core.leaderSilenceTicks < core.options.electionTimeoutTicks;
 }
 
 /**
@@ -92,6 +94,7 @@ export function handleRequestVote(core: Core, message: RequestVote): void {
       ...core.envelope(message.from, message.term),
       preVote: true,
       granted: true,
+      removed: false,
       call: message.call,
     });
     return;
@@ -103,6 +106,7 @@ export function handleRequestVote(core: Core, message: RequestVote): void {
     ...core.envelope(message.from),
     preVote: false,
     granted: true,
+    removed: false,
     call: message.call,
   });
 }
@@ -114,14 +118,32 @@ export function rejectVote(core: Core, message: RequestVote): void {
     ...core.envelope(message.from),
     preVote: message.preVote,
     granted: false,
+    removed: wasRemoved(core, message),
     call: message.call,
   });
+}
+
+/**
+ * Whether the candidate was removed, as far as this node can know. A committed configuration without it proves that on a
+ * leader, if it is the newest. On others the candidate may have been added by a later one; but then it has the entries up
+ * to that one, since it is caught up before it may campaign.
+ */
+function wasRemoved(core: Core, candidate: RequestVote): boolean {
+  const placed = core.configurations.findLast(({ index }) => index <= core.log.commitIndex);
+  if (placed === undefined || placed.configuration.voters.length === 0) return false;
+  if (knowsIncarnation(placed.configuration, candidate.from, candidate.fromIncarnation)) return false;
+  const isNewest = core.role === 'leader' && placed.index === core.configurationIndex;
+  return isNewest || candidate.lastLogIndex < placed.index;
 }
 
 /** Counts an answer. Those of another round (pre-vote or vote) or another term are stale. */
 export function handleRequestVoteResponse(core: Core, message: RequestVoteResponse): void {
   const isPreVote = core.role === 'preCandidate';
   if (message.preVote !== isPreVote) return;
+  if (message.removed) {
+    core.hearOfRemoval(message.from);
+    return;
+  }
   if (message.granted && message.term !== (isPreVote ? core.term + 1 : core.term)) return;
   recordVote(core, message.from, message.granted);
 }
@@ -157,6 +179,9 @@ function becomeLeader(core: Core): void {
   core.heartbeatElapsedTicks = 0;
   core.quorumCheckElapsedTicks = 0;
   core.round = 0;
+  core.roundsSent = [];
+  core.hasGivenUpLease = false;
+  core.leaderSilenceTicks = core.options.electionTimeoutTicks;
   core.uncommittedBytes = 0;
   core.termStartIndex = core.log.lastIndex + 1;
   followMembers(core);

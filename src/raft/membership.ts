@@ -8,6 +8,7 @@ import {
 } from './configuration.js';
 import type { Core } from './core.js';
 import { bestSuccessor, broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
+import { sendTimeoutNow } from './transfer.js';
 import { type Configuration, EntryKind, type NodeId } from './types.js';
 
 /**
@@ -89,7 +90,13 @@ const DEPARTURE_TIMEOUTS = 10;
 export function tellRemoval(core: Core): void {
   const { isRemoved } = core;
   if (isRemoved && !core.removalIsTold) {
-    core.event('removed', `This node was removed from the cluster at index ${core.configurationIndex}.`);
+    const { removalHeardFrom } = core;
+    core.event(
+      'removed',
+      removalHeardFrom === null
+        ? `This node was removed from the cluster at index ${core.configurationIndex}.`
+        : `This node was removed from the cluster while it was away, says ${removalHeardFrom}. To use it again, empty its data directory and start it with --join.`,
+    );
   }
   core.removalIsTold = isRemoved;
 }
@@ -103,7 +110,7 @@ export function stepDownIfRemoved(core: Core): void {
   if (!removed || core.configurationIndex > core.log.commitIndex) return;
   broadcastHeartbeat(core);
   const successor = bestSuccessor(core);
-  if (successor !== undefined) core.outbox.send({ type: 'timeoutNow', ...core.envelope(successor) });
+  if (successor !== undefined) sendTimeoutNow(core, successor);
   core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
 }
 

@@ -12,7 +12,7 @@ import {
   tellRemoval,
 } from './membership.js';
 import type { Progress } from './progress.js';
-import { checkQuorum, confirmReads, startReadRound, takeRead } from './reads.js';
+import { checkQuorum, confirmReads, holdsLease, startReadRound, takeRead } from './reads.js';
 import {
   advanceCommit,
   broadcastHeartbeat,
@@ -84,7 +84,7 @@ export interface RaftStatus {
  * Where to read on: `elections.ts` (§5.2), `replication.ts` (§5.3, §5.4), `membership.ts` (§6), `snapshots.ts` (§7),
  * `reads.ts` (§8), `transfer.ts` (thesis §3.10), and `table.ts`, which says which role does what with which message.
  *
- * Caveats: one membership change at a time, though the configuration has room for joint consensus; no lease reads; a node
+ * Caveats: one membership change at a time, though the configuration has room for joint consensus; a node
  * whose disk lost what it had acknowledged is told by its peers, not by itself.
  */
 export class Raft {
@@ -132,6 +132,19 @@ export class Raft {
     if (core.transfer !== null) return 1;
     for (const progress of core.progress.values()) if (lacksCommit(core, progress)) return 1;
     return Math.max(1, core.options.heartbeatTicks - core.heartbeatElapsedTicks);
+  }
+
+  /**
+   * A reading of a monotonic clock, in any unit. What is sent is taken to be sent at the last reading, so an old one makes
+   * leases shorter, never longer. Ticks would not do: a process that was paused loses some.
+   */
+  timeIs(reading: number): void {
+    this.core.reading = reading;
+  }
+
+  /** Whether a read at this very moment needs no round, because nobody else can lead (rule 19). `reading` is fresh. */
+  holdsLease(reading: number): boolean {
+    return holdsLease(this.core, reading);
   }
 
   /** One tick of time passed. */

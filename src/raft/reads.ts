@@ -26,12 +26,31 @@ export function startReadRound(core: Core): void {
   confirmReads(core);
 }
 
+/** Leader: the newest round that a majority acknowledged. */
+function confirmedRound(core: Core): number {
+  return majorityValue(core.configuration, (id) =>
+    id === core.options.id ? core.round : (core.progress.get(id)?.acknowledgedRound ?? 0),
+  );
+}
+
+/**
+ * Leader: whether nobody else can have been elected before `reading` (thesis §6.4.1). Who answered a round grants no vote for
+ * an election timeout from then on; so a lease runs from the time of sending, and any majority that elects somebody else has
+ * one in it who answered. That needs clocks that run at about the same speed, which ReadIndex does not.
+ */
+export function holdsLease(core: Core, reading: number): boolean {
+  if (core.role !== 'leader' || core.hasGivenUpLease) return false;
+  // Before its first commit a leader does not know how far its predecessors committed (correctness rule 18).
+  if (core.log.commitIndex < core.termStartIndex) return false;
+  const confirmed = confirmedRound(core);
+  const sent = core.roundsSent.findLast(({ round }) => round <= confirmed);
+  return sent !== undefined && reading < sent.reading + core.options.leaseDuration;
+}
+
 /** Leader: answers the reads of every round that a majority acknowledged. */
 export function confirmReads(core: Core): void {
   if (core.readRounds.length === 0) return;
-  const confirmed = majorityValue(core.configuration, (id) =>
-    id === core.options.id ? core.round : (core.progress.get(id)?.acknowledgedRound ?? 0),
-  );
+  const confirmed = confirmedRound(core);
   while (core.readRounds[0] && core.readRounds[0].round <= confirmed) {
     const round = core.readRounds.shift();
     for (const context of round?.contexts ?? []) {

@@ -121,8 +121,16 @@ export function followMembers(core: Core): void {
 export function broadcastHeartbeat(core: Core): number {
   core.heartbeatElapsedTicks = 0;
   core.round += 1;
+  noteRoundSent(core);
   for (const [to, progress] of core.progress) sendHeartbeat(core, to, progress);
   return core.round;
+}
+
+/** Leader: keeps the times of rounds that may still matter: the newest that a majority answered is at most a lease old. */
+function noteRoundSent(core: Core): void {
+  const { roundsSent, reading } = core;
+  roundsSent.push({ round: core.round, reading });
+  while (roundsSent[0] && roundsSent[0].reading + core.options.leaseDuration < reading) roundsSent.shift();
 }
 
 /** Leader: whether this follower holds committed entries without having been told that they are. */

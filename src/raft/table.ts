@@ -35,7 +35,7 @@ function followThen<Request extends AppendEntries | Heartbeat | InstallSnapshot>
   handle: (core: Core, message: Request) => void,
 ): (core: Core, message: Request) => void {
   return (core, message) => {
-    core.becomeFollower(core.term, message.from, `${message.from} leads term ${message.term}.`);
+    core.hearLeader(message.from);
     handle(core, message);
   };
 }

@@ -27,7 +27,13 @@ export function continueTransfer(core: Core): void {
   if (!transfer || transfer.sent) return;
   if (core.progress.get(transfer.to)?.match !== core.log.lastIndex) return;
   transfer.sent = true;
-  core.outbox.send({ type: 'timeoutNow', ...core.envelope(transfer.to) });
+  sendTimeoutNow(core, transfer.to);
+}
+
+/** From here on the target may win at any time, whoever is loyal to this leader: no lease in this term (rule 19). */
+export function sendTimeoutNow(core: Core, to: NodeId): void {
+  core.hasGivenUpLease = true;
+  core.outbox.send({ type: 'timeoutNow', ...core.envelope(to) });
 }
 
 /** Leader: gives the handover up after an election timeout, or when the target left (correctness rule 8). */

@@ -111,6 +111,11 @@ export interface RequestVoteResponse extends Envelope {
   readonly type: 'requestVoteResponse';
   readonly preVote: boolean;
   readonly granted: boolean;
+  /**
+   * With a rejection: the voter has a committed configuration without the candidate, and the candidate's log ends before it.
+   * So a node that was down when it was removed hears of it (correctness rule 17).
+   */
+  readonly removed: boolean;
   readonly call: number;
 }
 

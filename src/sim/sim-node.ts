@@ -173,6 +173,7 @@ export class SimNode implements NodeView {
           compacted: log.compacted,
           entries: log.entries,
           appliedIndex: store.appliedIndex,
+          tookPart: bootstrap.tookPart,
         },
         logEntriesMax: settings.logEntriesMax,
         logBytesMax: LOG_BYTES_MAX,

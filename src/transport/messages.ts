@@ -144,6 +144,7 @@ export function decodeVoteResponse(
     term: counter(sent.term),
     preVote: sent.preVote,
     granted: sent.granted,
+    removed: sent.removed,
     call,
   };
 }

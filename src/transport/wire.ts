@@ -72,6 +72,7 @@ export interface WireVoteResponse {
   readonly term: number;
   readonly preVote: boolean;
   readonly granted: boolean;
+  readonly removed: boolean;
 }
 
 export interface WireList<Wire> {

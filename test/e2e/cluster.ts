@@ -126,6 +126,15 @@ export class Cluster {
     return replacement;
   }
 
+  /** The same node with its disk at other addresses; stopped, and not started again yet. */
+  async moved(node: TestNode): Promise<TestNode> {
+    await node.stop();
+    const [http = 0, peer = 0] = await freePorts(2);
+    const moved = new TestNode(node.id, node.dataDirectory, http, peer, this.options);
+    this.nodes[this.nodes.indexOf(node)] = moved;
+    return moved;
+  }
+
   /** The flags with which the nodes that there are now form a cluster. */
   get founding(): readonly string[] {
     if (this.nodes.length === 1) return ['--single'];

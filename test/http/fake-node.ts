@@ -107,6 +107,13 @@ export class FakeNode implements NodePort {
     return { kind: 'put', revision: this.revision, created: current === undefined };
   }
 
+  holdsLease = false;
+
+  readsByLease(): boolean {
+    this.calls.push('readsByLease');
+    return this.holdsLease;
+  }
+
   async confirmRead(timeoutMs: number): Promise<void> {
     this.calls.push(`confirmRead ${timeoutMs}`);
     this.throwFailure();

@@ -15,11 +15,37 @@ describe('consistency', () => {
     expect(stale.headers['raftkv-consistency']).toBe('stale');
   });
 
-  it('refuses lease reads by name, and what is no consistency', async () => {
+  it('reads by the lease where there is one, and confirms the read where there is none', async () => {
+    const { app, node } = serve();
+    await app.inject({ method: 'PUT', url: '/v1/kv/a' });
+    node.holdsLease = true;
+    for (const url of ['/v1/kv/a', '/v1/kv?limit=1']) {
+      node.calls.length = 0;
+      const separator = url.includes('?') ? '&' : '?';
+      const byLease = await app.inject(`${url}${separator}consistency=lease`);
+      expect(node.calls).toContain('readsByLease');
+      expect(node.calls.join()).not.toContain('confirmRead');
+      expect(byLease.headers['raftkv-consistency']).toBe('lease');
+    }
+    node.holdsLease = false;
+    node.calls.length = 0;
+    const confirmed = await app.inject('/v1/kv/a?consistency=lease&timeout=2s');
+    expect(node.calls).toEqual(['readsByLease', 'confirmRead 2000']);
+    expect(confirmed.headers['raftkv-consistency']).toBe('linearizable');
+  });
+
+  it('goes to the leader for a lease, too', async () => {
+    const { app, node } = serve();
+    node.routed = { kind: 'follower', leader: 'n2', url: 'http://n2:8102' };
+    const answer = await app.inject('/v1/kv/a?consistency=lease');
+    expect([answer.statusCode, answer.headers.location]).toEqual([
+      307,
+      'http://n2:8102/v1/kv/a?consistency=lease',
+    ]);
+  });
+
+  it('refuses what is no consistency', async () => {
     const { app } = serve();
-    const lease = await app.inject('/v1/kv/a?consistency=lease');
-    expect(lease.statusCode).toBe(400);
-    expect(lease.body).toContain('not offered yet');
     expect((await app.inject('/v1/kv/a?consistency=strong')).statusCode).toBe(400);
   });
 

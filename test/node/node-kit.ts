@@ -45,6 +45,7 @@ export class NodeKit {
           compacted: { index: 0, term: 0, configuration },
           entries: [first],
           appliedIndex: 1,
+          tookPart: false,
         },
         logEntriesMax,
         logBytesMax: 1_000_000,
@@ -93,9 +94,15 @@ export class NodeKit {
     for (let ticks = 0; ticks < 100 && raft.role !== 'preCandidate'; ticks += 1) await this.clock.pass(10);
     const term = raft.term + 1;
     if (raft.role === 'preCandidate')
-      await this.hear('requestVoteResponse', { term, preVote: true, granted: true, call: 0 });
+      await this.hear('requestVoteResponse', { term, preVote: true, granted: true, removed: false, call: 0 });
     if (raft.role === 'candidate')
-      await this.hear('requestVoteResponse', { term, preVote: false, granted: true, call: 0 });
+      await this.hear('requestVoteResponse', {
+        term,
+        preVote: false,
+        granted: true,
+        removed: false,
+        call: 0,
+      });
     if (commits) await this.acknowledge(raft.lastIndex);
     this.transport.sent.length = 0;
   }

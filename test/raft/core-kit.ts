@@ -59,6 +59,7 @@ export function startNode({
       incarnation: 'n1-1',
       electionTimeoutTicks: 10,
       heartbeatTicks: 2,
+      leaseDuration: 80,
       appendBytesMax: 1000,
       messagesInFlightMax: 4,
       bytesInFlightMax: 10_000,
@@ -72,6 +73,7 @@ export function startNode({
       compacted: { index: 0, term: 0, configuration: threeVoters },
       entries: logOfTerms(...log),
       appliedIndex: commit,
+      tookPart: false,
     },
   );
 }
@@ -112,10 +114,14 @@ export function nodeInRole(role: Role): Raft {
   for (let count = 0; count < 10; count += 1) raft.tick();
   runUntilQuiet(raft);
   if (role === 'preCandidate') return raft;
-  raft.step(message('requestVoteResponse', { term: 2, preVote: true, granted: true, call: 0 }));
+  raft.step(
+    message('requestVoteResponse', { term: 2, preVote: true, granted: true, removed: false, call: 0 }),
+  );
   runUntilQuiet(raft);
   if (role === 'candidate') return raft;
-  raft.step(message('requestVoteResponse', { term: 2, preVote: false, granted: true, call: 0 }));
+  raft.step(
+    message('requestVoteResponse', { term: 2, preVote: false, granted: true, removed: false, call: 0 }),
+  );
   runUntilQuiet(raft);
   return raft;
 }

@@ -183,14 +183,20 @@ describe('pre-votes (row 5)', () => {
 
   it('a higher term in a refusal is taken', () => {
     const raft = nodeInRole('preCandidate');
-    raft.step(message('requestVoteResponse', { term: 6, preVote: true, granted: false, call: 0 }));
+    raft.step(
+      message('requestVoteResponse', { term: 6, preVote: true, granted: false, removed: false, call: 0 }),
+    );
     expect([raft.role, raft.term]).toEqual(['follower', 6]);
   });
 
   it('a late grant does not count as a vote', () => {
     const raft = nodeInRole('candidate');
-    raft.step(message('requestVoteResponse', { term: 3, preVote: true, granted: true, call: 0 }));
-    raft.step(message('requestVoteResponse', { term: 2, preVote: true, granted: true, call: 0 }));
+    raft.step(
+      message('requestVoteResponse', { term: 3, preVote: true, granted: true, removed: false, call: 0 }),
+    );
+    raft.step(
+      message('requestVoteResponse', { term: 2, preVote: true, granted: true, removed: false, call: 0 }),
+    );
     expect(raft.role).toBe('candidate');
   });
 });

@@ -23,6 +23,8 @@ export class ScriptCluster {
   /** Nodes of different groups do not reach each other; a node in no group reaches all. */
   private groups: readonly (readonly string[])[] = [];
   private lines: string[] = [];
+  /** What a clock on the wall shows, in ticks. */
+  time = 0;
   readonly limits = {
     appendBytes: 1000,
     messagesInFlight: 8,
@@ -99,9 +101,11 @@ export class ScriptCluster {
     const print = (line: string) => {
       if (!isStarting) this.print(line);
     };
-    const node = new ScriptNode(id, incarnation, this.disk(id), this.limits, print, (message) =>
-      this.post(message),
-    );
+    const node = new ScriptNode(id, incarnation, this.disk(id), this.limits, {
+      print,
+      send: (message) => this.post(message),
+      time: () => this.time,
+    });
     this.nodes.set(id, node);
     node.settle();
     isStarting = false;

@@ -48,6 +48,7 @@ function refusalText(result: object | string): string {
 function tick(cluster: ScriptCluster, id: string, ticks: number): void {
   const node = cluster.node(id);
   for (let count = 0; count < ticks; count += 1) {
+    cluster.time += 1;
     node.raft.tick();
     node.settle();
   }
@@ -117,7 +118,12 @@ export const commands: Readonly<Record<string, Command>> = {
     disk.entries = [cluster.firstEntry(cluster.configurationOf(['n1', 'n2', 'n3'], [], []))];
   },
   crash: (cluster, words) => cluster.crash(word(words, 0)),
-  restart: (cluster, words) => cluster.start(word(words, 0), false),
+  /** `restart n1`: after it was away for longer than an election timeout, or `restart n1 at-once`. */
+  restart(cluster, words) {
+    const id = word(words, 0);
+    cluster.disk(id).tookPart = words[1] === 'at-once';
+    cluster.start(id, false);
+  },
   /** `wipe n3`: n3 starts with an empty disk, and so as another incarnation. */
   wipe(cluster, words) {
     const id = word(words, 0);
@@ -155,7 +161,11 @@ export const commands: Readonly<Record<string, Command>> = {
   /** `pass 10`: ten ticks for every node, with all that follows. Only what nodes say, apply and answer is shown. */
   pass(cluster, words) {
     for (let count = 0; count < numberAt(words, 0); count += 1) {
-      for (const node of cluster.all) tick(cluster, node.id, 1);
+      cluster.time += 1;
+      for (const node of cluster.all) {
+        node.raft.tick();
+        node.settle();
+      }
       cluster.stabilize(() => true);
     }
     for (const line of cluster.takeOutput()) if (!/ -> | writes /.test(line)) cluster.print(line);
@@ -163,6 +173,10 @@ export const commands: Readonly<Record<string, Command>> = {
   /** `patience n1 0.5`: the random number that n1 draws from now on. */
   patience(cluster, words) {
     cluster.node(word(words, 0)).randomValue = numberAt(words, 1);
+  },
+  /** `sleep 5`: time passes in which no node gets a turn, so no node counts it. */
+  sleep(cluster, words) {
+    cluster.time += numberAt(words, 0);
   },
   /** Time passes for n1 until it asks for votes. */
   campaign: (cluster, words) => campaign(cluster, word(words, 0)),
@@ -239,6 +253,11 @@ export const commands: Readonly<Record<string, Command>> = {
     const node = cluster.node(word(words, 0));
     node.raft.read(numberAt(words, 1));
     node.settle();
+  },
+  /** `lease n1`: whether n1 could answer a read now without asking anybody. */
+  lease(cluster, words) {
+    const node = cluster.node(word(words, 0));
+    cluster.print(`${node.id} ${node.raft.holdsLease(cluster.time) ? 'holds a lease' : 'holds no lease'}`);
   },
   transfer(cluster, words) {
     const node = cluster.node(word(words, 0));

@@ -8,6 +8,8 @@ export class ScriptDisk {
   hardState: HardState = { term: 0, vote: null, commit: 0 };
   compacted: SnapshotMetadata = { index: 0, term: 0, configuration: emptyConfiguration };
   entries: readonly Entry[] = [];
+  /** Whether whoever starts from it may have promised a leader its loyalty a moment ago. */
+  tookPart = false;
 
   get lastIndex(): number {
     return this.compacted.index + this.entries.length;
@@ -39,7 +41,7 @@ export class ScriptDisk {
 
   /** What a node finds when it starts. The state machine holds what was compacted, and applies the rest again. */
   restored(): RestoredState {
-    const { hardState, compacted, entries } = this;
-    return { hardState, compacted, entries, appliedIndex: compacted.index };
+    const { hardState, compacted, entries, tookPart } = this;
+    return { hardState, compacted, entries, appliedIndex: compacted.index, tookPart };
   }
 }

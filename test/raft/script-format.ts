@@ -47,8 +47,10 @@ function formatContent(message: Message): string {
       const transfer = message.leadershipTransfer ? ', the leader asked for it' : '';
       return `${name} ${term}, log ends at ${place(message.lastLogIndex, message.lastLogTerm)}${transfer}`;
     }
-    case 'requestVoteResponse':
-      return `${message.preVote ? 'PreVote' : 'RequestVote'} ${term}: ${message.granted ? 'granted' : 'refused'}`;
+    case 'requestVoteResponse': {
+      const answer = message.granted ? 'granted' : message.removed ? 'refused, you were removed' : 'refused';
+      return `${message.preVote ? 'PreVote' : 'RequestVote'} ${term}: ${answer}`;
+    }
     case 'appendEntries': {
       const entries = message.entries.length === 0 ? 'nothing' : formatEntries(message.entries);
       const previous = place(message.previousIndex, message.previousTerm);

@@ -22,6 +22,8 @@ export interface ScriptLimits {
 /** Ticks are few, so that scripts stay short. */
 export const ELECTION_TIMEOUT_TICKS = 10;
 export const HEARTBEAT_TICKS = 2;
+/** Scripts read the time in ticks. */
+const LEASE_TICKS = 8;
 
 /** One server in a script: the real core, and a shell that performs each Ready at once and tells what it did. */
 export class ScriptNode {
@@ -46,8 +48,11 @@ export class ScriptNode {
     readonly incarnation: string,
     readonly disk: ScriptDisk,
     limits: ScriptLimits,
-    private readonly print: (line: string) => void,
-    private readonly send: (message: Message) => void,
+    private readonly world: {
+      readonly print: (line: string) => void;
+      readonly send: (message: Message) => void;
+      readonly time: () => number;
+    },
   ) {
     const restored = disk.restored();
     this.appliedIndex = restored.appliedIndex;
@@ -58,6 +63,7 @@ export class ScriptNode {
         incarnation,
         electionTimeoutTicks: ELECTION_TIMEOUT_TICKS,
         heartbeatTicks: HEARTBEAT_TICKS,
+        leaseDuration: LEASE_TICKS,
         appendBytesMax: limits.appendBytes,
         messagesInFlightMax: limits.messagesInFlight,
         bytesInFlightMax: limits.bytesInFlight,
@@ -72,6 +78,7 @@ export class ScriptNode {
 
   /** What the shell does after each input, unless the script holds it back. */
   settle(): void {
+    this.raft.timeIs(this.world.time());
     if (!this.isHeld) this.ready();
   }
 
@@ -80,17 +87,17 @@ export class ScriptNode {
       const ready = this.raft.takeReady();
       for (const event of ready.events) {
         if (event.name === 'becamePreCandidate') this.campaigns += 1;
-        this.print(`${this.id}: ${event.message}`);
+        this.world.print(`${this.id}: ${event.message}`);
       }
       for (const message of ready.send) this.leave(message);
       if (ready.persist) this.write(ready.persist);
       for (const delayed of ready.sendAfterPersist) {
         this.delayed.push(delayed);
         if (this.isDiskSlow)
-          this.print(`  waits for write ${delayed.sequence}:  ${formatMessage(delayed.message)}`);
+          this.world.print(`  waits for write ${delayed.sequence}:  ${formatMessage(delayed.message)}`);
       }
       if (ready.committed.length > 0) {
-        this.print(`${this.id} applies ${formatEntries(ready.committed)}`);
+        this.world.print(`${this.id} applies ${formatEntries(ready.committed)}`);
         for (const entry of ready.committed) {
           assert(
             entry.index === this.appliedIndex + 1,
@@ -103,8 +110,8 @@ export class ScriptNode {
         }
       }
       for (const { context, index } of ready.reads)
-        this.print(`${this.id} answers read ${context} when ${index} is applied`);
-      for (const context of ready.readsRefused) this.print(`${this.id} refuses read ${context}`);
+        this.world.print(`${this.id} answers read ${context} when ${index} is applied`);
+      for (const context of ready.readsRefused) this.world.print(`${this.id} refuses read ${context}`);
       for (const request of ready.snapshotRequests) this.snapshotRequests.push(request);
       if (!this.isDiskSlow) this.persist(this.writing.length);
     }
@@ -118,7 +125,7 @@ export class ScriptNode {
         this.appliedIndex = persist.snapshot.index;
         this.appliedConfiguration = persist.snapshot.configuration;
       }
-      if (this.isDiskSlow) this.print(`${this.id} has write ${persist.sequence} on disk`);
+      if (this.isDiskSlow) this.world.print(`${this.id} has write ${persist.sequence} on disk`);
       this.raft.persisted(persist.sequence);
       const leaving = this.delayed.filter((delayed) => delayed.sequence <= persist.sequence);
       this.delayed = this.delayed.filter((delayed) => delayed.sequence > persist.sequence);
@@ -140,10 +147,10 @@ export class ScriptNode {
   private write(persist: Persist): void {
     this.writing.push(persist);
     if (!this.isDiskSlow) {
-      this.print(`${this.id} writes ${formatPersist(persist)}`);
+      this.world.print(`${this.id} writes ${formatPersist(persist)}`);
       return;
     }
-    this.print(`${this.id} starts write ${persist.sequence}: ${formatPersist(persist)}`);
+    this.world.print(`${this.id} starts write ${persist.sequence}: ${formatPersist(persist)}`);
   }
 
   /** Correctness row 2: pre-votes apart, nothing leaves with a term that is not on disk. */
@@ -154,6 +161,6 @@ export class ScriptNode {
       isPreVote || message.term <= this.disk.hardState.term,
       `Term ${message.term} leaves ${this.id} before it is on disk.`,
     );
-    this.send(message);
+    this.world.send(message);
   }
 }

@@ -29,8 +29,20 @@ const voteRequest = message('requestVote', {
   leadershipTransfer: false,
   call: 7,
 });
-const grantedPreVote = message('requestVoteResponse', { term: 3, preVote: true, granted: true, call: 0 });
-const grantedVote = message('requestVoteResponse', { term: 2, preVote: false, granted: true, call: 0 });
+const grantedPreVote = message('requestVoteResponse', {
+  term: 3,
+  preVote: true,
+  granted: true,
+  removed: false,
+  call: 0,
+});
+const grantedVote = message('requestVoteResponse', {
+  term: 2,
+  preVote: false,
+  granted: true,
+  removed: false,
+  call: 0,
+});
 const append = message('appendEntries', {
   term: 2,
   previousIndex: 1,
@@ -95,7 +107,7 @@ const grants: Omit<Case, 'must'> = {
   sends: ['requestVoteResponse n2'],
   check: (raft, sent) => {
     expect(raft.status().vote).toBe('n2');
-    expect(sent[0]).toMatchObject({ granted: true, call: 7 });
+    expect(sent[0]).toMatchObject({ granted: true, removed: false, call: 7 });
   },
 };
 const refuses: Omit<Case, 'must'> = {

@@ -240,6 +240,7 @@ describe('A vote is set at most once a term', () => {
     ...envelope('n1', to, term),
     preVote: false,
     granted: true,
+    removed: false,
     call: 0,
   });
 
@@ -297,6 +298,7 @@ describe('On disk before the answer that promises it', () => {
     ...envelope('n1', 'n2', term),
     preVote,
     granted: true,
+    removed: false,
     call: 0,
   });
   const checker = new DurableBeforeAnswer();

@@ -84,6 +84,7 @@ export function transportConformance(name: string, open: () => Promise<World>): 
             ...to.envelope(from, 8),
             preVote: true,
             granted: true,
+            removed: false,
             call: 41,
           },
           {
@@ -162,6 +163,7 @@ export function transportConformance(name: string, open: () => Promise<World>): 
           ...b.envelope(a, asked.term),
           preVote: false,
           granted: asked.term === 9,
+          removed: false,
           call: asked.call,
         });
       }
