@@ -17,7 +17,7 @@ import {
   type Version,
 } from './record-codec.js';
 import type { Item } from './types.js';
-import { type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
+import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
 /** How many keys' current records are kept in memory after they were used, at about 300 bytes each; and twice as many at most. */
 const CACHED_KEYS = 32_768;
@@ -97,8 +97,8 @@ export class BufferedStore {
     return this.#active.bytes + (this.#flushing?.bytes ?? 0);
   }
 
-  add(id: KeyId, key: Uint8Array, current: Current, version: Version, change: Uint8Array): void {
-    this.#active.add(id, key, current, version, change);
+  add(change: BufferedChange): void {
+    this.#active.add(change);
   }
 
   /** What a key is now, tombstones included; undefined for a key that never was, or was forgotten. */

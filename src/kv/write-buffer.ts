@@ -27,6 +27,17 @@ export interface BufferedKey {
   readonly versions: Version[];
 }
 
+/** What one command makes of one key. */
+export interface BufferedChange {
+  readonly id: KeyId;
+  readonly key: Uint8Array;
+  /** What the key is from then on. */
+  readonly current: Current;
+  readonly version: Version;
+  /** Its entry in the change index. */
+  readonly record: Uint8Array;
+}
+
 /** Changes that are applied and not on disk. */
 export class WriteBuffer {
   readonly #keys = new Map<KeyId, BufferedKey>();
@@ -53,8 +64,8 @@ export class WriteBuffer {
     return this.#keys.entries();
   }
 
-  /** Adds a version of a key; `change` is its entry in the change index. */
-  add(id: KeyId, key: Uint8Array, current: Current, version: Version, change: Uint8Array): void {
+  /** Adds a version of a key. */
+  add({ id, key, current, version, record }: BufferedChange): void {
     const known = this.#keys.get(id);
     if (known === undefined) {
       this.#keys.set(id, { key, current, versions: [version] });
@@ -63,7 +74,7 @@ export class WriteBuffer {
       known.current = current;
       known.versions.push(version);
     }
-    this.#changes.push(change);
+    this.#changes.push(record);
     this.#bytes += version.value.length + 3 * key.length + CHANGE_OVERHEAD_BYTES;
   }
 
