@@ -1,3 +1,4 @@
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
@@ -34,6 +35,16 @@ describe('a running cluster', () => {
   /** The cluster acknowledges more, and all that it acknowledged before is there. */
   async function goesOn(): Promise<void> {
     await load.progress(30);
+  }
+
+  /** What the refusals tell to do: the member is removed, and comes back with an empty directory. */
+  async function replace(member: TestNode): Promise<void> {
+    const leader = await cluster.leader();
+    const removal = await call(leader.url, `/v1/members/${member.id}`, {}, { method: 'DELETE' });
+    expect(removal.status).toBe(200);
+    const replacement = await cluster.replacementOf(member);
+    replacement.start(['--join', leader.url]);
+    await cluster.voters('n1', 'n2', 'n3');
   }
 
   it('refuses a stranger with --initial-cluster and tells it to join', async () => {
@@ -102,11 +113,28 @@ describe('a running cluster', () => {
       /Nothing was changed/,
     );
     await goesOn();
-    const removal = await call(leader.url, `/v1/members/${follower.id}`, {}, { method: 'DELETE' });
-    expect(removal.status).toBe(200);
-    const replacement = await cluster.replacementOf(follower);
-    replacement.start(['--join', leader.url]);
-    await cluster.voters('n1', 'n2', 'n3');
+    await replace(follower);
+  });
+
+  it('refuses members whose directories were swapped, and takes them once they are put right', async () => {
+    const leader = await cluster.leader();
+    const [one, other] = cluster.nodes.filter((node) => node !== leader);
+    const first = present(one, 'There are two followers.');
+    const second = present(other, 'There are two followers.');
+    await first.stop();
+    await second.stop();
+    await swap(first.dataDirectory, second.dataDirectory);
+    for (const [node, owner] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      await expectRefusal(node.start(), 1, `directory belongs to ${owner.id}`, `started as ${node.id}`);
+    }
+    await swap(first.dataDirectory, second.dataDirectory);
+    first.start();
+    second.start();
+    await cluster.ready();
+    await goesOn();
   });
 
   it('keeps a node of another cluster out that took the address of a member', async () => {
@@ -158,3 +186,9 @@ describe('a running cluster', () => {
     expect(present(cluster.nodes[0], 'There are nodes.').isUp).toBe(true);
   });
 });
+
+async function swap(one: string, other: string): Promise<void> {
+  await rename(one, `${one}-aside`);
+  await rename(other, one);
+  await rename(`${one}-aside`, other);
+}
