@@ -8,6 +8,7 @@ import { Applier } from './applier.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
+import { stopInGoodOrder } from './graceful-stop.js';
 import { IncomingSnapshots } from './incoming-snapshots.js';
 import * as limits from './limits.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
@@ -174,6 +175,7 @@ export class RaftNode<Result> {
       },
       quietTicks: () =>
         Math.min(this.raft.quietTicks, this.isAwaited ? limits.DEADLINE_TICKS : Number.POSITIVE_INFINITY),
+      heldUp: (ms) => this.guard(() => this.raft.heldUp(Math.floor(ms / limits.TICK_MS))),
       stalled: ({ count, longestMs }) =>
         logger.warn(
           { count, longestMs: Math.round(longestMs) },
@@ -314,42 +316,21 @@ export class RaftNode<Result> {
   async stop(patienceMs: number, drained: Promise<unknown>): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
-    const deadline = this.parts.clock.now() + patienceMs;
-    const isBusy = () => this.queue.size > 0 || this.proposed.size > 0 || this.reads.size > 0;
-    await this.waitUntil(() => !isBusy(), deadline);
-    await this.handOver(deadline);
-    let isDrained = false;
-    const noteDrained = () => {
-      isDrained = true;
-    };
-    // Whoever closes what asks for things reports a failure of that; here it only means that nobody asks any more.
-    drained.then(noteDrained, noteDrained);
-    await this.waitUntil(() => isDrained && this.driver.isIdle, deadline);
+    const { clock } = this.parts;
+    await stopInGoodOrder(
+      {
+        raft: this.raft,
+        clock,
+        change: (task) => this.change(task),
+        isBusy: () => this.queue.size > 0 || this.proposed.size > 0 || this.reads.size > 0,
+        isIdle: () => this.driver.isIdle,
+        isDead: () => this.isDead,
+      },
+      clock.now() + patienceMs,
+      drained,
+    );
     this.shut();
     if (!this.isDead) await this.parts.stateMachine.close();
-  }
-
-  /**
-   * Asks one after another to take over while anybody is in contact. When a whole cluster is told to stop at once, nobody
-   * is soon, and waiting on would only hold up the end.
-   */
-  private async handOver(deadline: number): Promise<void> {
-    const { raft } = this;
-    while (raft.role === 'leader' && !this.isDead && this.parts.clock.now() < deadline) {
-      if (typeof this.change(() => raft.transfer(undefined)) === 'string') return;
-      await this.waitUntil(() => raft.role !== 'leader' || raft.status().transferTo === null, deadline);
-      if (raft.role === 'leader') continue;
-      // The successor may need this node's vote.
-      const patience = this.parts.clock.now() + limits.SUCCESSOR_PATIENCE_MS;
-      await this.waitUntil(() => raft.leader !== null, Math.min(deadline, patience));
-    }
-  }
-
-  private async waitUntil(condition: () => boolean, deadline: number): Promise<void> {
-    const { clock } = this.parts;
-    while (!condition() && !this.isDead && clock.now() < deadline) {
-      await new Promise<void>((resolve) => clock.after(limits.TICK_MS, () => resolve()));
-    }
   }
 
   private shut(): void {

@@ -17,6 +17,9 @@ export interface TickerHooks {
   ticked(): void;
   /** How many ticks may pass until one has something to do, at least 1. */
   quietTicks(): number;
+  /** This process did not get its turn for so long. */
+  heldUp(ms: number): void;
+  /** How often that was since the last report. */
   stalled(stalls: Stalls): void;
 }
 
@@ -75,6 +78,7 @@ export class Ticker {
   /** A busy machine stalls often, and a line for each would hide the others; the status counts them all. */
   private noteStall(lateMs: number): void {
     const now = this.clock.now();
+    this.hooks.heldUp(lateMs);
     this.stalls.count += 1;
     this.stalls.longestMs = Math.max(this.stalls.longestMs, lateMs);
     this.unreported = {

@@ -24,7 +24,13 @@ import {
 } from './replication.js';
 import { compactLog, handleSnapshotFailure } from './snapshots.js';
 import { dispatch } from './table.js';
-import { continueTransfer, startTransfer, tickTransfer, yieldIfDiskStalls } from './transfer.js';
+import {
+  continueTransfer,
+  startTransfer,
+  tickTransfer,
+  yieldIfDiskStalls,
+  yieldIfHeldUp,
+} from './transfer.js';
 import {
   type Configuration,
   type Entry,
@@ -145,6 +151,12 @@ export class Raft {
   /** Whether a read at this very moment needs no round, because nobody else can lead (rule 19). `reading` is fresh. */
   holdsLease(reading: number): boolean {
     return holdsLease(this.core, reading);
+  }
+
+  /** The process was held up for so many ticks, which nobody counts: to be said before the next tick. */
+  heldUp(ticks: number): void {
+    yieldIfHeldUp(this.core, ticks);
+    this.settle();
   }
 
   /** One tick of time passed. */

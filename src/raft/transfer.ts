@@ -62,3 +62,13 @@ export function yieldIfDiskStalls(core: Core): void {
     if (!core.transfer) startTransfer(core, undefined);
   }
 }
+
+/**
+ * Leader: the process got no turn for so many ticks, which were not counted. If a write was pending all the while, clients
+ * waited as long as for a stalled disk, and what held this process up may do so again: somebody else had better lead (rule 7).
+ */
+export function yieldIfHeldUp(core: Core, ticks: number): void {
+  if (core.role !== 'leader' || core.configuration.voters.length === 1) return;
+  if (ticks < core.options.electionTimeoutTicks || core.log.oldestOutstandingTick === undefined) return;
+  if (!core.transfer) startTransfer(core, undefined);
+}

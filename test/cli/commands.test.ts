@@ -200,7 +200,7 @@ describe('endpoints', () => {
     expect((await run(['get', 'a'], { environment: { RAFTKV_ENDPOINTS: both } })).output).toBe('x');
   });
 
-  it('lets a follower do the work', async () => {
+  it('row 34: lets a follower do the work, and follows no redirect with its body', async () => {
     node.routed = { kind: 'follower', leader: 'n2', url: deadEndpoint };
     expect((await on(['put', 'a', 'x'])).code).toBe(0);
   });

@@ -7,14 +7,16 @@ function start(quiet = { ticks: 1 }) {
   const ticks: number[] = [];
   const wakes: number[] = [];
   const stalls: Stalls[] = [];
+  const heldUp: number[] = [];
   const ticker = new Ticker(clock, {
     tick: () => ticks.push(clock.now()),
     ticked: () => wakes.push(clock.now()),
     quietTicks: () => quiet.ticks,
+    heldUp: (ms) => heldUp.push(ms),
     stalled: (reported) => stalls.push(reported),
   });
   ticker.start();
-  return { clock, ticks, wakes, stalls, ticker };
+  return { clock, ticks, wakes, stalls, heldUp, ticker };
 }
 
 describe('ticker', () => {
@@ -36,11 +38,12 @@ describe('ticker', () => {
   });
 
   it('reports stalls that follow each other together, ten seconds later', async () => {
-    const { clock, stalls, ticker } = start();
+    const { clock, stalls, heldUp, ticker } = start();
     for (const stallMs of [300, 100, 200]) {
       clock.stall(stallMs);
       await clock.pass(0);
     }
+    expect(heldUp).toEqual([290, 90, 190]);
     expect(stalls).toEqual([{ count: 1, longestMs: 290 }]);
     await clock.pass(10_000);
     clock.stall(80);

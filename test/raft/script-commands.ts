@@ -178,6 +178,13 @@ export const commands: Readonly<Record<string, Command>> = {
   sleep(cluster, words) {
     cluster.time += numberAt(words, 0);
   },
+  /** `held-up n1 12`: n1 got no turn for so long, and notices. */
+  'held-up'(cluster, words) {
+    const node = cluster.node(word(words, 0));
+    cluster.time += numberAt(words, 1);
+    node.raft.heldUp(numberAt(words, 1));
+    node.settle();
+  },
   /** Time passes for n1 until it asks for votes. */
   campaign: (cluster, words) => campaign(cluster, word(words, 0)),
   /** `elect n1`: n1 campaigns and wins, and the cluster comes to rest; nothing is shown. */
