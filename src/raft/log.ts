@@ -129,9 +129,10 @@ export class RaftLog {
     if (index <= this.committed) return;
     assert(
       index <= this.lastIndex,
-      `The leader says that index ${index} is committed and on this disk, but the log ends at ${this.lastIndex}: ` +
-        'entries that were acknowledged are gone. If the data directory is an old copy, this node must not go on under its ' +
-        'name: remove the member (raftkv member remove), then start it with --join and an empty data directory.',
+      () =>
+        `The leader says that index ${index} is committed and on this disk, but the log ends at ${this.lastIndex}: ` +
+        'entries that were acknowledged are gone. This disk lost what it had promised, or is an old copy: remove the member ' +
+        '(raftkv member remove), then start it with --join and an empty data directory.',
     );
     while (this.committed < index) {
       this.committed += 1;
