@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { Raft } from '../raft/raft.js';
-import { SUCCESSOR_PATIENCE_MS, TICK_MS } from './limits.js';
+import { STOP_POLL_MS, SUCCESSOR_PATIENCE_MS } from './limits.js';
 
 /** A node that was told to stop, as far as its end in good order needs it. It takes no new requests any more. */
 export interface StoppingNode {
@@ -57,6 +57,6 @@ async function handOver(node: StoppingNode, deadline: number): Promise<void> {
 async function waitUntil(node: StoppingNode, condition: () => boolean, deadline: number): Promise<void> {
   const { clock } = node;
   while (!condition() && !node.isDead() && clock.now() < deadline) {
-    await new Promise<void>((resolve) => clock.after(TICK_MS, () => resolve()));
+    await new Promise<void>((resolve) => clock.after(STOP_POLL_MS, () => resolve()));
   }
 }

@@ -68,5 +68,7 @@ export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 export const ADDRESS_REVIEW_MS = 1_000;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
+/** How often a node that stops looks whether it may go on: until it hands over, nobody's writes are taken. */
+export const STOP_POLL_MS = 1;
 /** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */
 export const SUCCESSOR_PATIENCE_MS = 500;

@@ -12,7 +12,7 @@ const KILLS_MAX = 14;
 const HELD_UP_MS = 50;
 const TRY_EVERY_MS = 10;
 /** The requirement. */
-const MEDIAN_MS_MAX = 700;
+const MEDIAN_MS_MAX = 500;
 const GIVE_UP_MS = 20_000;
 
 describe('failover', () => {

@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Cluster, showLogsOfFailures } from './cluster.js';
+import { present } from '../../src/assert.js';
+import { put } from './client.js';
+import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
 import { Load } from './load.js';
 
 /** Reads under way at any time on the node that stops. */
@@ -8,6 +11,20 @@ const READERS = 8;
 const STOP_MS_MAX = 3000;
 /** What a client may see of a node that stops: an answer, a clear refusal, or nobody there. */
 const REFUSED = 503;
+
+const STOPS = 7;
+const TRY_EVERY_MS = 10;
+/** Tries go on for so long before the leader is told to stop, and after. */
+const BEFORE_MS = 300;
+const AFTER_MS = 700;
+/** The requirement, on a machine that is not held up. */
+const GAP_MS_MAX = 100;
+/**
+ * A handover costs what a few writes cost: the last one under way, the vote and the first commit of the new term each
+ * wait for a disk and for other processes' turns. Where an ordinary write takes more than a tenth of the requirement,
+ * because the machine is busy with something else, it is judged by that.
+ */
+const WRITES_PER_GAP_MAX = 10;
 
 describe('SIGTERM of a follower that serves linearizable reads', () => {
   let cluster: Cluster;
@@ -54,3 +71,75 @@ describe('SIGTERM of a follower that serves linearizable reads', () => {
     await load.verify();
   });
 });
+
+describe('SIGTERM of the leader', () => {
+  let cluster: Cluster;
+  showLogsOfFailures(() => cluster);
+  beforeAll(async () => {
+    cluster = await Cluster.started(3);
+  });
+  afterAll(() => cluster?.remove());
+
+  it(`leaves a gap of less than ${GAP_MS_MAX} ms between acknowledged writes (median)`, async () => {
+    const stops: Stop[] = [];
+    while (stops.length < STOPS) {
+      const leader = await cluster.leader();
+      stops.push(await stopOf(cluster, leader, stops.length));
+      expect((await present(leader.run, 'It ran.').ended()).code).toBe(0);
+      leader.start();
+      await cluster.ready();
+      await cluster.settled();
+    }
+    const gaps = stops.map(({ gapMs }) => gapMs);
+    const writeMs = medianOf(stops.map(({ ordinaryMs }) => ordinaryMs));
+    console.info(
+      `SIGTERM of the leader: median ${Math.round(medianOf(gaps))} ms between two acknowledged writes ` +
+        `(${gaps.map(Math.round).join(', ')}), where a write takes ${Math.round(writeMs)} ms`,
+    );
+    expect(medianOf(gaps)).toBeLessThan(Math.max(GAP_MS_MAX, WRITES_PER_GAP_MAX * writeMs));
+  });
+});
+
+interface Stop {
+  /** The longest time between two acknowledgements from the last one before the signal on. */
+  readonly gapMs: number;
+  /** How long a write took before (median). */
+  readonly ordinaryMs: number;
+}
+
+function medianOf(times: readonly number[]): number {
+  const sorted = times.toSorted((one, two) => one - two);
+  return present(sorted[Math.floor(sorted.length / 2)], 'Something was measured.');
+}
+
+/** Tells the leader to stop while a client goes on trying all nodes in turn. */
+async function stopOf(cluster: Cluster, leader: TestNode, stop: number): Promise<Stop> {
+  const urls = cluster.nodes.map((node) => node.url);
+  const acknowledgedAt: number[] = [];
+  const ordinary: number[] = [];
+  const tries: Promise<void>[] = [];
+  const startedAt = performance.now();
+  let stoppedAt = Number.POSITIVE_INFINITY;
+  for (let count = 0; performance.now() < stoppedAt + AFTER_MS; count += 1) {
+    if (stoppedAt === Number.POSITIVE_INFINITY && performance.now() > startedAt + BEFORE_MS) {
+      stoppedAt = performance.now();
+      leader.run?.signal('SIGTERM');
+    }
+    const url = present(urls[count % urls.length], 'There are nodes.');
+    const triedAt = performance.now();
+    tries.push(
+      put(url, `gap/${stop}/${count}`, 'x', { timeoutMs: 2000 }).then((outcome) => {
+        if (outcome.kind !== 'done') return;
+        const now = performance.now();
+        acknowledgedAt.push(now);
+        if (now < stoppedAt) ordinary.push(now - triedAt);
+      }),
+    );
+    await sleep(TRY_EVERY_MS);
+  }
+  await Promise.all(tries);
+  const before = acknowledgedAt.filter((at) => at <= stoppedAt).length;
+  const times = acknowledgedAt.slice(Math.max(0, before - 1));
+  const gapMs = Math.max(...times.slice(1).map((at, place) => at - (times[place] ?? at)));
+  return { gapMs, ordinaryMs: medianOf(ordinary) };
+}
