@@ -12,8 +12,14 @@ export type WriteOutcome =
   | { readonly kind: 'unknown'; readonly why: string };
 
 export type ReadOutcome =
-  | { readonly kind: 'found'; readonly value: string; readonly revision: number }
-  | { readonly kind: 'missing' }
+  /** `storeRevision` is how far the node was that answered. */
+  | {
+      readonly kind: 'found';
+      readonly value: string;
+      readonly revision: number;
+      readonly storeRevision: number;
+    }
+  | { readonly kind: 'missing'; readonly storeRevision: number }
   | { readonly kind: 'unavailable'; readonly why: string };
 
 export interface CallOptions {
@@ -96,10 +102,12 @@ export async function get(url: string, key: string, options: CallOptions = {}): 
   try {
     const response = await call(url, keyPath(key), options);
     const value = await response.text();
+    const storeRevision = Number(response.headers.get('raftkv-revision'));
     if (response.status === 200) {
-      return { kind: 'found', value, revision: Number(response.headers.get('etag')?.replaceAll('"', '')) };
+      const revision = Number(response.headers.get('etag')?.replaceAll('"', ''));
+      return { kind: 'found', value, revision, storeRevision };
     }
-    if (response.status === 404) return { kind: 'missing' };
+    if (response.status === 404) return { kind: 'missing', storeRevision };
     if (response.status === 503) return { kind: 'unavailable', why: value };
     throw new Error(`GET ${key} on ${url} was answered with ${response.status}: ${value}`);
   } catch (error) {
