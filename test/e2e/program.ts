@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('../../bin/raftkv.js', import.meta.url));
-const built = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** The checkout. This file is used as it is, and compiled elsewhere by the tester of faults. */
+const root = rootAbove(dirname(fileURLToPath(import.meta.url)));
+const program = join(root, 'bin/raftkv.js');
+const built = join(root, 'dist/cli/main.js');
 
 export interface Exit {
   readonly code: number | null;
@@ -15,6 +18,8 @@ export interface ProgramOptions {
   readonly runtimeFlags?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
   readonly workingDirectory?: string;
+  /** A command that runs the program in its own place, such as one that enters a network namespace. */
+  readonly launcher?: readonly string[];
 }
 
 /** One process of the built program, with everything that it wrote. */
@@ -28,8 +33,9 @@ export class ProgramRun {
 
   constructor(parameters: readonly string[], options: ProgramOptions = {}) {
     if (!existsSync(built)) throw new Error('These tests run what is built: npm run build.');
-    const { runtimeFlags = [], environment = {}, workingDirectory } = options;
-    this.child = spawn(process.execPath, [...runtimeFlags, program, ...parameters], {
+    const { runtimeFlags = [], environment = {}, workingDirectory, launcher = [] } = options;
+    const [command = '', ...rest] = [...launcher, process.execPath, ...runtimeFlags, program, ...parameters];
+    this.child = spawn(command, rest, {
       // Over the channel a node notices that whoever started it is gone, so that none outlives an interrupted test.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...cleanEnvironment(), ...environment },
@@ -90,6 +96,10 @@ export async function runToEnd(
     await run.kill();
   }
   return run;
+}
+
+function rootAbove(directory: string): string {
+  return existsSync(join(directory, 'package.json')) ? directory : rootAbove(dirname(directory));
 }
 
 /** What the test runner put there for itself, and settings meant for somebody's own node, stay out. */

@@ -1,0 +1,48 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism, loadavg } from 'node:os';
+import { join } from 'node:path';
+import type { Operation } from '../../src/sim/history.js';
+import type { FaultCluster } from './cluster.js';
+
+/** Milliseconds of several times, in one line. */
+export function spread(times: readonly number[]): string {
+  const sorted = times.toSorted((one, two) => one - two).map(Math.round);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  return median === undefined ? 'none' : `median ${median} ms, longest ${sorted.at(-1)} ms`;
+}
+
+export function machine(): string {
+  const load = loadavg()
+    .map((value) => value.toFixed(1))
+    .join(' ');
+  return `${availableParallelism()} processors, load average ${load}`;
+}
+
+/** Everything that helps to find out what went wrong. */
+export async function keepEvidence(
+  directory: string,
+  cluster: FaultCluster,
+  lines: readonly string[],
+  operations: readonly Operation[],
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, 'tester.log'), `${lines.join('\n')}\n`);
+  for (const node of cluster.nodes) await writeFile(join(directory, `${node.id}.log`), node.log);
+  const history = operations.map((operation) =>
+    JSON.stringify(operation, (_, value: unknown) =>
+      isBytes(value) ? Buffer.from(value.data).toString() : value,
+    ),
+  );
+  await writeFile(join(directory, 'history.jsonl'), `${history.join('\n')}\n`);
+}
+
+/** What a Buffer has become when JSON.stringify asks how to write it. */
+function isBytes(value: unknown): value is { readonly type: 'Buffer'; readonly data: number[] } {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'type' in value &&
+    value.type === 'Buffer' &&
+    'data' in value
+  );
+}
