@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeStatus } from '../../src/http/port.js';
 import { get, put } from '../e2e/client.js';
@@ -17,13 +14,13 @@ const STATUS_EVERY_MS = 10_000;
 export interface CalmOptions {
   readonly minutes: number;
   readonly ids: readonly string[];
+  readonly directory: string;
   readonly network: FaultNetwork;
   readonly watch: ProcessWatch;
 }
 
 /** Full load without any fault: nobody may campaign. Resolves with whether the term stayed what it was. */
-export async function runCalm({ minutes, ids, network, watch }: CalmOptions): Promise<boolean> {
-  const directory = await mkdtemp(join(tmpdir(), 'raftkv-calm-'));
+export async function runCalm({ minutes, ids, directory, network, watch }: CalmOptions): Promise<boolean> {
   const cluster = new FaultCluster(network, ids, directory, watch);
   try {
     await cluster.start(START_MS_MAX);
@@ -67,7 +64,6 @@ export async function runCalm({ minutes, ids, network, watch }: CalmOptions): Pr
   } finally {
     cluster.killAll();
     await Promise.all(cluster.nodes.map((node) => node.kill()));
-    await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -1,10 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Prng } from '../../src/sim/prng.js';
 import { FaultCluster, type ProcessWatch } from './cluster.js';
-import { faults } from './faults.js';
+import { faults, faultsFor } from './faults.js';
 import type { FaultNetwork } from './network.js';
 import { keepEvidence, machine, spread } from './report.js';
 import { Traffic } from './traffic.js';
@@ -22,6 +19,7 @@ export interface CampaignOptions {
   readonly minutes: number;
   readonly ids: readonly string[];
   readonly seed: number;
+  readonly directory: string;
   readonly network: FaultNetwork;
   readonly watch: ProcessWatch;
 }
@@ -38,7 +36,6 @@ export class Campaign {
 
   private constructor(
     private readonly options: CampaignOptions,
-    private readonly directory: string,
     private readonly cluster: FaultCluster,
     private readonly traffic: Traffic,
   ) {
@@ -47,10 +44,10 @@ export class Campaign {
 
   /** Resolves with whether everything was as it must be. */
   static async run(options: CampaignOptions): Promise<boolean> {
-    const directory = await mkdtemp(join(tmpdir(), 'raftkv-faults-'));
-    const cluster = new FaultCluster(options.network, options.ids, directory, options.watch);
+    const { network, ids, directory, watch } = options;
+    const cluster = new FaultCluster(network, ids, directory, watch);
     const traffic = new Traffic(cluster, new Prng(options.seed, 'traffic'));
-    const campaign = new Campaign(options, directory, cluster, traffic);
+    const campaign = new Campaign(options, cluster, traffic);
     try {
       await campaign.play();
       campaign.report();
@@ -63,7 +60,6 @@ export class Campaign {
       cluster.killAll();
       await Promise.all(cluster.nodes.map((node) => node.kill()));
     }
-    await rm(directory, { recursive: true, force: true });
     return true;
   }
 
@@ -72,10 +68,10 @@ export class Campaign {
     this.note(`seed ${options.seed}, ${options.ids.length} nodes, ${machine()}`);
     await cluster.start(START_MS_MAX);
     traffic.start();
-    const endsAt = this.startedAt + options.minutes * 60_000;
+    const endsAt = performance.now() + options.minutes * 60_000;
     let deck: string[] = [];
     while (performance.now() < endsAt) {
-      if (deck.length === 0) deck = this.random.shuffled(Object.keys(faults));
+      if (deck.length === 0) deck = this.random.shuffled(faultsFor(options.ids.length));
       await this.inflict(deck.pop() ?? '');
     }
     await traffic.stop();
@@ -134,9 +130,9 @@ export class Campaign {
   }
 
   private explainFailure(): void {
-    const { ids, seed, minutes } = this.options;
+    const { ids, seed, minutes, directory } = this.options;
     this.note(
-      `Kept in ${this.directory}: tester.log (the faults and when they came), n1.log and so on (what each`,
+      `Kept in ${directory}: tester.log (the faults and when they came), n1.log and so on (what each`,
     );
     this.note(
       'node said, all its starts), history.jsonl (each request and its answer, in order), n1/ and so on (data).',

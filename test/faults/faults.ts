@@ -10,6 +10,8 @@ const HOLD_MS_MIN = 400;
 const HOLD_MS_MAX = 2500;
 /** Of the blocked links, how many are refused rather than silent. */
 const REFUSED_SHARE = 0.3;
+/** Of three nodes, a minority is the leader alone. */
+const MINORITY = 'kill a minority with the leader';
 /** A stop in good order has to end by then. */
 const STOP_MS_MAX = 8000;
 
@@ -28,7 +30,7 @@ type Fault = (context: FaultContext) => Promise<void>;
 export const faults: Readonly<Record<string, Fault>> = {
   'kill the leader': async (context) => kill(context, [await context.cluster.leader()]),
   'kill a follower': async (context) => kill(context, [await context.cluster.follower()]),
-  'kill a minority with the leader': async (context) => {
+  [MINORITY]: async (context) => {
     const leader = await context.cluster.leader();
     const others = context.random.shuffled(context.cluster.others(leader));
     await kill(context, [leader, ...others.slice(0, minority(context.cluster) - 1)]);
@@ -82,6 +84,11 @@ export const faults: Readonly<Record<string, Fault>> = {
   'cut the tail of a log': async (context) => damage(context, cutLog),
   'flip a bit in a log': async (context) => damage(context, flipLog),
 };
+
+/** The kinds that are of use to so many nodes. */
+export function faultsFor(size: number): readonly string[] {
+  return Object.keys(faults).filter((name) => size > 3 || name !== MINORITY);
+}
 
 /** The most nodes without which the others are a majority. */
 function minority(cluster: FaultCluster): number {

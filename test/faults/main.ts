@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { runCalm } from './calm.js';
 import { Campaign } from './campaign.js';
+import { clearDirectory, clearLeftDirectories, makeDirectory } from './directories.js';
 import { hubOf, makeNamespaces, Namespaces, removeLeftovers, removeNamespaces } from './namespaces.js';
 import { endProcess } from './processes.js';
 import { Proxies } from './proxies.js';
@@ -13,8 +14,15 @@ interface Flags {
   readonly seed: number;
   readonly calm: boolean;
   readonly proxies: boolean;
-  /** The process that made the namespaces; '' where there are none. Undefined in that process itself. */
-  readonly inside?: string;
+  /** What a worker is told, as JSON; the process that a user starts is none. */
+  readonly worker?: string;
+}
+
+/** What one process makes and clears up, and another works with. */
+interface Site {
+  readonly directory: string;
+  /** The process that made the namespaces; undefined where there are none. */
+  readonly owner?: number;
 }
 
 const command = new Command('test:faults')
@@ -24,14 +32,16 @@ const command = new Command('test:faults')
   .option('--seed <S>', 'decides the order of the faults', Number, Date.now() % 1_000_000)
   .option('--calm', 'no faults but full load: nobody may campaign', false)
   .option('--proxies', 'TCP proxies even where network namespaces can be had', false)
-  .addOption(new Option('--inside <OWNER>').hideHelp());
+  .addOption(new Option('--worker <JSON>').hideHelp());
 const flags = command.parse().opts<Flags>();
 const ids = Array.from({ length: Number(flags.nodes) }, (_, place) => `n${place + 1}`);
-process.exit((await (flags.inside === undefined ? supervise() : work(flags.inside))) ? 0 : 1);
+process.exit((await (flags.worker === undefined ? supervise() : work(JSON.parse(flags.worker)))) ? 0 : 1);
 
 /** Makes the network, lets another process work in it, and clears up whatever became of that. */
 async function supervise(): Promise<boolean> {
+  await clearLeftDirectories();
   const owner = (await hasNamespaces()) ? process.pid : undefined;
+  const site: Site = { directory: await makeDirectory(), ...(owner === undefined ? {} : { owner }) };
   const running = new Set<number>();
   const launcher = owner === undefined ? [] : ['ip', 'netns', 'exec', hubOf(owner)];
   const [program = '', ...parameters] = [
@@ -39,7 +49,7 @@ async function supervise(): Promise<boolean> {
     process.execPath,
     fileURLToPath(import.meta.url),
     ...process.argv.slice(2),
-    ...['--seed', String(flags.seed), '--inside', String(owner ?? '')],
+    ...['--seed', String(flags.seed), '--worker', JSON.stringify(site)],
   ];
   const worker = spawn(program, parameters, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   worker.on('message', ({ pid, isRunning }: { pid: number; isRunning: boolean }) => {
@@ -51,6 +61,7 @@ async function supervise(): Promise<boolean> {
   const code = await ended(worker);
   for (const pid of running) endProcess(pid);
   if (owner !== undefined) await removeNamespaces(owner);
+  await clearDirectory(site.directory);
   return code === 0;
 }
 
@@ -74,8 +85,8 @@ async function hasNamespaces(): Promise<boolean> {
   }
 }
 
-async function work(owner: string): Promise<boolean> {
-  const network = owner === '' ? await Proxies.open(ids) : new Namespaces(Number(owner), ids);
+async function work({ directory, owner }: Site): Promise<boolean> {
+  const network = owner === undefined ? await Proxies.open(ids) : new Namespaces(owner, ids);
   console.info(`The nodes are in ${network.description}.`);
   const pids = new Set<number>();
   const watch = (pid: number, isRunning: boolean) => {
@@ -89,7 +100,7 @@ async function work(owner: string): Promise<boolean> {
   };
   // When the process that cleans up is gone, nobody else would end the nodes.
   for (const event of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(event, stop);
-  const options = { ...flags, ids, network, watch };
+  const options = { ...flags, ids, directory, network, watch };
   try {
     return await (flags.calm ? runCalm(options) : Campaign.run(options));
   } finally {

@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { Operation } from '../../src/sim/history.js';
 import type { FaultCluster } from './cluster.js';
+import { EVIDENCE } from './directories.js';
 
 /** Milliseconds of several times, in one line. */
 export function spread(times: readonly number[]): string {
@@ -25,8 +26,7 @@ export async function keepEvidence(
   lines: readonly string[],
   operations: readonly Operation[],
 ): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, 'tester.log'), `${lines.join('\n')}\n`);
+  await writeFile(join(directory, EVIDENCE), `${lines.join('\n')}\n`);
   for (const node of cluster.nodes) await writeFile(join(directory, `${node.id}.log`), node.log);
   const history = operations.map((operation) =>
     JSON.stringify(operation, (_, value: unknown) =>
