@@ -14,6 +14,7 @@ import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
+import { APPEND_BYTES_MAX } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
 import { emptyConfiguration } from './raft/configuration.js';
 import { LevelDirectory } from './storage/level-store.js';
@@ -150,6 +151,7 @@ class Server implements RunningServer {
         },
         logEntriesMax: config.logEntriesMax,
         logBytesMax: config.logBytesMax,
+        appendBytesMax: APPEND_BYTES_MAX,
         random: Math.random,
       },
       {

@@ -33,6 +33,8 @@ export interface RaftNodeOptions {
   readonly logEntriesMax: number;
   /** The same bound in encoded bytes. */
   readonly logBytesMax: number;
+  /** Encoded bytes of entries in one append; a larger entry travels alone. */
+  readonly appendBytesMax: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -108,7 +110,7 @@ export class RaftNode<Result> {
         electionTimeoutTicks: limits.ELECTION_TIMEOUT_TICKS,
         heartbeatTicks: limits.HEARTBEAT_TICKS,
         leaseDuration: limits.LEASE_MS,
-        appendBytesMax: limits.APPEND_BYTES_MAX,
+        appendBytesMax: options.appendBytesMax,
         messagesInFlightMax: limits.APPENDS_IN_FLIGHT_MAX,
         bytesInFlightMax: limits.APPEND_BYTES_IN_FLIGHT_MAX,
         uncommittedBytesMax: limits.UNCOMMITTED_BYTES_MAX,

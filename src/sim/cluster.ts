@@ -6,14 +6,15 @@ import { Violation } from './checkers/checker.js';
 import { Checkers } from './checkers/checkers.js';
 import { InjectedDiskError } from './disk.js';
 import { Network } from './network.js';
+import { Operator } from './operator.js';
 import type { Prng } from './prng.js';
 import type { Settings } from './settings.js';
 import { type Server, SimNode, type World } from './sim-node.js';
 import { Trace } from './trace.js';
 import { type Process, Scheduler } from './virtual-clock.js';
 
-/** How long an operator waits for an answer. */
-const OPERATOR_TIMEOUT_MS = 3000;
+/** How long a node that asks to be added waits for an answer. */
+const JOIN_TIMEOUT_MS = 3000;
 /** A process that stopped by itself is started again by whatever watches over it. */
 const RESTART_MS = 300;
 
@@ -24,6 +25,7 @@ export class Cluster {
   readonly network: Network;
   readonly trace: Trace;
   readonly checkers: Checkers;
+  readonly operator: Operator;
   readonly counts = { elections: 0, crashes: 0, starts: 0 };
   private failure: Error | null = null;
   private readonly random: Prng;
@@ -47,6 +49,7 @@ export class Cluster {
       seed.fork('network'),
       this.trace,
       settings.weather,
+      settings.snapshotPartMsMax,
       (from, message) => this.beforeSend(from, message),
     );
     this.world = {
@@ -59,6 +62,7 @@ export class Cluster {
       join: (process, request) => this.join(process, request),
       stopped: (node, error) => this.nodeStopped(node, error),
     };
+    this.operator = new Operator(this, seed.fork('operator'));
     const founders = Array.from({ length: settings.nodeCount }, (_, at) => `n${at + 1}`);
     for (const id of founders) this.addNode(id, 'found', founders);
   }
@@ -186,7 +190,7 @@ export class Cluster {
       }
       this.ask(
         node,
-        ({ service }) => service.addMember(request, OPERATOR_TIMEOUT_MS),
+        ({ service }) => service.addMember(request, JOIN_TIMEOUT_MS),
         (outcome) =>
           later(() => {
             if ('value' in outcome) resolve(outcome.value.cluster);
@@ -208,8 +212,21 @@ export class Cluster {
     if (node && raft) this.checkers.sending(node, raft, message);
   }
 
-  /** Only a failed disk is a reason to stop. */
+  /** Only a failed disk is a reason to stop, and only a disk that lost something is one not to start again. */
   private nodeStopped(node: SimNode, error: unknown): void {
+    if (error instanceof Violation) {
+      this.fail(error);
+      return;
+    }
+    if (node.isDamaged && tellsOfLoss(error)) {
+      this.operator.replace(node);
+      return;
+    }
+    // Whoever was asked to remove the former one may have answered before that was certain.
+    if (error instanceof RaftkvError && error.code === 'member_exists') {
+      this.operator.replace(node);
+      return;
+    }
     if (!(error instanceof InjectedDiskError)) {
       const stack = error instanceof Error ? error.stack : String(error);
       this.fail(new Violation('A node never stops by itself', `${node.id} stopped: ${stack}`));
@@ -217,4 +234,10 @@ export class Cluster {
     }
     this.scheduler.after(RESTART_MS, null, () => this.start(node));
   }
+}
+
+/** Whether the node says that its disk is not what it was. */
+function tellsOfLoss(error: unknown): boolean {
+  if (error instanceof RaftkvError) return error.code === 'storage_damaged';
+  return error instanceof Error && error.message.includes('entries that were acknowledged are gone');
 }

@@ -1,6 +1,7 @@
 import { MemoryDisk, type PendingWrite, type WriteFate } from '../storage/memory-store.js';
-import type { StoreDirectory } from '../storage/ordered-store.js';
+import type { Operation, StoreDirectory } from '../storage/ordered-store.js';
 import { DurableLog } from './durable-log.js';
+import { LogShadow } from './log-shadow.js';
 import type { Prng } from './prng.js';
 import { type Trace, TraceKind } from './trace.js';
 import type { Process, Scheduler } from './virtual-clock.js';
@@ -14,18 +15,27 @@ export interface DiskPace {
 /** The name of the store that holds the log; the others hold states. */
 export const LOG_STORE = 'log';
 
+export type StoreKind = 'log' | 'state';
+
+/** `cut`: the end of the log is missing, as after a write that never finished. `damaged`: an open must refuse it. */
+export type LogDamage = 'none' | 'cut' | 'damaged';
+
 /**
  * A disk whose writes take virtual time. A crash keeps or loses each write that was under way, as a coin falls; a write
  * may also fail, after which nobody knows whether it is there (correctness rule 30).
  */
 export class SimDisk {
-  pace: DiskPace;
+  /** How long writes to the log take, and those to the states. */
+  private readonly pace: Record<StoreKind, DiskPace>;
   /** What the log's store holds, for the checkers. */
   readonly durable = new DurableLog();
-  /** The next write to the log fails. */
-  failsNextWrite = false;
+  /** The next write to the log, or to a state, fails. */
+  failsNextWrite: StoreKind | null = null;
+  /** What the log's store lost of what it had. */
+  damage: LogDamage = 'none';
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
   private readonly disk: MemoryDisk;
+  private readonly shadow = new LogShadow();
   private process: Process | null = null;
   /** When the last write to each store will be done: those to one store are done in their order. */
   private readonly busyUntilMs = new Map<string, number>();
@@ -39,9 +49,9 @@ export class SimDisk {
       /** Called when a write to the log reached the disk, before the node hears of it. */
       readonly onDurable: () => void;
     },
-    readonly calm: DiskPace,
+    private readonly calm: DiskPace,
   ) {
-    this.pace = calm;
+    this.pace = { log: calm, state: calm };
     this.disk = new MemoryDisk((write) => this.schedule(write));
   }
 
@@ -61,8 +71,29 @@ export class SimDisk {
       return fate;
     });
     this.busyUntilMs.clear();
-    this.failsNextWrite = false;
+    this.failsNextWrite = null;
     this.process = null;
+  }
+
+  /** From now on writes to these stores take so long; without a pace, as long as usual. */
+  setPace(kinds: readonly StoreKind[], pace = this.calm): void {
+    for (const kind of kinds) this.pace[kind] = pace;
+  }
+
+  /** Takes the end of the log away, or changes something in it. Only while no process runs. Returns whether that was possible. */
+  harmLog(damage: 'cut' | 'damaged'): boolean {
+    const operations = damage === 'cut' ? this.shadow.cut() : this.shadow.damage(this.parts.random);
+    if (operations.length === 0) return false;
+    this.disk.tamper(LOG_STORE, operations);
+    // What is damaged is never read again, so the checkers go on with what was promised.
+    if (damage === 'cut') this.follow(operations);
+    this.damage = damage;
+    return true;
+  }
+
+  private follow(operations: readonly Operation[]): void {
+    this.shadow.follow(operations);
+    this.durable.apply(operations);
   }
 
   private schedule(write: PendingWrite): void {
@@ -71,7 +102,7 @@ export class SimDisk {
     // The process may die just before it writes, or with the write handed over and nothing done.
     if (process === null || !process.step()) return;
     this.counts.writes += 1;
-    const { latencyMsMin, latencyMsMax } = this.pace;
+    const { latencyMsMin, latencyMsMax } = this.pace[kindOf(write)];
     const doneAtMs = Math.max(
       scheduler.nowMs + random.between(latencyMsMin, latencyMsMax),
       this.busyUntilMs.get(write.store) ?? 0,
@@ -81,8 +112,8 @@ export class SimDisk {
   }
 
   private complete(write: PendingWrite): void {
-    if (this.failsNextWrite && write.store === LOG_STORE) {
-      this.failsNextWrite = false;
+    if (this.failsNextWrite === kindOf(write)) {
+      this.failsNextWrite = null;
       this.counts.failed += 1;
       const fate: WriteFate = this.parts.random.chance(0.5) ? 'durable' : 'lost';
       this.note(write, `failed and is ${fate}`);
@@ -96,8 +127,11 @@ export class SimDisk {
   }
 
   private reached(write: PendingWrite): void {
-    if (write.store !== LOG_STORE) return;
-    this.durable.apply(write.operations);
+    if (write.store !== LOG_STORE) {
+      this.durable.applyState(write.store, write.operations);
+      return;
+    }
+    this.follow(write.operations);
     this.parts.onDurable();
   }
 
@@ -113,6 +147,10 @@ export class SimDisk {
       return `disk: write of ${length} to ${write.store} ${what}${held}`;
     });
   }
+}
+
+function kindOf(write: PendingWrite): StoreKind {
+  return write.store === LOG_STORE ? 'log' : 'state';
 }
 
 /** The disk refused a write because the plan of faults said so; a node must stop with it. */

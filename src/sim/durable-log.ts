@@ -1,3 +1,4 @@
+import { decodeMeta, metaKey } from '../kv/record-codec.js';
 import type { Configuration, Entry, Index, NodeId, Term } from '../raft/types.js';
 import {
   indexOfKey,
@@ -19,6 +20,10 @@ export interface DurableView {
   readonly commit: Index;
   readonly startIndex: Index;
   readonly lastIndex: Index;
+  /** The configuration that stands for the beginning of the log; null until there is one. */
+  readonly startConfiguration: Configuration | null;
+  /** The index at which the live state is on its own disk. */
+  readonly stateIndex: Index;
   /** The term on disk at the index; undefined where the disk holds no entry. The compacted point counts as held. */
   termAt(index: Index): Term | undefined;
 }
@@ -35,6 +40,8 @@ export class DurableLog implements DurableView {
   startTerm: Term = 0;
   startConfiguration: Configuration | null = null;
   lastIndex: Index = 0;
+  private stateDirectory: string | null = null;
+  private readonly stateIndexes = new Map<string, Index>();
   private readonly entries = new Map<Index, Entry>();
   private readonly records = new Map<Index, readonly Entry[]>();
 
@@ -55,8 +62,21 @@ export class DurableLog implements DurableView {
         this.startIndex = start.index;
         this.startTerm = start.term;
         this.startConfiguration = start.configuration;
+        this.stateDirectory = start.stateDirectory;
       }
     }
+  }
+
+  /** One atomic write to a state is on disk. */
+  applyState(store: string, operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.kind === 'put' && textOf(operation.key) === META_KEY)
+        this.stateIndexes.set(store, decodeMeta(operation.value).appliedIndex);
+    }
+  }
+
+  get stateIndex(): Index {
+    return this.stateIndexes.get(this.stateDirectory ?? '') ?? 0;
   }
 
   termAt(index: Index): Term | undefined {
@@ -79,5 +99,6 @@ export class DurableLog implements DurableView {
 }
 
 const LOG_PREFIX = textOf(logRange.gte);
+const META_KEY = textOf(metaKey);
 const STATE_KEY = textOf(stateKey);
 const START_KEY = textOf(startKey);

@@ -1,6 +1,7 @@
 import { assert } from '../assert.js';
 import type { NodeId } from '../raft/types.js';
 import type { Cluster } from './cluster.js';
+import type { StoreKind } from './disk.js';
 import type { Prng } from './prng.js';
 import type { FaultKind } from './settings.js';
 import { calmPace, calmWeather } from './settings.js';
@@ -14,9 +15,13 @@ const PAUSE_MS_MAX = 1500;
 const PARTITION_MS_MIN = 200;
 const PARTITION_MS_MAX = 3000;
 const SLOW_WRITE_MS_MAX = 700;
+/** Others are elected in less time, and a leader that hears nobody needs more to step down. */
+const ALONE_MS_MIN = 350;
+const ALONE_MS_MAX = 1300;
+const LEAP_MS_MAX = 5000;
+const LAST_WORDS_MS_MAX = 1500;
 /** A process that is to die within a step has done at most so many things before. */
 const STEPS_MAX = 40;
-const OPERATOR_TIMEOUT_MS = 3000;
 /** More machines than this never exist in one run. */
 const NODES_MAX = 7;
 
@@ -49,9 +54,11 @@ export class Faults {
     const { network, scheduler, nodes } = this.cluster;
     network.links.heal();
     network.weather = calmWeather;
+    network.snapshotPartMsMax = 0;
+    for (const id of nodes.keys()) network.delay(id, 0);
     for (const node of nodes.values()) {
-      node.disk.pace = calmPace;
-      node.disk.failsNextWrite = false;
+      node.disk.setPace(['log', 'state'], calmPace);
+      node.disk.failsNextWrite = null;
       if (node.process === null) continue;
       node.process.stepsLeft = Number.POSITIVE_INFINITY;
       scheduler.resume(node.process);
@@ -73,20 +80,20 @@ export class Faults {
       for (const node of this.cluster.running) node.crash('killed');
       this.later(this.random.between(DOWN_MS_MIN, DOWN_MS_MAX / 3), () => this.cluster.startAll());
     },
-    diskFailure: () => {
-      const node = this.random.pick(this.cluster.serving);
-      this.note(`the next write of ${node?.id} fails`);
-      if (node) node.disk.failsNextWrite = true;
+    stopGracefully: () => {
+      const node = this.random.chance(0.5) ? this.cluster.leader : this.random.pick(this.cluster.serving);
+      if (node) this.cluster.operator.stop(node, this.downMs());
     },
+    diskFailure: () => this.failWrite('log'),
+    stateFailure: () => this.failWrite('state'),
     slowDisk: () => {
       const node = this.random.pick(this.cluster.running);
       if (node === undefined) return;
       const latencyMsMax = this.random.between(20, SLOW_WRITE_MS_MAX);
-      this.note(`${node.id} writes slowly, up to ${latencyMsMax.toFixed(0)} ms`);
-      node.disk.pace = { latencyMsMin: latencyMsMax / 4, latencyMsMax };
-      this.later(this.partitionMs(), () => {
-        node.disk.pace = node.disk.calm;
-      });
+      const kinds = this.random.pick<readonly StoreKind[]>([['log'], ['state'], ['log', 'state']]) ?? [];
+      this.note(`${node.id} writes its ${kinds.join(' and ')} slowly, up to ${latencyMsMax.toFixed(0)} ms`);
+      node.disk.setPace(kinds, { latencyMsMin: latencyMsMax / 4, latencyMsMax });
+      this.later(this.partitionMs(), () => node.disk.setPace(kinds));
     },
     pause: () => {
       const process = this.random.pick(this.cluster.running)?.process;
@@ -96,6 +103,14 @@ export class Faults {
       this.cluster.scheduler.pause(process);
       this.later(pauseMs, () => this.cluster.scheduler.resume(process));
     },
+    clockLeap: () => {
+      const process = this.random.pick(this.cluster.running)?.process;
+      if (!process) return;
+      const leapMs = this.random.between(10, LEAP_MS_MAX);
+      this.note(`the clock of ${process.name} leaps ${leapMs.toFixed(0)} ms ahead`);
+      process.leapMs += leapMs;
+    },
+    staleLeader: () => this.keepLeaderBehind(),
     isolate: () => {
       const all = this.ids();
       const one = this.random.chance(0.5) ? this.cluster.leader?.id : this.random.pick(all);
@@ -150,9 +165,7 @@ export class Faults {
       const { leader, members } = this.cluster;
       if (leader === undefined) return;
       const to = this.random.chance(0.3) ? undefined : this.random.pick(members)?.id;
-      this.operate(leader, `hand leadership over to ${to ?? 'the best'}`, (service) =>
-        service.transferLeadership(to, OPERATOR_TIMEOUT_MS),
-      );
+      this.cluster.operator.handOver(leader, to);
     },
     addMember: () => {
       const { nodes, settings } = this.cluster;
@@ -161,6 +174,9 @@ export class Faults {
       this.cluster.startNewMember();
     },
     removeMember: () => this.removeMember(),
+    replaceMember: () => this.replaceMember(),
+    damagedLog: () => this.harmLog('damaged'),
+    cutLog: () => this.harmLog('cut'),
   };
 
   private removeMember(): void {
@@ -168,19 +184,85 @@ export class Faults {
     const asked = this.random.pick(serving);
     const victim = this.random.chance(0.3) ? leader : this.random.pick(members);
     if (members.length < 2 || asked === undefined || victim === undefined) return;
-    this.operate(
-      asked,
-      `remove ${victim.id}`,
-      (service) => service.removeMember(victim.id, false, OPERATOR_TIMEOUT_MS),
-      () => {
-        // The machine goes on for a while, or for good: nothing that it does may disturb the others (row 17).
-        if (this.random.chance(0.5)) return;
-        this.later(this.downMs(), () => {
-          victim.isInService = false;
-          victim.crash('is taken out of service');
-        });
-      },
+    this.cluster.operator.remove(asked, victim.id, () => {
+      // The machine goes on for a while, or for good: nothing that it does may disturb the others (row 17).
+      if (this.random.chance(0.5)) return;
+      this.later(this.downMs(), () => {
+        victim.isInService = false;
+        victim.crash('is taken out of service');
+      });
+    });
+  }
+
+  private failWrite(store: StoreKind): void {
+    const node = this.random.pick(this.cluster.serving);
+    this.note(`the next write of ${node?.id} to its ${store} fails`);
+    if (node) node.disk.failsNextWrite = store;
+  }
+
+  /**
+   * A leader that is cut off and does not know it: it stands still while the others go on without it, or its disk is slow,
+   * so that what only it has is still on its way there when the others' entries come. Clients reach it all the time.
+   */
+  private keepLeaderBehind(): void {
+    const { leader, scheduler } = this.cluster;
+    const process = leader?.process;
+    if (!leader || !process || process.isPaused) return;
+    const aloneMs = this.random.between(ALONE_MS_MIN, ALONE_MS_MAX);
+    const isPaused = this.random.chance(0.5);
+    this.note(
+      `${leader.id} leads, is alone for ${aloneMs.toFixed(0)} ms and ${isPaused ? 'stands still' : 'writes slowly'}`,
     );
+    this.links.cut([leader.id], this.ids());
+    if (isPaused) {
+      scheduler.pause(process);
+      // Its last moments alone are after it wakes up.
+      this.later(aloneMs * this.random.between(0.7, 1), () => scheduler.resume(process));
+    } else {
+      leader.disk.setPace(['log'], { latencyMsMin: 80, latencyMsMax: 240 });
+      this.later(aloneMs + SLOW_WRITE_MS_MAX, () => leader.disk.setPace(['log']));
+    }
+    this.later(aloneMs, () => {
+      this.note('the partition heals');
+      this.links.heal();
+    });
+  }
+
+  /** A machine dies with its disk; what it said last is still on its way when another has its name. */
+  private replaceMember(): void {
+    const { network, leader, operator } = this.cluster;
+    const node = this.random.pick(this.spareMembers().filter((one) => one !== leader));
+    if (node === undefined || operator.isReplacing) return;
+    this.note(`the machine of ${node.id} breaks`);
+    network.delay(node.id, this.random.between(100, LAST_WORDS_MS_MAX));
+    this.later(this.random.between(50, 300), () => {
+      network.delay(node.id, 0);
+      operator.replace(node);
+    });
+  }
+
+  /**
+   * The log of one node loses something while all others run and hold what it held: more than that no cluster survives. A missing end
+   * looks like a write that never finished; everything else must be found when the log is opened.
+   */
+  private harmLog(damage: 'cut' | 'damaged'): void {
+    const node = this.random.pick(this.spareMembers());
+    if (node === undefined || this.cluster.operator.isReplacing) return;
+    const { lastIndex } = node.durable;
+    const term = node.durable.termAt(lastIndex);
+    const isHeldByAll = this.spareMembers().every(({ durable }) => durable.termAt(lastIndex) === term);
+    if (!isHeldByAll) return;
+    node.crash(`loses something of its log (${damage})`);
+    if (!node.disk.harmLog(damage)) this.note(`there was nothing to lose for ${node.id}`);
+    this.cluster.start(node);
+  }
+
+  /** The members, if one of them can be missed: three voters at least, all of them running on disks that lost nothing. */
+  private spareMembers(): readonly SimNode[] {
+    const { members, leader } = this.cluster;
+    const voters = leader?.server?.node.raft.configuration.voters ?? [];
+    const isWhole = members.every((node) => node.server !== null && !node.isDamaged && node.isInService);
+    return voters.length >= 3 && isWhole ? members.filter(({ id }) => voters.includes(id)) : [];
   }
 
   private crash(node: SimNode | undefined): void {
@@ -198,24 +280,6 @@ export class Faults {
       this.note('the partition heals');
       this.links.heal();
     });
-  }
-
-  private operate(
-    node: SimNode,
-    what: string,
-    task: (service: NonNullable<SimNode['server']>['service']) => Promise<unknown>,
-    done: () => void = () => {},
-  ): void {
-    this.note(`the operator asks ${node.id} to ${what}`);
-    this.cluster.ask(
-      node,
-      ({ service }) => task(service),
-      (outcome) => {
-        const isDone = 'value' in outcome;
-        this.note(`the operator is told: ${isDone ? 'done' : String(outcome.error)} (${what})`);
-        if (isDone) done();
-      },
-    );
   }
 
   private get links() {

@@ -32,12 +32,16 @@ export class Network implements Wires {
   readonly counts = { messages: 0, lost: 0, snapshots: 0, snapshotsArrived: 0 };
   private readonly endpoints = new Map<NodeId, Endpoint>();
   private readonly calls = new Set<Breakable>();
+  /** How much later than others' their messages arrive. */
+  private readonly lateness = new Map<NodeId, number>();
 
   constructor(
     readonly scheduler: Scheduler,
     readonly random: Prng,
     readonly trace: Trace,
     readonly calm: Weather,
+    /** How long a part of a snapshot waits at most before it leaves. */
+    public snapshotPartMsMax: number,
     /** Sees every message when it leaves, before anything can happen to it. */
     readonly onSend: (from: NodeId, message: Message) => void,
   ) {
@@ -94,11 +98,23 @@ export class Network implements Wires {
       return;
     }
     for (let copy = 0; copy < copies; copy += 1) {
-      this.scheduler.after(this.latencyMs(), target.process, () => {
+      const delayMs = this.latencyMs() + (this.lateness.get(from.id) ?? 0);
+      this.scheduler.after(delayMs, target.process, () => {
         if (this.links.isCut(from.id, message.to)) this.lose(from, message);
         else this.deliver(from, target, message);
       });
     }
+  }
+
+  /** From now on what this node says arrives so much later; 0 for no later than usual. */
+  delay(from: NodeId, delayMs: number): void {
+    this.lateness.set(from, delayMs);
+  }
+
+  snapshotPartMs(): number {
+    return (
+      this.latencyMs() + (this.snapshotPartMsMax > 0 ? this.random.between(0, this.snapshotPartMsMax) : 0)
+    );
   }
 
   addCall(call: Breakable): void {

@@ -8,9 +8,13 @@ export const faultKinds = [
   'crashLeader',
   'crashInStep',
   'crashAll',
+  'stopGracefully',
   'diskFailure',
+  'stateFailure',
   'slowDisk',
   'pause',
+  'clockLeap',
+  'staleLeader',
   'isolate',
   'halves',
   'oneWay',
@@ -19,6 +23,9 @@ export const faultKinds = [
   'transfer',
   'addMember',
   'removeMember',
+  'replaceMember',
+  'damagedLog',
+  'cutLog',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -26,6 +33,10 @@ export type FaultKind = (typeof faultKinds)[number];
 export interface Settings {
   readonly nodeCount: number;
   readonly logEntriesMax: number;
+  /** Encoded bytes of entries in one append: small, so that a follower is brought up to date in many steps. */
+  readonly appendBytesMax: number;
+  /** How long a part of a snapshot takes at most, besides the way: other snapshots and appends are ahead of it. */
+  readonly snapshotPartMsMax: number;
   readonly safetyMs: number;
   readonly clientCount: number;
   readonly keyCount: number;
@@ -37,6 +48,8 @@ export interface Settings {
   readonly turnMsMax: number;
   /** How much faster or slower the clock of a node may go. */
   readonly clockDrift: number;
+  /** Whether the cluster comes to order without a single write, so that nothing lost is found by what follows it. */
+  readonly silentHealing: boolean;
   readonly weather: Weather;
   readonly pace: DiskPace;
   readonly faults: readonly FaultKind[];
@@ -62,6 +75,9 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
   return {
     nodeCount: count,
     logEntriesMax: random.integer(8, 40),
+    appendBytesMax: random.pick([100, 300, 1024 * 1024]) ?? 300,
+    snapshotPartMsMax: random.pick([0, 0, 100, 800]) ?? 0,
+    silentHealing: random.chance(0.5),
     safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
     clientCount: random.integer(2, 4),
     keyCount: random.integer(2, 6),

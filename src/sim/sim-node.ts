@@ -11,7 +11,7 @@ import { emptyConfiguration } from '../raft/configuration.js';
 import type { NodeId } from '../raft/types.js';
 import { LogStore } from '../storage/log-store.js';
 import type { Receiver } from '../transport/contract.js';
-import type { CoreView, NodeView } from './checkers/checker.js';
+import { type CoreView, type NodeView, Violation } from './checkers/checker.js';
 import type { Checkers } from './checkers/checkers.js';
 import { LOG_STORE, SimDisk } from './disk.js';
 import type { Network } from './network.js';
@@ -47,7 +47,7 @@ export interface Server {
  * `server.ts` does it, from the same parts, on a virtual clock, network and disk.
  */
 export class SimNode implements NodeView {
-  readonly disk: SimDisk;
+  disk: SimDisk;
   readonly address: string;
   process: Process | null = null;
   server: Server | null = null;
@@ -60,30 +60,46 @@ export class SimNode implements NodeView {
   constructor(
     readonly id: NodeId,
     readonly number: number,
-    private readonly firstStart: 'found' | 'join',
+    private firstStart: 'found' | 'join',
     private readonly founders: readonly NodeId[],
     private readonly world: World,
     seed: Prng,
   ) {
     this.random = seed.fork(id);
     this.address = addressOf(id);
-    const { clockDrift, pace } = world.settings;
+    const { clockDrift } = world.settings;
     this.clockRate = 1 + this.random.between(-clockDrift, clockDrift);
-    const { scheduler, trace } = world;
-    this.disk = new SimDisk(
+    this.disk = this.newDisk();
+  }
+
+  /** The machine gets a new disk: it is somebody else from now on, under the same name. */
+  replaceDisk(): void {
+    this.note('has a new, empty disk');
+    this.disk = this.newDisk();
+    this.firstStart = 'join';
+    this.incarnation = '';
+  }
+
+  private newDisk(): SimDisk {
+    const { scheduler, trace, checkers, settings } = this.world;
+    return new SimDisk(
       {
-        number,
+        number: this.number,
         scheduler,
         trace,
         random: this.random.fork('disk'),
-        onDurable: () => world.checkers.persisted(this),
+        onDurable: () => checkers.persisted(this),
       },
-      pace,
+      settings.pace,
     );
   }
 
   get durable() {
     return this.disk.durable;
+  }
+
+  get isDamaged(): boolean {
+    return this.disk.damage !== 'none';
   }
 
   get core(): CoreView | null {
@@ -127,6 +143,12 @@ export class SimNode implements NodeView {
     );
     const directory = this.disk.open(process);
     const log = await LogStore.open(await directory.open(LOG_STORE));
+    if (this.disk.damage === 'damaged') {
+      throw new Violation(
+        'A damaged log is refused at open (row 29)',
+        `${this.id} opened its log as if nothing had happened.`,
+      );
+    }
     const clientUrl = `http://${this.address}`;
     const logger = this.logger(process);
     const bootstrap: Bootstrap = await Bootstrap.open(
@@ -177,6 +199,7 @@ export class SimNode implements NodeView {
         },
         logEntriesMax: settings.logEntriesMax,
         logBytesMax: LOG_BYTES_MAX,
+        appendBytesMax: settings.appendBytesMax,
         random: () => this.random.real(),
       },
       {

@@ -14,6 +14,8 @@ export interface Report {
   readonly hash: string;
   /** What was violated and where, or null. */
   readonly failure: string | null;
+  /** The property that was violated; null without a failure, or when something else went wrong. */
+  readonly property: string | null;
   readonly simulatedMs: number;
   /** From the end of all faults until everything was in order again. */
   readonly healedMs: number;
@@ -47,6 +49,8 @@ export interface SimulationOptions {
 /** A cluster has its first leader within this time, and is in order again this long after the last fault. */
 const FIRST_LEADER_MS_MAX = 5000;
 const HEALING_MS_MAX = 5000;
+/** Some election timeouts, in which nothing may happen. */
+const QUIET_MS = 800;
 /** How often the end of a phase is looked for. */
 const LOOK_MS = 20;
 
@@ -75,8 +79,7 @@ export function simulate(options: SimulationOptions): Promise<Report> {
  * repeated line by line. Where to read on: `virtual-clock.ts` for how time passes, `network.ts` and `disk.ts` for what can
  * happen to a message and to a write, `cluster.ts` for how it is held together, `linearizability.ts` for the search.
  *
- * Deliberately missing: damaged and cut log files, lost disks under an old name, clocks that jump (the product reads only
- * monotonic ones), the bytes of the peer protocol, and the HTTP API.
+ * Deliberately missing: the bytes of the peer protocol, and the HTTP API.
  */
 class Simulation {
   private readonly settings: Settings;
@@ -104,9 +107,11 @@ class Simulation {
       );
     process.on('unhandledRejection', onRejection);
     let failure: string | null = null;
+    let property: string | null = null;
     try {
       this.perform();
     } catch (error) {
+      property = error instanceof Violation ? error.property : null;
       failure =
         error instanceof Violation
           ? error.message
@@ -123,6 +128,7 @@ class Simulation {
       seed: this.options.seed,
       hash: cluster.trace.hash,
       failure: failure === null ? null : `${failure} (at ${scheduler.nowMs.toFixed(3)} ms)`,
+      property,
       simulatedMs: scheduler.nowMs,
       healedMs: this.healedMs,
       counts: {
@@ -164,15 +170,27 @@ class Simulation {
     const { scheduler } = cluster;
     const healing = scheduler.nowMs;
     const left = () => healing + HEALING_MS_MAX - scheduler.nowMs;
-    workload.stop();
+    const committedIndex = cluster.checkers.leaderCompleteness.commitIndexMax;
+    if (this.settings.silentHealing) {
+      workload.stop();
+      this.waitFor('one state on all members without a write', left(), () => this.isSettled());
+    }
     this.waitUntilDone('a new write', left, (settle) => {
       const { leader } = cluster;
       if (leader === undefined) settle(false);
       else workload.write(leader, settle);
     });
+    // The clients go on all the time: who was behind must catch up although the log grows.
+    this.waitFor('every member up to date while clients write', left(), () =>
+      cluster.members.every(
+        ({ isInService, server }) => !isInService || (server?.store.appliedIndex ?? 0) >= committedIndex,
+      ),
+    );
+    workload.stop();
     this.waitFor('an answer for every client', left(), () => workload.isIdle);
     this.waitFor('one state on all members', left(), () => this.isSettled());
     this.healedMs = scheduler.nowMs - healing;
+    this.stayQuiet();
     for (const node of cluster.members) {
       if (node.isInService)
         cluster.checkers.acknowledged.finished(node, node.server?.store.appliedIndex ?? 0);
@@ -184,11 +202,25 @@ class Simulation {
     });
   }
 
+  /** Nodes that were removed, and whoever else is left over from the faults, disturb nobody (correctness row 17). */
+  private stayQuiet(): void {
+    const { cluster } = this;
+    const { leader } = cluster;
+    const term = leader?.server?.node.raft.term;
+    cluster.runUntil(cluster.scheduler.nowMs + QUIET_MS);
+    const after = cluster.leader;
+    if (after === leader && after?.server?.node.raft.term === term) return;
+    throw new Violation(
+      'Nobody disturbs a cluster that is in order (row 17)',
+      `${leader?.id} led term ${term}, and ${after?.id} leads term ${after?.server?.node.raft.term} without any fault.`,
+    );
+  }
+
   /** Whether all members have applied everything, to the same digest, and none is still on its way to become a voter. */
   private isSettled(): boolean {
     const { cluster } = this;
     const leader = cluster.leader?.server;
-    if (!leader) return false;
+    if (!leader || !cluster.operator.isIdle) return false;
     const { raft } = leader.node;
     if (raft.configuration.learners.some((id) => cluster.nodes.get(id)?.isInService)) return false;
     const { members } = cluster;

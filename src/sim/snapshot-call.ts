@@ -121,7 +121,7 @@ export class SnapshotCall implements Breakable {
   private transfer(target: Endpoint, chunk: Uint8Array | null): Promise<void> {
     const { network, source } = this;
     return new Promise((resolve) => {
-      network.scheduler.after(network.latencyMs(), target.process, () => {
+      network.scheduler.after(network.snapshotPartMs(), target.process, () => {
         if (this.brokenBy !== null) return;
         this.arrived.push({
           chunk,

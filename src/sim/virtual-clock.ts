@@ -10,6 +10,8 @@ export class Process {
   isPaused = false;
   /** What came while it was paused, in the order of coming. */
   readonly held: ScheduledEvent[] = [];
+  /** How far its clock has leapt ahead of the others'. */
+  leapMs = 0;
   /** Work for the end of the current turn, see `Clock.soon`. */
   soonTasks: (() => void)[] = [];
   /** Steps until the process dies in the middle of one: a call to the network, the disk or the state machine each. */
@@ -181,7 +183,7 @@ export class NodeClock implements Clock {
   ) {}
 
   now(): number {
-    return this.scheduler.nowMs * this.rate;
+    return (this.scheduler.nowMs + this.process.leapMs) * this.rate;
   }
 
   after(delayMs: number, task: () => void): Timer {

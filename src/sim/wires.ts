@@ -42,6 +42,8 @@ export interface Wires {
   readonly links: Links;
   readonly counts: { snapshotsArrived: number };
   latencyMs(): number;
+  /** How long a part of a snapshot is on its way. */
+  snapshotPartMs(): number;
   endpoint(id: NodeId): Endpoint | undefined;
   addCall(call: Breakable): void;
   removeCall(call: Breakable): void;

@@ -12,9 +12,9 @@ import type { Prng } from './prng.js';
 import type { Server, SimNode } from './sim-node.js';
 import { TraceKind } from './trace.js';
 
-/** How long a client lets a node try, and how long it waits for the answer. */
-const REQUEST_TIMEOUT_MS = 1500;
-const CLIENT_TIMEOUT_MS = 2000;
+/** How long clients let a node try, and how much longer they wait for the answer. */
+const REQUEST_TIMEOUTS_MS = [200, 1500, 1500, 3000];
+const ANSWER_MS_MAX = 500;
 /** Who was refused comes back so many times later: most often there is no leader. */
 const REFUSED_PATIENCE = 4;
 /** The share of values that are larger than their name. */
@@ -167,10 +167,11 @@ export class Workload {
       );
       settled(outcome);
     };
-    const timer = scheduler.after(CLIENT_TIMEOUT_MS, null, () => settle({ kind: 'unknown' }));
+    const timeoutMs = this.random.pick(REQUEST_TIMEOUTS_MS) ?? 1500;
+    const timer = scheduler.after(timeoutMs + ANSWER_MS_MAX, null, () => settle({ kind: 'unknown' }));
     this.cluster.ask(
       node,
-      (server) => serve(server, request),
+      (server) => serve(server, request, timeoutMs),
       (answer) => {
         // An answer that comes after the client has gone says nothing to anybody.
         settle('value' in answer ? answer.value : outcomeOf(request, answer.error));
@@ -216,10 +217,10 @@ export class Workload {
   }
 }
 
-async function serve({ service, store }: Server, request: Request): Promise<Outcome> {
+async function serve({ service, store }: Server, request: Request, timeoutMs: number): Promise<Outcome> {
   if (request.kind === 'command')
-    return { kind: 'done', result: await service.write(request.command, REQUEST_TIMEOUT_MS) };
-  await service.confirmRead(REQUEST_TIMEOUT_MS);
+    return { kind: 'done', result: await service.write(request.command, timeoutMs) };
+  await service.confirmRead(timeoutMs);
   return { kind: 'read', item: service.get(request.key, undefined), appliedIndex: store.appliedIndex };
 }
 

@@ -49,6 +49,7 @@ export class NodeKit {
         },
         logEntriesMax,
         logBytesMax: 1_000_000,
+        appendBytesMax: 1_000_000,
         random: () => 0,
       },
       {

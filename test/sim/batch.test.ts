@@ -8,6 +8,7 @@ const passed: Report = {
   seed: 2,
   hash: '0123456789abcdef',
   failure: null,
+  property: null,
   simulatedMs: 11_000,
   healedMs: 700,
   counts: {

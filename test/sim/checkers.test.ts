@@ -6,14 +6,12 @@ import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
 import { AppliedIsDurable } from '../../src/sim/checkers/applied-is-durable.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
 import { CommitOnMajority } from '../../src/sim/checkers/commit-on-majority.js';
-import { ConfigurationInForce } from '../../src/sim/checkers/configuration-in-force.js';
 import { DurableBeforeAnswer } from '../../src/sim/checkers/durable-before-answer.js';
 import { ElectionSafety } from '../../src/sim/checkers/election-safety.js';
 import { FreshReads } from '../../src/sim/checkers/fresh-reads.js';
 import { LeaderAppendOnly } from '../../src/sim/checkers/leader-append-only.js';
 import { LeaderCompleteness } from '../../src/sim/checkers/leader-completeness.js';
 import { LogMatching } from '../../src/sim/checkers/log-matching.js';
-import { MatchIndex } from '../../src/sim/checkers/match-index.js';
 import { Monotonic } from '../../src/sim/checkers/monotonic.js';
 import { OneChangeAtATime } from '../../src/sim/checkers/one-change-at-a-time.js';
 import { RemovedLeader } from '../../src/sim/checkers/removed-leader.js';
@@ -203,37 +201,6 @@ describe('Terms and the commit index never go back', () => {
   });
 });
 
-describe('The match index never goes back', () => {
-  const log = [entry(1, 1), entry(2, 1)];
-  const answer: Message = {
-    type: 'appendEntriesResponse',
-    ...envelope('n2', 'n1', 2),
-    success: true,
-    matchIndex: 1,
-    rejectedIndex: 0,
-    hintIndex: 0,
-    hintTerm: 0,
-  };
-
-  test('allows it to grow, and to begin anew in another term', () => {
-    const checker = new MatchIndex();
-    checker.received(n1, leader(2, { log, matches: { n2: 1 } }), answer);
-    checker.received(n1, leader(2, { log, matches: { n2: 2, n3: 0 } }), answer);
-    checker.received(n1, leader(3, { log, matches: { n2: 0 } }), answer);
-  });
-
-  test('finds one that went back', () => {
-    const checker = new MatchIndex();
-    checker.received(n1, leader(2, { log, matches: { n2: 2 } }), answer);
-    expect(() => checker.received(n1, leader(2, { log, matches: { n2: 1 } }), answer)).toThrow('from 2 to 1');
-  });
-
-  test('finds one beyond the log', () => {
-    const beyond = leader(2, { log, matches: { n2: 3 } });
-    expect(() => new MatchIndex().received(n1, beyond, answer)).toThrow('from 0 to 3');
-  });
-});
-
 describe('A vote is set at most once a term', () => {
   const vote = (to: string, term: number): Message => ({
     type: 'requestVoteResponse',
@@ -375,24 +342,6 @@ describe('Committed only when a majority has it on disk', () => {
 
   test('finds an entry of an earlier term that was committed by counting', () => {
     expect(() => commitTwo([2, 2, 2], 3)).toThrow('whose term is 2');
-  });
-});
-
-describe('The latest configuration in the log is in force', () => {
-  const change = { ...entry(2, 1), kind: EntryKind.configuration };
-  const log = [entry(1, 1), change, entry(3, 1)];
-
-  test('allows the one in the log, and the compacted one when there is none', () => {
-    const checker = new ConfigurationInForce();
-    checker.stepped(n1, core({ log, configurationIndex: 2 }));
-    checker.stepped(n1, core({ log: log.slice(2), firstIndex: 3, configurationIndex: 2 }));
-  });
-
-  test('finds one that was not taken up, and one that was not taken back', () => {
-    const checker = new ConfigurationInForce();
-    expect(() => checker.stepped(n1, core({ log, configurationIndex: 0 }))).toThrow('at index 2');
-    const overwritten = core({ log: log.slice(0, 1), configurationIndex: 2 });
-    expect(() => checker.stepped(n1, overwritten)).toThrow('before index 1');
   });
 });
 

@@ -49,31 +49,44 @@ export function core(
     commitIndex,
     firstIndex,
     lastIndex: firstIndex + log.length - 1,
-    configuration: { ...emptyConfiguration, voters },
+    configuration: {
+      ...emptyConfiguration,
+      voters,
+      members: voters.map((id) => ({ id, incarnation: `${id}-a`, peerAddress: '', clientUrl: '' })),
+    },
     configurationIndex,
     termAt,
-    status: () => ({ followers: Object.entries(matches).map(([id, match]) => ({ id, match })) }),
+    follower: (id) => (matches[id] === undefined ? undefined : { match: matches[id] }),
     entries: (first, last) => log.slice(first - firstIndex, last - firstIndex + 1),
   };
 }
 
 /** A disk that holds what the test wants. */
 export function durable(
-  given: { term?: Term; vote?: string | null; commit?: Index; log?: readonly Entry[] } = {},
+  given: {
+    term?: Term;
+    vote?: string | null;
+    commit?: Index;
+    log?: readonly Entry[];
+    startIndex?: Index;
+    stateIndex?: Index;
+  } = {},
 ): DurableView {
-  const { term = 1, vote = null, commit = 0, log = [] } = given;
+  const { term = 1, vote = null, commit = 0, log = [], startIndex = 0, stateIndex = 0 } = given;
   return {
     term,
     vote,
     commit,
-    startIndex: 0,
+    startIndex,
+    startConfiguration: null,
+    stateIndex,
     lastIndex: log.length,
     termAt: (index) => (index === 0 ? 0 : log[index - 1]?.term),
   };
 }
 
 export function node(id: string, disk: DurableView = durable()): NodeView {
-  return { id, incarnation: `${id}-a`, durable: disk, core: null };
+  return { id, incarnation: `${id}-a`, durable: disk, isDamaged: false, core: null };
 }
 
 export function envelope(from: string, to: string, term: Term): Envelope {

@@ -15,7 +15,8 @@ export interface CoreView {
   readonly configurationIndex: Index;
   termAt(index: Index): Term | undefined;
   entries(first: Index, last: Index): readonly Entry[];
-  status(): { readonly followers: readonly { readonly id: NodeId; readonly match: Index }[] };
+  /** A leader's view of another server. */
+  follower(id: NodeId): { readonly match: Index } | undefined;
 }
 
 /** One node as the checkers see it: what it believes, and what its disk holds. */
@@ -23,6 +24,8 @@ export interface NodeView {
   readonly id: NodeId;
   readonly incarnation: string;
   readonly durable: DurableView;
+  /** The disk lost something that it had, so it is not what the others were promised. */
+  readonly isDamaged: boolean;
   /** Null while the node does not run. */
   readonly core: CoreView | null;
 }

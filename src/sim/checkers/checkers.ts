@@ -4,17 +4,24 @@ import { Acknowledged } from './acknowledged.js';
 import { AppliedIsDurable } from './applied-is-durable.js';
 import type { Checker, CoreView, NodeView } from './checker.js';
 import { CommitOnMajority } from './commit-on-majority.js';
+import { CommitVerified } from './commit-verified.js';
 import { ConfigurationInForce } from './configuration-in-force.js';
 import { DurableBeforeAnswer } from './durable-before-answer.js';
 import { ElectionSafety } from './election-safety.js';
+import { IdleOutside } from './idle-outside.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
+import { LeaderContact } from './leader-contact.js';
+import { LogCut } from './log-cut.js';
 import { LogMatching } from './log-matching.js';
 import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { OneChangeAtATime } from './one-change-at-a-time.js';
+import { PreVote } from './pre-vote.js';
 import { RemovedLeader } from './removed-leader.js';
 import { StateMachineSafety } from './state-machine-safety.js';
+import { TermBegins } from './term-begins.js';
+import { TransferTarget } from './transfer-target.js';
 import { VoteOnce } from './vote-once.js';
 
 /** The few numbers by which a change of a core shows; most steps change none of them. */
@@ -51,7 +58,7 @@ export class Checkers {
       this.leaderCompleteness,
       this.stateMachineSafety,
       new Monotonic(),
-      new MatchIndex(),
+      new MatchIndex(nodes),
       new VoteOnce(),
       new DurableBeforeAnswer(),
       new CommitOnMajority(nodes),
@@ -59,6 +66,13 @@ export class Checkers {
       new OneChangeAtATime(),
       new RemovedLeader(),
       new AppliedIsDurable(),
+      new CommitVerified(),
+      new LogCut(),
+      new PreVote(),
+      new TermBegins(),
+      new TransferTarget(nodes),
+      new IdleOutside(),
+      new LeaderContact(),
       this.acknowledged,
     ];
   }

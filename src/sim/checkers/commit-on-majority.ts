@@ -1,6 +1,6 @@
-import { hasMajority } from '../../raft/quorum.js';
 import type { Configuration, Index, NodeId, Term } from '../../raft/types.js';
 import { type Checker, type CoreView, type NodeView, Violation } from './checker.js';
+import { isMajority } from './majority.js';
 
 /**
  * A log entry is committed once the leader that created the entry has replicated it on a majority of the servers (§5.3),
@@ -44,7 +44,7 @@ export class CommitOnMajority implements Checker {
   }
 
   private isHeld(configuration: Configuration, index: Index, term: Term): boolean {
-    return hasMajority(configuration, (id) => {
+    return isMajority(configuration, (id) => {
       const durable = this.nodes().get(id)?.durable;
       if (durable === undefined) return false;
       return index < durable.startIndex || durable.termAt(index) === term;

@@ -1,4 +1,3 @@
-import { isVoter } from '../../raft/configuration.js';
 import { type Checker, type CoreView, type NodeView, Violation } from './checker.js';
 
 /**
@@ -10,7 +9,8 @@ export class RemovedLeader implements Checker {
 
   stepped(node: NodeView, core: CoreView): void {
     const { role, configuration, configurationIndex, commitIndex } = core;
-    if (role !== 'leader' || configurationIndex > commitIndex || isVoter(configuration, node.id)) return;
+    const isVoter = configuration.voters.includes(node.id) || configuration.outgoingVoters.includes(node.id);
+    if (role !== 'leader' || configurationIndex > commitIndex || isVoter) return;
     throw new Violation(
       this.property,
       `${node.id} leads term ${core.term}, and its removal at index ${configurationIndex} is committed.`,

@@ -1,0 +1,22 @@
+import type { Message } from '../../raft/types.js';
+import { type Checker, type CoreView, type NodeView, Violation } from './checker.js';
+
+/**
+ * A server that knows that it is not part of the cluster, or only learns, does not ask for votes (§6, "removed servers can disrupt the
+ * cluster"; thesis §4.2.1; correctness row 17). It knows when the configuration without its vote is committed.
+ */
+export class IdleOutside implements Checker {
+  readonly property = 'Who has no vote asks for none (§6)';
+
+  sending(node: NodeView, core: CoreView, message: Message): void {
+    if (message.type !== 'requestVote') return;
+    const { configuration, configurationIndex, commitIndex } = core;
+    if (configurationIndex > commitIndex) return;
+    if (configuration.voters.includes(node.id) || configuration.outgoingVoters.includes(node.id)) return;
+    throw new Violation(
+      this.property,
+      `${node.id} asks ${message.to} for a vote in term ${message.term}, and the configuration at index ${configurationIndex} ` +
+        'is committed without a vote for it.',
+    );
+  }
+}

@@ -1,0 +1,65 @@
+import type { HardState } from '../raft/types.js';
+import { logRange, openValue, type StateRecord, stateKey } from '../storage/log-records.js';
+import type { Operation } from '../storage/ordered-store.js';
+import { textOf } from './bytes.js';
+import type { Prng } from './prng.js';
+
+/** The records of a log's store as they are on the disk, so that some of them can be lost or changed behind the back of the store. */
+export class LogShadow {
+  private readonly records = new Map<string, Extract<Operation, { kind: 'put' }>>();
+  private state: Extract<Operation, { kind: 'put' }> | null = null;
+  /** What takes the last write back, if all that it did was to add entries. */
+  private undo: readonly Operation[] = [];
+
+  /** One atomic write is on disk. */
+  follow(operations: readonly Operation[]): void {
+    const stateBefore = this.state;
+    let added: Operation | null = null;
+    let isAppend = operations.length === 2;
+    for (const operation of operations) {
+      const key = textOf(operation.key);
+      if (key.startsWith(LOG_PREFIX)) {
+        if (operation.kind === 'delete') this.records.delete(key);
+        else {
+          isAppend &&= !this.records.has(key);
+          this.records.set(key, operation);
+          added = { kind: 'delete', key: operation.key };
+        }
+      } else if (key === STATE_KEY && operation.kind === 'put') this.state = operation;
+    }
+    this.undo = [];
+    if (!isAppend || added === null || stateBefore === null || this.state === null) return;
+    if (keepsVote(hardStateOf(stateBefore), hardStateOf(this.state))) this.undo = [added, stateBefore];
+  }
+
+  /**
+   * What makes the disk look as if the last write had never been. Empty when that write did more than add entries: a vote
+   * that is forgotten could be given twice, and no other node could make up for that.
+   */
+  cut(): readonly Operation[] {
+    return this.undo;
+  }
+
+  /** What loses a record of entries, or changes a bit of it. Empty when there is none. */
+  damage(random: Prng): readonly Operation[] {
+    const record = random.pick([...this.records.values()]);
+    if (record === undefined) return [];
+    const { key, value } = record;
+    if (random.chance(0.5)) return [{ kind: 'delete', key }];
+    const changed = Uint8Array.from(value);
+    const at = random.integer(0, changed.length - 1);
+    changed[at] = (changed[at] ?? 0) ^ (1 << random.integer(0, 7));
+    return [{ kind: 'put', key, value: changed }];
+  }
+}
+
+function hardStateOf(operation: Extract<Operation, { kind: 'put' }>): HardState {
+  return openValue<StateRecord>(operation.value, 'The simulated hard state');
+}
+
+function keepsVote(before: HardState, after: HardState): boolean {
+  return before.term === after.term && before.vote === after.vote;
+}
+
+const LOG_PREFIX = textOf(logRange.gte);
+const STATE_KEY = textOf(stateKey);

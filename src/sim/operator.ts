@@ -1,0 +1,122 @@
+import { RaftkvError } from '../errors.js';
+import type { NodeId } from '../raft/types.js';
+import type { Cluster } from './cluster.js';
+import type { Prng } from './prng.js';
+import type { Server, SimNode } from './sim-node.js';
+import { TraceKind } from './trace.js';
+
+/** How long an operator waits for an answer. */
+const OPERATOR_TIMEOUT_MS = 2000;
+/** Who stops a node gives it so long to finish what it has begun. */
+const STOP_PATIENCE_MS = 2000;
+const RETRY_MS = 150;
+
+/** What people do with a cluster: hand leadership over, stop and start nodes, remove members, put new disks into machines. */
+export class Operator {
+  /** What was begun and has not ended. */
+  private busyCount = 0;
+  private replaced: SimNode | null = null;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly random: Prng,
+  ) {}
+
+  /** Whether nothing is under way that could still change something. */
+  get isIdle(): boolean {
+    return this.busyCount === 0 && this.replaced === null;
+  }
+
+  /** Whether a machine is being replaced: one at a time, as long as the others can spare it. */
+  get isReplacing(): boolean {
+    return this.replaced !== null;
+  }
+
+  handOver(leader: SimNode, to: NodeId | undefined): void {
+    this.ask(leader, `hand leadership over to ${to ?? 'the best'}`, ({ service }) =>
+      service.transferLeadership(to, OPERATOR_TIMEOUT_MS),
+    );
+  }
+
+  remove(asked: SimNode, victim: NodeId, done: () => void): void {
+    const task = ({ service }: Server) => service.removeMember(victim, false, OPERATOR_TIMEOUT_MS);
+    this.ask(asked, `remove ${victim}`, task, (error) => {
+      if (error === null) done();
+    });
+  }
+
+  /** Stops a node as a service manager does, and starts it again after a while. */
+  stop(node: SimNode, downMs: number): void {
+    const { process, server } = node;
+    if (process === null || server === null) return;
+    this.note(`${node.id} is told to stop`);
+    this.busyCount += 1;
+    const startAgain = () => {
+      stopListening();
+      this.cluster.scheduler.after(downMs, null, () => {
+        this.busyCount -= 1;
+        if (node.isInService) this.cluster.start(node);
+      });
+    };
+    const stopListening = process.whenEnded(startAgain);
+    this.cluster.scheduler.after(0, process, () => {
+      server.node.stop(STOP_PATIENCE_MS, Promise.resolve()).then(
+        () => node.crash('has stopped'),
+        (error: unknown) => this.cluster.fail(error instanceof Error ? error : new Error(String(error))),
+      );
+    });
+  }
+
+  /**
+   * Takes a machine out of the cluster for good and puts another of the same name in its place, which must not be taken for it
+   * (correctness row 16): the member is removed, and only when that is certain the new one asks to be added.
+   */
+  replace(node: SimNode): void {
+    if (this.replaced !== null && this.replaced !== node) return;
+    this.replaced = node;
+    node.isInService = false;
+    node.crash('will be replaced');
+    this.removeReplaced(node);
+  }
+
+  private removeReplaced(node: SimNode): void {
+    const again = () => this.cluster.scheduler.after(RETRY_MS, null, () => this.removeReplaced(node));
+    const asked = this.cluster.leader ?? this.random.pick(this.cluster.serving);
+    if (asked === undefined) {
+      again();
+      return;
+    }
+    const task = ({ service }: Server) => service.removeMember(node.id, false, OPERATOR_TIMEOUT_MS);
+    this.ask(asked, `remove ${node.id}, which will be replaced`, task, (error) => {
+      const isGone = error instanceof RaftkvError && error.code === 'member_not_found';
+      if (error !== null && !isGone) {
+        again();
+        return;
+      }
+      node.replaceDisk();
+      node.isInService = true;
+      this.replaced = null;
+      this.cluster.start(node);
+    });
+  }
+
+  private ask(
+    node: SimNode,
+    what: string,
+    task: (server: Server) => Promise<unknown>,
+    settled: (error: unknown) => void = () => {},
+  ): void {
+    this.note(`the operator asks ${node.id} to ${what}`);
+    this.busyCount += 1;
+    this.cluster.ask(node, task, (outcome) => {
+      this.busyCount -= 1;
+      const error = 'value' in outcome ? null : outcome.error;
+      this.note(`the operator is told: ${error === null ? 'done' : String(error)} (${what})`);
+      settled(error);
+    });
+  }
+
+  private note(what: string): void {
+    this.cluster.trace.note(TraceKind.fault, 0, what.length, 0, () => `! ${what}`);
+  }
+}

@@ -1,0 +1,13 @@
+import { clientMutants } from './clients.js';
+import { electionMutants } from './elections.js';
+import { membershipMutants } from './membership.js';
+import type { Mutant } from './mutant.js';
+import { replicationMutants } from './replication.js';
+
+/** Every planted bug. */
+export const catalogue: readonly Mutant[] = [
+  ...electionMutants,
+  ...replicationMutants,
+  ...membershipMutants,
+  ...clientMutants,
+];
