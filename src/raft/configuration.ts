@@ -26,6 +26,16 @@ export function isVoter(configuration: Configuration, id: NodeId): boolean {
   return configuration.voters.includes(id) || configuration.outgoingVoters.includes(id);
 }
 
+/** Whether two sets of voters decide together, because one is being replaced by the other (joint consensus, §6). */
+export function isJoint(configuration: Configuration): boolean {
+  return configuration.outgoingVoters.length > 0;
+}
+
+/** Everybody who is asked for a vote: the voters, and in joint consensus the outgoing ones as well. */
+export function allVoters({ voters, outgoingVoters }: Configuration): readonly NodeId[] {
+  return [...new Set([...voters, ...outgoingVoters])];
+}
+
 export function isLearner(configuration: Configuration, id: NodeId): boolean {
   return configuration.learners.includes(id);
 }
@@ -35,13 +45,21 @@ export function knowsIncarnation(configuration: Configuration, id: NodeId, incar
   return memberOf(configuration, id)?.incarnation === incarnation;
 }
 
-/** One change of one server at a time (thesis §4.1): the majorities before and after always overlap. */
+/**
+ * One change of one server at a time (thesis §4.1), where the majorities before and after always overlap; or any number of
+ * voters at once, by way of a joint configuration (§6, thesis §4.3).
+ */
 export type ConfigurationChange =
   | { readonly kind: 'addLearner'; readonly member: Member }
   | { readonly kind: 'promote'; readonly id: NodeId }
   | { readonly kind: 'remove'; readonly id: NodeId }
   /** The same member at another address, or an incarnation heard of for the first time. */
-  | { readonly kind: 'updateMember'; readonly member: Member };
+  | { readonly kind: 'updateMember'; readonly member: Member }
+  /**
+   * These members are to be the voters, and all others are to leave: enters the joint configuration, which
+   * {@link leaveJoint} ends. A learner that is not among them counts for nothing and so leaves at once.
+   */
+  | { readonly kind: 'replaceVoters'; readonly voters: readonly NodeId[] };
 
 /** The configuration after the change, or a sentence that says why the change makes no sense. */
 export function applyChange(
@@ -49,6 +67,7 @@ export function applyChange(
   change: ConfigurationChange,
 ): Configuration | string {
   const { members, voters, learners } = configuration;
+  if (isJoint(configuration)) return 'The voters are being replaced already.';
   switch (change.kind) {
     case 'addLearner': {
       if (memberOf(configuration, change.member.id)) return `${change.member.id} is a member already.`;
@@ -88,7 +107,34 @@ export function applyChange(
         members: sortMembers([...members.filter((member) => member.id !== change.member.id), change.member]),
       };
     }
+    case 'replaceVoters': {
+      const incoming = [...new Set(change.voters)].sort();
+      if (incoming.length === 0) return 'A cluster needs at least one voter.';
+      const stranger = incoming.find((id) => !memberOf(configuration, id));
+      if (stranger !== undefined) return `${stranger} is not a member.`;
+      const staying = new Set([...incoming, ...voters]);
+      if (staying.size === incoming.length && incoming.length === voters.length && learners.length === 0) {
+        return `${incoming.join(', ')} are the voters already.`;
+      }
+      return {
+        members: members.filter((member) => staying.has(member.id)),
+        voters: incoming,
+        outgoingVoters: voters,
+        learners: [],
+      };
+    }
   }
+}
+
+/** The configuration that ends a joint one: the outgoing voters that are nothing else are no members any more (§6). */
+export function leaveJoint(configuration: Configuration): Configuration {
+  const { members, voters, learners } = configuration;
+  return {
+    members: members.filter(({ id }) => voters.includes(id) || learners.includes(id)),
+    voters,
+    outgoingVoters: [],
+    learners,
+  };
 }
 
 /** The bytes of a configuration entry: JSON, so that a person can read a dumped log. Equal values give equal bytes. */

@@ -130,6 +130,9 @@ export class Core {
   /** Leaders: the running handover. `sent` once TimeoutNow is on its way. */
   transfer: { readonly to: NodeId; readonly startedAtTick: number; sent: boolean } | null = null;
 
+  /** Leaders: learners that are not promoted by themselves for now, because somebody waits for them with other plans. */
+  heldLearners: ReadonlySet<NodeId> = new Set();
+
   /** Leaders: reads that wait for the next round, the round under way, and the rounds' numbers (§8). */
   readsWaiting: number[] = [];
   readRounds: { readonly round: number; readonly index: Index; readonly contexts: readonly number[] }[] = [];
@@ -345,10 +348,11 @@ export class Core {
     const configuration = decodeConfiguration(entry.payload);
     this.configurations.push({ index: entry.index, configuration });
     this.wasMember ||= this.isMember;
-    const { voters, learners } = configuration;
+    const { voters, outgoingVoters, learners } = configuration;
     this.event(
       'configurationChanged',
       `Index ${entry.index} makes the voters ${voters.join(', ')}` +
+        `${outgoingVoters.length > 0 ? ` jointly with the outgoing ${outgoingVoters.join(', ')}` : ''}` +
         `${learners.length > 0 ? ` and the learners ${learners.join(', ')}` : ''}.`,
     );
   }
@@ -364,6 +368,7 @@ export class Core {
     this.campaignIsTransfer = false;
     this.progress.clear();
     this.transfer = null;
+    this.heldLearners = new Set();
     this.uncommittedBytes = 0;
     this.outbox.refuseReads([...this.readsWaiting, ...this.readRounds.flatMap((round) => round.contexts)]);
     this.readsWaiting = [];

@@ -1,6 +1,6 @@
-import { knowsIncarnation } from './configuration.js';
+import { allVoters, knowsIncarnation } from './configuration.js';
 import type { Core } from './core.js';
-import { hasMajority } from './quorum.js';
+import { hasMajority, isVotedDown } from './quorum.js';
 import { broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
 import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse } from './types.js';
 
@@ -47,8 +47,7 @@ export function campaign(core: Core, isTransfer: boolean, reason: string): void 
 }
 
 function requestVotes(core: Core, preVote: boolean): void {
-  const { voters, outgoingVoters } = core.configuration;
-  for (const to of new Set([...voters, ...outgoingVoters])) {
+  for (const to of allVoters(core.configuration)) {
     if (to === core.options.id) continue;
     const request: RequestVote = {
       type: 'requestVote',
@@ -162,7 +161,7 @@ function recordVote(core: Core, voter: NodeId, granted: boolean): void {
   if (hasMajority(core.configuration, (id) => core.votes.get(id) === true)) {
     if (core.role === 'preCandidate') campaign(core, false, 'A majority would vote for this node.');
     else becomeLeader(core);
-  } else if (hasMajority(core.configuration, (id) => core.votes.get(id) === false)) {
+  } else if (isVotedDown(core.configuration, (id) => core.votes.get(id) === false)) {
     core.becomeFollower(core.term, null, `A majority refused to vote for this node in term ${core.term}.`);
   }
 }

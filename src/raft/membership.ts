@@ -3,7 +3,9 @@ import {
   applyChange,
   type ConfigurationChange,
   encodeConfiguration,
+  isJoint,
   isVoter,
+  leaveJoint,
   memberOf,
 } from './configuration.js';
 import type { Core } from './core.js';
@@ -12,9 +14,10 @@ import { sendTimeoutNow } from './transfer.js';
 import { type Configuration, EntryKind, type NodeId } from './types.js';
 
 /**
- * Membership changes, one server at a time (thesis §4.1) with the correction of 2015 (Ongaro, "bug in single-server
- * membership changes", raft-dev): none before the leader has committed an entry of its own term, because only then does
- * it know that an earlier leader's change is not still under way.
+ * Membership changes: of one server (thesis §4.1), or of any number of voters by joint consensus (§6, thesis §4.3). One at a
+ * time, with the correction of 2015 (Ongaro, "bug in single-server membership changes", raft-dev): none before the leader
+ * has committed an entry of its own term, because only then does it know that an earlier leader's change is not still
+ * under way.
  */
 
 /** Why a change was not started. */
@@ -35,11 +38,29 @@ export function proposeChange(core: Core, change: ConfigurationChange): ChangeRe
       detail: `The configuration at index ${core.configurationIndex} is not committed yet.`,
     };
   }
+  if (isJoint(core.configuration)) {
+    return {
+      reason: 'changeInProgress',
+      detail: 'The voters are being replaced, which is not finished yet.',
+    };
+  }
   if (core.transfer) return { reason: 'changeInProgress', detail: 'Leadership is being handed over.' };
   const next = applyChange(core.configuration, change);
   if (typeof next === 'string') return { reason: 'invalid', detail: next };
   appendConfiguration(core, next);
   return null;
+}
+
+/**
+ * Leader: ends a joint configuration that is committed, whoever began it (correctness rule 14). Only with an entry of its own
+ * term committed, like every other change. While leadership is being handed over the successor does it, whose log is to
+ * be brought up to this one's.
+ */
+export function finishJoint(core: Core): void {
+  if (!isJoint(core.configuration) || core.transfer) return;
+  const { commitIndex } = core.log;
+  if (commitIndex < core.termStartIndex || commitIndex < core.configurationIndex) return;
+  appendConfiguration(core, leaveJoint(core.configuration));
 }
 
 function appendConfiguration(core: Core, configuration: Configuration): void {
@@ -59,6 +80,7 @@ function appendConfiguration(core: Core, configuration: Configuration): void {
 export function promoteLearners(core: Core): void {
   for (const id of core.configuration.learners) {
     const progress = core.progress.get(id);
+    if (core.heldLearners.has(id)) continue;
     if (!progress?.recentlyActive || progress.state !== 'replicate') continue;
     const round = progress.catchUp;
     if (round === null || progress.match < round.target) {
@@ -103,15 +125,26 @@ export function tellRemoval(core: Core): void {
 
 /**
  * A leader whose removal is committed has done its duty: it tells the others, asks the best of them to take over, and
- * steps down (§6, thesis §4.2.2).
+ * steps down (§6, thesis §4.2.2). Who was removed along with it hears of that from nobody else, and so first.
  */
 export function stepDownIfRemoved(core: Core): void {
   const removed = !isVoter(core.configuration, core.options.id);
-  if (!removed || core.configurationIndex > core.log.commitIndex) return;
+  if (!removed || core.configurationIndex > core.log.commitIndex || isTellingDeparted(core)) return;
   broadcastHeartbeat(core);
   const successor = bestSuccessor(core);
   if (successor !== undefined) sendTimeoutNow(core, successor);
   core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
+}
+
+/** Leader: whether a removed member that answers is still to be told, for an election timeout at most. */
+function isTellingDeparted(core: Core): boolean {
+  const { electionTimeoutTicks } = core.options;
+  for (const { departing, lastContactTick } of core.progress.values()) {
+    if (departing === null || lastContactTick === null) continue;
+    const isSilent = core.now - lastContactTick > electionTimeoutTicks;
+    if (!isSilent && core.now - departing.sinceTick <= electionTimeoutTicks) return true;
+  }
+  return false;
 }
 
 /** Everybody this node may have to send to: the members, and who was removed and is not told yet. */

@@ -18,6 +18,16 @@ export function hasMajority(configuration: Configuration, holds: (id: NodeId) =>
   return majorityValue(configuration, (id) => (holds(id) ? 1 : 0)) === 1;
 }
 
+/**
+ * Whether a majority of the voters is against it, or in joint consensus a majority of either half: then no majority can come
+ * to hold.
+ */
+export function isVotedDown(configuration: Configuration, isAgainst: (id: NodeId) => boolean): boolean {
+  const against = (id: NodeId) => (isAgainst(id) ? 1 : 0);
+  const { voters, outgoingVoters } = configuration;
+  return majorityOf(voters, against) === 1 || majorityOf(outgoingVoters, against) === 1;
+}
+
 function majorityOf(voters: readonly NodeId[], reachedBy: (id: NodeId) => number): number {
   // Without voters there is no majority to reach: nothing can be decided.
   if (voters.length === 0) return 0;

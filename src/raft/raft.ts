@@ -5,6 +5,7 @@ import { countOwnVote, hearsLeader, rejectVote, tickElectionTimer } from './elec
 import {
   type ChangeRefusal,
   dropDeparted,
+  finishJoint,
   promoteLearners,
   proposeChange,
   replicationTargets,
@@ -90,8 +91,8 @@ export interface RaftStatus {
  * Where to read on: `elections.ts` (§5.2), `replication.ts` (§5.3, §5.4), `membership.ts` (§6), `snapshots.ts` (§7),
  * `reads.ts` (§8), `transfer.ts` (thesis §3.10), and `table.ts`, which says which role does what with which message.
  *
- * Caveats: one membership change at a time, though the configuration has room for joint consensus; a node
- * whose disk lost what it had acknowledged is told by its peers, not by itself.
+ * Caveats: one membership change at a time; a node whose disk lost what it had acknowledged is told by its peers, not by
+ * itself.
  */
 export class Raft {
   private readonly core: Core;
@@ -188,10 +189,15 @@ export class Raft {
     return { firstIndex, term: core.term };
   }
 
-  /** Changes the membership by one server. Returns the entry's place in the log, or why not. */
+  /** Changes the membership. Returns the entry's place in the log, or why not. A joint one ends by itself. */
   proposeChange(change: ConfigurationChange): { readonly index: Index; readonly term: Term } | ChangeRefusal {
     const refusal = proposeChange(this.core, change);
     return refusal ?? { index: this.core.log.lastIndex, term: this.core.term };
+  }
+
+  /** Leader: these learners do not become voters by themselves until the next call, or until this node leads no more. */
+  holdPromotions(ids: readonly NodeId[]): void {
+    this.core.heldLearners = new Set(ids);
   }
 
   /** Asks for a linearizable read; the answer carries `context`, which the caller never uses twice. */
@@ -412,6 +418,7 @@ export class Raft {
     const { core } = this;
     tellRemoval(core);
     if (core.role !== 'leader') return;
+    finishJoint(core);
     stepDownIfRemoved(core);
     continueTransfer(core);
   }

@@ -1,5 +1,5 @@
 import { assert } from '../assert.js';
-import { isVoter, memberOf } from './configuration.js';
+import { memberOf } from './configuration.js';
 import type { Core } from './core.js';
 import { encodedBytes } from './entry-codec.js';
 import type { RaftLog } from './log.js';
@@ -380,15 +380,23 @@ export function handleUnreachable(core: Core, id: NodeId): void {
   if (progress?.state === 'replicate') progress.becomeProbe();
 }
 
-/** Leader: the voter, besides itself, that could take over soonest. */
+/**
+ * Leader: the voter, besides itself, that could take over soonest. In joint consensus one that stays before one that leaves,
+ * which would only have to hand over again.
+ */
 export function bestSuccessor(core: Core): NodeId | undefined {
+  const { voters, outgoingVoters } = core.configuration;
+  return longestLogOf(core, voters) ?? longestLogOf(core, outgoingVoters);
+}
+
+function longestLogOf(core: Core, voters: readonly NodeId[]): NodeId | undefined {
   let best: NodeId | undefined;
   let bestMatch = -1;
   for (const [id, progress] of core.progress) {
     // Not `recentlyActive`: nobody is just after a CheckQuorum, and somebody is needed then as well.
     const silentSince = progress.lastContactTick ?? Number.NEGATIVE_INFINITY;
     const isSilent = core.now - silentSince > core.options.electionTimeoutTicks;
-    if (!isVoter(core.configuration, id) || isSilent) continue;
+    if (!voters.includes(id) || isSilent) continue;
     if (progress.match > bestMatch) {
       best = id;
       bestMatch = progress.match;

@@ -1,4 +1,4 @@
-import { isVoter } from './configuration.js';
+import { allVoters, isVoter } from './configuration.js';
 import type { Core } from './core.js';
 import { bestSuccessor } from './replication.js';
 import type { NodeId } from './types.js';
@@ -52,7 +52,8 @@ export function tickTransfer(core: Core): void {
  */
 export function yieldIfDiskStalls(core: Core): void {
   const since = core.log.oldestOutstandingTick;
-  if (since === undefined || core.configuration.voters.length === 1) return;
+  const isAlone = allVoters(core.configuration).every((id) => id === core.options.id);
+  if (since === undefined || isAlone) return;
   const stalledTicks = core.now - since;
   const { electionTimeoutTicks } = core.options;
   if (stalledTicks > 2 * electionTimeoutTicks) {

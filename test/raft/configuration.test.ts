@@ -7,6 +7,7 @@ import {
   encodeConfiguration,
   isVoter,
   knowsIncarnation,
+  leaveJoint,
 } from '../../src/raft/configuration.js';
 import type { Configuration } from '../../src/raft/types.js';
 import { memberCalled, threeVoters } from './core-kit.js';
@@ -80,6 +81,33 @@ describe('changes of one server (thesis §4.1)', () => {
     expect(updated.voters).toEqual(threeVoters.voters);
   });
 
+  it('replaces any number of voters by way of a joint configuration, in which nobody has left yet', () => {
+    const withLearners = change(withLearner, { kind: 'addLearner', member: memberCalled('n5') });
+    const more = change(withLearners, { kind: 'addLearner', member: memberCalled('n6') });
+    const joint = change(more, { kind: 'replaceVoters', voters: ['n5', 'n1', 'n4'] });
+    expect(joint).toEqual({
+      members: ['n1', 'n2', 'n3', 'n4', 'n5'].map((id) => memberCalled(id)),
+      voters: ['n1', 'n4', 'n5'],
+      outgoingVoters: ['n1', 'n2', 'n3'],
+      learners: [],
+    });
+    expect([isVoter(joint, 'n2'), isVoter(joint, 'n4')]).toEqual([true, true]);
+    expect(leaveJoint(joint)).toEqual(
+      configurationOfVoters(['n1', 'n4', 'n5'].map((id) => memberCalled(id))),
+    );
+    expect(applyChange(joint, { kind: 'remove', id: 'n2' })).toBe('The voters are being replaced already.');
+  });
+
+  it('keeps the learners of a joint configuration when that ends', () => {
+    const joint: Configuration = { ...withLearner, voters: ['n1', 'n2'], outgoingVoters: threeVoters.voters };
+    expect(leaveJoint(joint)).toEqual({
+      members: ['n1', 'n2', 'n4'].map((id) => memberCalled(id)),
+      voters: ['n1', 'n2'],
+      outgoingVoters: [],
+      learners: ['n4'],
+    });
+  });
+
   const refusals: readonly [string, Configuration, ConfigurationChange][] = [
     ['n1 is a member already.', threeVoters, { kind: 'addLearner', member: memberCalled('n1') }],
     ['n2 is not a learner.', threeVoters, { kind: 'promote', id: 'n2' }],
@@ -87,6 +115,13 @@ describe('changes of one server (thesis §4.1)', () => {
     ['n9 is not a member.', threeVoters, { kind: 'remove', id: 'n9' }],
     ['n1 is the last voter.', configurationOfVoters([memberCalled('n1')]), { kind: 'remove', id: 'n1' }],
     ['n9 is not a member.', threeVoters, { kind: 'updateMember', member: memberCalled('n9') }],
+    ['n9 is not a member.', threeVoters, { kind: 'replaceVoters', voters: ['n1', 'n9'] }],
+    ['A cluster needs at least one voter.', threeVoters, { kind: 'replaceVoters', voters: [] }],
+    [
+      'n1, n2, n3 are the voters already.',
+      threeVoters,
+      { kind: 'replaceVoters', voters: ['n3', 'n2', 'n1'] },
+    ],
     [
       'n2 is bound to another incarnation.',
       threeVoters,

@@ -281,6 +281,9 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   promote: (cluster, words) => change(cluster, word(words, 0), { kind: 'promote', id: word(words, 1) }),
   remove: (cluster, words) => change(cluster, word(words, 0), { kind: 'remove', id: word(words, 1) }),
+  /** `replace n1 n1 n4 n5`: the leader n1 makes these the voters, and all others leave. */
+  replace: (cluster, words) =>
+    change(cluster, word(words, 0), { kind: 'replaceVoters', voters: words.slice(1) }),
 
   // Snapshots ------------------------------------------------------------------------------------------------------
   compact(cluster, words) {
