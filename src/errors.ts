@@ -13,6 +13,7 @@ export const errorCatalogue = {
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   member_exists: { status: 409, title: 'The member exists already, with other properties' },
   change_in_progress: { status: 409, title: 'Another membership change is under way' },
+  member_not_ready: { status: 409, title: 'A new member is not ready to vote' },
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
   too_many_keys: { status: 409, title: 'Too many keys to delete at once' },
   compacted: { status: 410, title: 'That revision is not kept any more' },

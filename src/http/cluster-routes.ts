@@ -1,21 +1,21 @@
 import type { FastifyInstance } from 'fastify';
-import { RaftkvError } from '../errors.js';
 import { percentDecode } from './bytes.js';
 import { refuseIdempotencyKey } from './conditions.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
-import type { MemberStatus } from './port.js';
+import type { MemberStatus, MembershipChange } from './port.js';
 import { Query, queryNames } from './query.js';
 import {
   addMemberSchema,
   checkBody,
   checkMemberAddresses,
   checkMemberId,
+  checkMembers,
   transferSchema,
 } from './schemas.js';
 
 const plainNames = queryNames([]);
 const changeNames = queryNames(['plan']);
-const removeNames = queryNames(['plan', 'force']);
+const forcedNames = queryNames(['plan', 'force']);
 
 const memberPath = /^\/v1\/members\/([^/]*)/;
 
@@ -23,6 +23,7 @@ export function registerClusterRoutes(app: FastifyInstance, context: HttpContext
   app.get('/v1/status', endpoint(context, '/v1/status', status));
   app.get('/v1/members', endpoint(context, '/v1/members', members));
   app.post('/v1/members', endpoint(context, '/v1/members', addMember));
+  app.put('/v1/members', endpoint(context, '/v1/members', setMembers));
   app.delete('/v1/members/:id', endpoint(context, '/v1/members/{id}', removeMember));
   app.post('/v1/members/:id/promote', endpoint(context, '/v1/members/{id}/promote', promoteMember));
   app.post('/v1/leader', endpoint(context, '/v1/leader', transferLeadership));
@@ -42,12 +43,16 @@ function members(exchange: Exchange): void {
 }
 
 function addMember(exchange: Exchange): void {
-  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  const { isPlan, timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson(timeoutMs, (json) => {
     const members = checkBody(addMemberSchema, json, '{"id":"n4","peer":"10.0.0.4:7101"}');
     const { id = '', peer = '', client = '', incarnation = '' } = members;
     checkMemberAddresses(peer, client);
+    if (isPlan) {
+      plan(exchange, { kind: 'add', member: { id, peer } }, timeoutMs);
+      return;
+    }
     const request = { id, peer, client, incarnation };
     exchange.settle(exchange.context.port.addMember(request, exchange.remainingMs(timeoutMs)), (result) => {
       exchange.consistency = 'linearizable';
@@ -56,11 +61,33 @@ function addMember(exchange: Exchange): void {
   });
 }
 
-function removeMember(exchange: Exchange): void {
-  const id = memberIdOfPath(exchange);
-  const { query, timeoutMs, redirectNever } = checkedChange(exchange, removeNames);
+function setMembers(exchange: Exchange): void {
+  const { query, isPlan, timeoutMs, redirectNever } = checkedChange(exchange, forcedNames);
   const force = query.flag('force');
   if (!exchange.staysHere(redirectNever)) return;
+  exchange.withJson(timeoutMs, (json) => {
+    const members = checkMembers(json);
+    if (isPlan) {
+      plan(exchange, { kind: 'set', members }, timeoutMs);
+      return;
+    }
+    const { port } = exchange.context;
+    exchange.settle(port.setMembers(members, force, exchange.remainingMs(timeoutMs)), (result) => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(200, JSON.stringify(result));
+    });
+  });
+}
+
+function removeMember(exchange: Exchange): void {
+  const id = memberIdOfPath(exchange);
+  const { query, isPlan, timeoutMs, redirectNever } = checkedChange(exchange, forcedNames);
+  const force = query.flag('force');
+  if (!exchange.staysHere(redirectNever)) return;
+  if (isPlan) {
+    plan(exchange, { kind: 'remove', id }, timeoutMs);
+    return;
+  }
   exchange.settle(exchange.context.port.removeMember(id, force, timeoutMs), () => {
     exchange.consistency = 'linearizable';
     exchange.sendJson(200, JSON.stringify({ removed: id }));
@@ -69,16 +96,28 @@ function removeMember(exchange: Exchange): void {
 
 function promoteMember(exchange: Exchange): void {
   const id = memberIdOfPath(exchange);
-  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  const { isPlan, timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
+  if (isPlan) {
+    plan(exchange, { kind: 'promote', id }, timeoutMs);
+    return;
+  }
   exchange.settle(exchange.context.port.promoteMember(id, timeoutMs), () => {
     exchange.consistency = 'linearizable';
     exchange.sendJson(200, JSON.stringify({ promoted: id }));
   });
 }
 
+/** Answers with what the change would do; nothing is changed. */
+function plan(exchange: Exchange, change: MembershipChange, timeoutMs: number): void {
+  exchange.settle(exchange.context.port.planMembers(change, exchange.remainingMs(timeoutMs)), (planned) => {
+    exchange.sendJson(200, JSON.stringify(planned));
+  });
+}
+
 function transferLeadership(exchange: Exchange): void {
-  const { timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
+  refuseIdempotencyKey(exchange.request.headers);
+  const { timeoutMs, redirectNever } = checkedQuery(exchange, plainNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson(timeoutMs, (json) => {
     const { to } = checkBody(transferSchema, json, '{"to":"n2"}, or nothing');
@@ -103,17 +142,15 @@ function checkedQuery(exchange: Exchange, names: ReturnType<typeof queryNames>):
   return { query, timeoutMs: query.timeoutMs(), redirectNever: query.redirectNever() };
 }
 
-function checkedChange(exchange: Exchange, names: ReturnType<typeof queryNames>): CheckedQuery {
+interface CheckedChange extends CheckedQuery {
+  /** The client only wants to see what would happen. */
+  readonly isPlan: boolean;
+}
+
+function checkedChange(exchange: Exchange, names: ReturnType<typeof queryNames>): CheckedChange {
   refuseIdempotencyKey(exchange.request.headers);
   const checked = checkedQuery(exchange, names);
-  // Ignoring it would change what the client only wanted to see.
-  if (checked.query.flag('plan')) {
-    throw new RaftkvError(
-      'bad_request',
-      '"plan=true" is not offered yet by this version. Nothing was changed; leave it out to make the change.',
-    );
-  }
-  return checked;
+  return { ...checked, isPlan: checked.query.flag('plan') };
 }
 
 function memberIdOfPath(exchange: Exchange): string {

@@ -4,7 +4,7 @@ import { DELETED_KEYS_MAX } from '../kv/types.js';
 import { endpoint, type HttpContext } from './exchange.js';
 import { problemContentType } from './problem.js';
 import { Query, queryNames } from './query.js';
-import { addMemberSchema, memberIdSchema, transferSchema } from './schemas.js';
+import { addMemberSchema, memberIdSchema, setMembersSchema, transferSchema } from './schemas.js';
 
 /** Serves the contract in OpenAPI 3.1, as far as this version offers it. */
 export function registerOpenApiRoute(app: FastifyInstance, context: HttpContext): void {
@@ -61,6 +61,8 @@ const read = [
   inQuery('minRevision', integer, 'Wait until the answering node has this revision.'),
   inQuery('revision', integer, 'Read the past; 0 is the empty store.'),
 ];
+const plan = inQuery('plan', { type: 'boolean' }, 'Change nothing, and answer with what would happen.');
+const force = inQuery('force', { type: 'boolean' }, 'Even if the voters would have no live quorum.');
 const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42".');
 const ifNoneMatch = inHeader('If-None-Match', '* on a write: only if there is no such key. On a read: tags.');
 const key = { name: 'key', in: 'path', required: true, schema: text, description: 'Slashes are part of it.' };
@@ -100,6 +102,23 @@ const item = object({
 const putResult = json(
   object({ key: text, keyBase64: text, revision: integer, created: { type: 'boolean' } }),
 );
+const ids: Schema = { type: 'array', items: text };
+const membership = object({ voters: ids, learners: ids, quorum: integer, faultTolerance: integer });
+const setMembersResult = object({ voters: ids, added: ids, removed: ids });
+const membershipPlan = object({
+  before: membership,
+  after: membership,
+  liveVotersAfter: ids,
+  steps: { type: 'array', items: object({ step: text, members: ids, description: text }) },
+  warnings: { type: 'array', items: text },
+});
+/** What the change itself answers with 200, or the plan of it. */
+function doneOrPlanned(description: string, result: Schema = object({})): Schema {
+  return answer(
+    `${description}; with plan=true, what would happen`,
+    json({ anyOf: [result, membershipPlan] }),
+  );
+}
 const deleteResult = json(object({ revision: integer, deleted: integer }));
 
 export const openApiDocument = {
@@ -164,21 +183,34 @@ export const openApiDocument = {
       get: operation('The members', common, { '200': answer('Members', json(object({}))) }),
       post: operation(
         'Add a learner, which is promoted by itself',
-        common,
-        { '200': answer('A member already'), '201': answer('Added'), '307': redirected },
+        [...common, plan],
+        { '200': doneOrPlanned('A member already'), '201': answer('Added'), '307': redirected },
         json(addMemberSchema),
+      ),
+      put: operation(
+        'Make these the voters, at once, and remove all others',
+        [...common, plan, force],
+        {
+          '200': doneOrPlanned('They are', setMembersResult),
+          '307': redirected,
+          '409': {
+            ...problem,
+            description:
+              'Code member_not_ready: a new member did not come in time, and the voters are what they were.',
+          },
+        },
+        json(setMembersSchema),
       ),
     },
     '/v1/members/{id}': {
-      delete: operation(
-        'Remove a member',
-        [id, ...common, inQuery('force', { type: 'boolean' }, 'Even if the rest would have no live quorum.')],
-        { '200': answer('Removed'), '307': redirected },
-      ),
+      delete: operation('Remove a member', [id, ...common, plan, force], {
+        '200': doneOrPlanned('Removed'),
+        '307': redirected,
+      }),
     },
     '/v1/members/{id}/promote': {
-      post: operation('Make a learner a voter', [id, ...common], {
-        '200': answer('Promoted'),
+      post: operation('Make a learner a voter', [id, ...common, plan], {
+        '200': doneOrPlanned('Promoted'),
         '307': redirected,
       }),
     },

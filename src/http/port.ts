@@ -40,6 +40,13 @@ export interface NodePort {
   addMember(request: AddMemberRequest, timeoutMs: number): Promise<AddMemberResult>;
   removeMember(id: NodeId, force: boolean, timeoutMs: number): Promise<void>;
   promoteMember(id: NodeId, timeoutMs: number): Promise<void>;
+  /**
+   * Makes these the voters and removes all others: adds who is missing as a learner, waits until all keep up, and changes the
+   * voters at once. Throws member_not_ready when they do not in time. Harmless when repeated.
+   */
+  setMembers(members: readonly MemberAddress[], force: boolean, timeoutMs: number): Promise<SetMembersResult>;
+  /** What a change of the membership would do; nothing is changed. Throws where no force would make it possible. */
+  planMembers(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan>;
   /** Hands leadership to `to`, or to the most up-to-date voter, and resolves with the new leader's id. */
   transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId>;
 }
@@ -100,6 +107,8 @@ export interface MemberStatus {
   /** Its client URL; '' while not known. */
   readonly client: string;
   readonly role: 'voter' | 'learner';
+  /** A voter that others are replacing, until that is finished. */
+  readonly leaving?: true;
   readonly leader: boolean;
   /** "healthy", "unreachable", "catching up", "never started", or "unknown" where this node cannot tell. */
   readonly health: string;
@@ -107,6 +116,55 @@ export interface MemberStatus {
   readonly matchIndex?: number;
   /** From the leader only: milliseconds since its last answer; absent when it never answered. */
   readonly lastContactMs?: number;
+}
+
+/** A member as an operator names it. */
+export interface MemberAddress {
+  readonly id: NodeId;
+  readonly peer: string;
+}
+
+export interface SetMembersResult {
+  readonly voters: readonly NodeId[];
+  /** Those of them that were none before. */
+  readonly added: readonly NodeId[];
+  /** Who is no member any more, learners included. */
+  readonly removed: readonly NodeId[];
+}
+
+/** A change that can be planned. */
+export type MembershipChange =
+  | { readonly kind: 'add'; readonly member: MemberAddress }
+  | { readonly kind: 'remove'; readonly id: NodeId }
+  | { readonly kind: 'promote'; readonly id: NodeId }
+  | { readonly kind: 'set'; readonly members: readonly MemberAddress[] };
+
+/** What a change would do, as the leader sees it now. */
+export interface MembershipPlan {
+  readonly before: PlannedMembership;
+  readonly after: PlannedMembership;
+  /** The voters of afterwards that answer now; a new one counts when it answers at its address. */
+  readonly liveVotersAfter: readonly NodeId[];
+  /** In this order; none where there is nothing to change. */
+  readonly steps: readonly PlannedStep[];
+  /** Sentences; none where nothing speaks against it. */
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedMembership {
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+  /** How many voters decide. */
+  readonly quorum: number;
+  /** How many voters may fail. */
+  readonly faultTolerance: number;
+}
+
+export interface PlannedStep {
+  readonly step: 'addLearner' | 'catchUp' | 'promote' | 'remove' | 'joint' | 'final';
+  readonly members: readonly NodeId[];
+  /** A sentence. */
+  readonly description: string;
 }
 
 export interface AddMemberRequest {

@@ -1,6 +1,7 @@
 import { clientUrl, isWildcard, parseHostAndPort } from '../addresses.js';
 import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from '../config.js';
 import { RaftkvError } from '../errors.js';
+import type { MemberAddress } from './port.js';
 
 /** An object of texts, in the words of JSON Schema: all that the bodies of this API need. */
 interface BodySchema<Name extends string> {
@@ -31,6 +32,20 @@ export const addMemberSchema: BodySchema<'id' | 'peer' | 'client' | 'incarnation
   required: ['id', 'peer'],
   additionalProperties: false,
 };
+
+export const memberAddressSchema: BodySchema<'id' | 'peer'> = {
+  type: 'object',
+  properties: { id: memberIdSchema, peer: text(hostAndPortPattern, 'HOST:PORT of its peer address') },
+  required: ['id', 'peer'],
+  additionalProperties: false,
+};
+
+export const setMembersSchema = {
+  type: 'object',
+  properties: { members: { type: 'array', items: memberAddressSchema, minItems: 1 } },
+  required: ['members'],
+  additionalProperties: false,
+} as const;
 
 export const transferSchema: BodySchema<'to'> = {
   type: 'object',
@@ -73,6 +88,29 @@ export function checkBody<Name extends string>(
   const missing = schema.required.find((name) => members[name] === undefined);
   if (missing !== undefined)
     throw wrong(`"${missing}" is missing: ${schema.properties[missing].description}`);
+  return members;
+}
+
+/** Checks a body against {@link setMembersSchema}, and that every member has an id and an address of its own. */
+export function checkMembers(body: unknown): readonly MemberAddress[] {
+  const example = '{"members":[{"id":"n1","peer":"10.0.0.1:7101"}]}';
+  const wrong = (reason: string) =>
+    new RaftkvError('bad_request', `The body does not fit: ${reason}. Send JSON such as ${example}.`);
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw wrong('it is not an object');
+  const unknown = Object.keys(body).find((name) => name !== 'members');
+  if (unknown !== undefined) throw wrong(`the member ${JSON.stringify(unknown)} is not known`);
+  const given: unknown = 'members' in body ? body.members : undefined;
+  if (!Array.isArray(given) || given.length === 0) throw wrong('"members" must be a list that is not empty');
+  const members = given.map((member: unknown) => {
+    const { id = '', peer = '' } = checkBody(memberAddressSchema, member, example);
+    checkMemberAddresses(peer, '');
+    return { id, peer };
+  });
+  for (const name of ['id', 'peer'] as const) {
+    const values = members.map((member) => member[name]);
+    const twice = values.find((value, position) => values.indexOf(value) < position);
+    if (twice !== undefined) throw wrong(`${twice} is named twice`);
+  }
   return members;
 }
 

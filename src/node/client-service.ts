@@ -4,11 +4,15 @@ import { RaftkvError } from '../errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  MemberAddress,
   MemberStatus,
+  MembershipChange,
+  MembershipPlan,
   NodePort,
   NodeStatus,
   Readiness,
   Route,
+  SetMembersResult,
 } from '../http/port.js';
 import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
@@ -57,9 +61,12 @@ export class ClientService implements NodePort {
     this.startedAt = parts.clock.now();
     this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
     parts.node.onLeaderChange(() => this.leaderReads.leaderChanged());
-    this.membership = new MembershipService(parts.node, parts.clock, { id, clientUrl }, () =>
-      parts.transport.connections(),
-    );
+    const greet = async (address: string, timeoutMs: number) => {
+      const hello = { identity: parts.identity(), initialCluster: '' };
+      return (await parts.transport.handshake(address, hello, timeoutMs)).identity;
+    };
+    const connections = () => parts.transport.connections();
+    this.membership = new MembershipService(parts.node, parts.clock, { id, clientUrl }, connections, greet);
   }
 
   route(): Route {
@@ -181,6 +188,20 @@ export class ClientService implements NodePort {
     else await this.forward('promoteMember', json({ id }), timeoutMs);
   }
 
+  async setMembers(
+    members: readonly MemberAddress[],
+    force: boolean,
+    timeoutMs: number,
+  ): Promise<SetMembersResult> {
+    if (this.parts.node.raft.role === 'leader') return this.membership.set(members, force, timeoutMs);
+    return parse(await this.forward('setMembers', json({ members, force }), timeoutMs));
+  }
+
+  async planMembers(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan> {
+    if (this.parts.node.raft.role === 'leader') return this.membership.plan(change, timeoutMs);
+    return parse(await this.forward('planMembers', json(change), timeoutMs));
+  }
+
   async transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId> {
     if (this.parts.node.raft.role === 'leader') return this.membership.transfer(to, timeoutMs);
     const answer = parse<{ leader: NodeId }>(
@@ -210,6 +231,12 @@ export class ClientService implements NodePort {
       case 'promoteMember':
         await this.membership.promote(parse<{ id: NodeId }>(request.payload).id, timeoutMs);
         return EMPTY;
+      case 'setMembers': {
+        const { members, force } = parse<{ members: MemberAddress[]; force: boolean }>(request.payload);
+        return json(await this.membership.set(members, force, timeoutMs));
+      }
+      case 'planMembers':
+        return json(await this.membership.plan(parse<MembershipChange>(request.payload), timeoutMs));
       case 'transferLeadership': {
         const { to } = parse<{ to?: NodeId }>(request.payload);
         return json({ leader: await this.membership.transfer(to, timeoutMs) });

@@ -76,6 +76,8 @@ export class LatePort implements NodePort {
   addMember: NodePort['addMember'] = (...parameters) => this.node().addMember(...parameters);
   removeMember: NodePort['removeMember'] = (...parameters) => this.node().removeMember(...parameters);
   promoteMember: NodePort['promoteMember'] = (...parameters) => this.node().promoteMember(...parameters);
+  setMembers: NodePort['setMembers'] = (...parameters) => this.node().setMembers(...parameters);
+  planMembers: NodePort['planMembers'] = (...parameters) => this.node().planMembers(...parameters);
   transferLeadership: NodePort['transferLeadership'] = (...parameters) =>
     this.node().transferLeadership(...parameters);
 

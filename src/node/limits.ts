@@ -66,6 +66,8 @@ export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
 /** How often the leader compares the configuration's addresses with those at which its members are. */
 export const ADDRESS_REVIEW_MS = 1_000;
+/** How long somebody who may become a member gets to say who it is. */
+export const CONTACT_MS = 1000;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
 /** How often a node that stops looks whether it may go on: until it hands over, nobody's writes are taken. */

@@ -1,22 +1,46 @@
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
-import type { AddMemberRequest, MemberStatus } from '../http/port.js';
-import { type ConfigurationChange, isVoter, memberOf } from '../raft/configuration.js';
+import type {
+  AddMemberRequest,
+  MemberAddress,
+  MemberStatus,
+  MembershipChange,
+  MembershipPlan,
+  SetMembersResult,
+} from '../http/port.js';
+import { isLeaving, isVoter, memberOf } from '../raft/configuration.js';
 import type { FollowerStatus } from '../raft/raft.js';
-import type { Configuration, Member, NodeId } from '../raft/types.js';
-import type { PeerConnection } from '../transport/contract.js';
-import { CHANGE_RETRY_MS, TICK_MS } from './limits.js';
+import type { Member, NodeId } from '../raft/types.js';
+import type { Identity, PeerConnection } from '../transport/contract.js';
+import { changeConfiguration } from './change-configuration.js';
+import { CONTACT_MS, TICK_MS } from './limits.js';
+import {
+  isInContact,
+  liveMembers,
+  quorumSize,
+  requireMember,
+  requireSameAddress,
+  votersWithout,
+} from './membership-checks.js';
+import { newcomersOf, planMembership } from './membership-plan.js';
 import type { RaftNode } from './raft-node.js';
+import { VoterReplacement } from './voter-replacement.js';
 import { noLeader } from './waiting.js';
 
 /** The leader's side of membership: checks what an operator asks for, proposes it and waits until it is in force. */
 export class MembershipService {
+  private readonly replacement: VoterReplacement;
+
   constructor(
     private readonly node: RaftNode<unknown>,
     private readonly clock: Clock,
     private readonly self: { readonly id: NodeId; readonly clientUrl: string },
     private readonly connections: () => readonly PeerConnection[],
-  ) {}
+    /** Asks whoever answers at an address who it is. */
+    private readonly greet: (address: string, timeoutMs: number) => Promise<Identity>,
+  ) {
+    this.replacement = new VoterReplacement(node, clock);
+  }
 
   /** The members as this node sees them; only a leader knows how far each one is. */
   view(): readonly MemberStatus[] {
@@ -31,6 +55,7 @@ export class MembershipService {
         peer: member.peerAddress,
         client,
         role: isVoter(configuration, member.id) ? 'voter' : 'learner',
+        ...(isLeaving(configuration, member.id) ? { leaving: true } : {}),
         leader: member.id === leader,
         health: isSelf ? 'healthy' : role === 'leader' ? healthOf(member, follower) : 'unknown',
         ...(isSelf && role === 'leader' ? { matchIndex: lastIndex, lastContactMs: 0 } : {}),
@@ -44,7 +69,7 @@ export class MembershipService {
 
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
   async add(request: AddMemberRequest, timeoutMs: number): Promise<boolean> {
-    return this.change(timeoutMs, (configuration) => {
+    const place = await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
       const member: Member = {
         id: request.id,
         incarnation: request.incarnation,
@@ -70,33 +95,24 @@ export class MembershipService {
         peerAddress: request.peer,
         clientUrl: request.client || known.clientUrl,
       };
-      if (request.incarnation === '' && known.peerAddress !== request.peer) {
-        throw new RaftkvError(
-          'member_exists',
-          `${request.id} is a member already, at ${known.peerAddress}. Remove it first, or start the node itself with its new address.`,
-        );
-      }
+      if (request.incarnation === '') requireSameAddress(known, request.peer);
       const isSame =
         merged.incarnation === known.incarnation &&
         merged.peerAddress === known.peerAddress &&
         merged.clientUrl === known.clientUrl;
       return isSame ? null : { kind: 'updateMember', member: merged };
     });
+    return place !== null;
   }
 
   /** Removes a member, this leader included, unless the rest would have no live quorum. */
   async remove(id: NodeId, force: boolean, timeoutMs: number): Promise<void> {
-    await this.change(timeoutMs, (configuration) => {
+    await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
       requireMember(configuration, id);
-      const rest = configuration.voters.filter((voter) => voter !== id);
-      if (rest.length === 0) {
-        throw new RaftkvError(
-          'quorum_at_risk',
-          `${id} is the last voter; a cluster cannot be left without one.`,
-        );
-      }
-      const live = this.liveVoters().filter((voter) => voter !== id);
-      const needed = Math.floor(rest.length / 2) + 1;
+      const rest = votersWithout(configuration, id);
+      const members = liveMembers(this.node.status());
+      const live = rest.filter((voter) => members.has(voter));
+      const needed = quorumSize(rest.length);
       if (isVoter(configuration, id) && !force && live.length < needed) {
         throw new RaftkvError(
           'quorum_at_risk',
@@ -110,7 +126,7 @@ export class MembershipService {
   }
 
   async promote(id: NodeId, timeoutMs: number): Promise<void> {
-    await this.change(timeoutMs, (configuration) => {
+    await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
       requireMember(configuration, id);
       if (isVoter(configuration, id)) return null;
       const follower = this.node.status().followers.find((candidate) => candidate.id === id);
@@ -122,6 +138,40 @@ export class MembershipService {
       }
       return { kind: 'promote', id };
     });
+  }
+
+  /** Makes these the voters, and nobody else a member. */
+  set(members: readonly MemberAddress[], force: boolean, timeoutMs: number): Promise<SetMembersResult> {
+    return this.replacement.replace(members, force, timeoutMs);
+  }
+
+  /** What a change would do. */
+  async plan(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan> {
+    const newcomers = newcomersOf(change, this.node.raft.configuration);
+    const patienceMs = Math.min(CONTACT_MS, timeoutMs);
+    const reasons = await Promise.all(newcomers.map((member) => this.whyUnreachable(member, patienceMs)));
+    const status = this.node.status();
+    if (status.role !== 'leader') throw noLeader();
+    const unreachable = newcomers.flatMap(({ id }, position) => {
+      const reason = reasons[position];
+      return reason === undefined ? [] : [[id, reason] as const];
+    });
+    return planMembership(change, {
+      configuration: status.configuration,
+      leader: this.self.id,
+      live: liveMembers(status),
+      unreachable: new Map(unreachable),
+    });
+  }
+
+  private async whyUnreachable({ id, peer }: MemberAddress, timeoutMs: number): Promise<string | undefined> {
+    try {
+      const identity = await this.greet(peer, timeoutMs);
+      return identity.id === id ? undefined : `${identity.id} answers at ${peer}.`;
+    } catch (error) {
+      if (error instanceof RaftkvError) return error.message;
+      throw error;
+    }
   }
 
   /** Hands leadership over and resolves with the new leader. */
@@ -161,55 +211,6 @@ export class MembershipService {
       );
     });
   }
-
-  /** Proposes what `plan` says of the configuration in force, and again for as long as another change is under way. */
-  private async change(
-    timeoutMs: number,
-    plan: (configuration: Configuration) => ConfigurationChange | null,
-  ): Promise<boolean> {
-    const deadline = this.clock.now() + timeoutMs;
-    for (;;) {
-      if (this.node.stopping || this.node.raft.role !== 'leader') throw noLeader();
-      const change = plan(this.node.raft.configuration);
-      if (change === null) return false;
-      const result = this.node.change((raft) => raft.proposeChange(change));
-      if ('index' in result) {
-        await this.node.whenConfigured(result, Math.max(0, deadline - this.clock.now()));
-        return true;
-      }
-      if (result.reason === 'notLeader') throw noLeader();
-      if (result.reason === 'invalid') throw new RaftkvError('bad_request', result.detail);
-      if (this.clock.now() >= deadline) {
-        throw new RaftkvError(
-          'change_in_progress',
-          `${result.detail} Nothing was changed; try again shortly.`,
-        );
-      }
-      await new Promise<void>((resolve) => this.clock.after(CHANGE_RETRY_MS, () => resolve()));
-    }
-  }
-
-  private liveVoters(): readonly NodeId[] {
-    const { configuration, followers } = this.node.status();
-    return configuration.voters.filter(
-      (voter) => voter === this.self.id || followers.some((one) => one.id === voter && isInContact(one)),
-    );
-  }
-}
-
-function requireMember(configuration: Configuration, id: NodeId): void {
-  if (memberOf(configuration, id)) return;
-  throw new RaftkvError(
-    'member_not_found',
-    `There is no member ${id}; the members are ${configuration.members.map((member) => member.id).join(', ')}.`,
-  );
-}
-
-/** A member that has not answered for this many ticks is called unreachable. */
-const CONTACT_TICKS_MAX = 100;
-
-function isInContact(follower: FollowerStatus): boolean {
-  return follower.lastContactTicks !== null && follower.lastContactTicks <= CONTACT_TICKS_MAX;
 }
 
 function healthOf(member: Member, follower: FollowerStatus | undefined): string {

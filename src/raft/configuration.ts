@@ -26,6 +26,11 @@ export function isVoter(configuration: Configuration, id: NodeId): boolean {
   return configuration.voters.includes(id) || configuration.outgoingVoters.includes(id);
 }
 
+/** Whether it is a voter for as long as the joint configuration lasts, and no longer. */
+export function isLeaving({ voters, outgoingVoters }: Configuration, id: NodeId): boolean {
+  return outgoingVoters.includes(id) && !voters.includes(id);
+}
+
 /** Whether two sets of voters decide together, because one is being replaced by the other (joint consensus, §6). */
 export function isJoint(configuration: Configuration): boolean {
   return configuration.outgoingVoters.length > 0;

@@ -9,6 +9,7 @@ import {
   memberOf,
 } from './configuration.js';
 import type { Core } from './core.js';
+import type { Progress } from './progress.js';
 import { bestSuccessor, broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
 import { sendTimeoutNow } from './transfer.js';
 import { type Configuration, EntryKind, type NodeId } from './types.js';
@@ -73,27 +74,33 @@ function appendConfiguration(core: Core, configuration: Configuration): void {
 }
 
 /**
- * Leader, as often as heartbeats are due: a learner that keeps up becomes a voter by itself. A round is the time in which it receives
- * what the log held when the round began; a round shorter than an election timeout shows that it keeps up well enough
- * not to hold up commits (thesis §4.2.1).
+ * Leader, as often as heartbeats are due: a learner that keeps up becomes a voter by itself, unless somebody has other plans
+ * with it. A round is the time in which it receives what the log held when the round began; a round shorter than an
+ * election timeout shows that it keeps up well enough not to hold up commits (thesis §4.2.1).
  */
 export function promoteLearners(core: Core): void {
   for (const id of core.configuration.learners) {
     const progress = core.progress.get(id);
-    if (core.heldLearners.has(id)) continue;
     if (!progress?.recentlyActive || progress.state !== 'replicate') continue;
     const round = progress.catchUp;
     if (round === null || progress.match < round.target) {
       progress.catchUp ??= { target: core.log.lastIndex, startedAtTick: core.now };
       continue;
     }
-    if (core.now - round.startedAtTick <= core.options.electionTimeoutTicks) {
+    progress.keptUp = core.now - round.startedAtTick <= core.options.electionTimeoutTicks;
+    if (progress.keptUp && !core.heldLearners.has(id)) {
       // Refused while another change is pending; the next time tries again.
       if (proposeChange(core, { kind: 'promote', id }) === null) progress.catchUp = null;
     } else {
       progress.catchUp = { target: core.log.lastIndex, startedAtTick: core.now };
     }
   }
+}
+
+/** Leader: whether this learner's last round was short enough, and the one under way is not too long already. */
+export function isKeepingUp(core: Core, { keptUp, catchUp, match }: Progress): boolean {
+  if (!keptUp || catchUp === null) return false;
+  return match >= catchUp.target || core.now - catchUp.startedAtTick <= core.options.electionTimeoutTicks;
 }
 
 /** Leader: stops following members that left and were told, or that cannot be told. */

@@ -31,6 +31,8 @@ export class Progress {
   commitSent: Index = 0;
   /** A learner's current catch-up round (thesis §4.2.1), null for others. */
   catchUp: { target: Index; startedAtTick: number } | null = null;
+  /** A learner whose last round was short enough. */
+  keptUp = false;
   /**
    * For a member that was removed: the index of the configuration without it. It goes on getting the log until it has
    * answered a round whose heartbeat told it that this index is committed, so that it knows; then it is dropped

@@ -6,6 +6,7 @@ import {
   type ChangeRefusal,
   dropDeparted,
   finishJoint,
+  isKeepingUp,
   promoteLearners,
   proposeChange,
   replicationTargets,
@@ -56,6 +57,8 @@ export interface FollowerStatus {
   /** Ticks since its last answer, or null if it never answered this leader. */
   readonly lastContactTicks: number | null;
   readonly recentlyActive: boolean;
+  /** Of a learner: whether as a voter it would not hold up commits. */
+  readonly keepsUp: boolean;
 }
 
 export interface RaftStatus {
@@ -346,7 +349,8 @@ export class Raft {
   private followerStatus(id: NodeId, progress: Progress): FollowerStatus {
     const { state, match, next, lastContactTick, recentlyActive } = progress;
     const lastContactTicks = lastContactTick === null ? null : this.core.now - lastContactTick;
-    return { id, state, match, next, lastContactTicks, recentlyActive };
+    const keepsUp = isKeepingUp(this.core, progress);
+    return { id, state, match, next, lastContactTicks, recentlyActive, keepsUp };
   }
 
   /**

@@ -109,6 +109,8 @@ export type ForwardOperation =
   | 'addMember'
   | 'removeMember'
   | 'promoteMember'
+  | 'setMembers'
+  | 'planMembers'
   | 'transferLeadership';
 
 /** What a transport delivers to. The node implements it. */

@@ -11,6 +11,8 @@ const operations: Readonly<Record<ForwardOperation, { readonly changes: boolean 
   addMember: { changes: true },
   removeMember: { changes: true },
   promoteMember: { changes: true },
+  setMembers: { changes: true },
+  planMembers: { changes: false },
   transferLeadership: { changes: true },
 };
 
@@ -38,5 +40,5 @@ export function forwardFailed(to: NodeId, operation: ForwardOperation, failed: S
         'outcome_unknown',
         `${to} was asked to make the change, and ${why}; it may have been made.`,
       )
-    : new RaftkvError('unavailable', `${to} was asked to confirm the read, and ${why}.`);
+    : new RaftkvError('unavailable', `${to} was asked to answer as the leader, and ${why}.`);
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
-import type { FakeNode } from '../http/fake-node.js';
+import { examplePlan, type FakeNode } from '../http/fake-node.js';
 import { listen, serve } from '../http/kit.js';
 import { type Ran, type RunOptions, run } from './kit.js';
 
@@ -178,6 +178,45 @@ describe('cluster commands', () => {
     expect(nodes).toMatchObject([{ id: 'n1', endpoint }, { error: 'ECONNREFUSED' }]);
   });
 
+  it('sets the members, and plans every change', async () => {
+    const set = ['member', 'set', 'n1=127.0.0.1:7101, n4=h4:7101'];
+    expect((await on(set)).output).toBe('the voters are n1, n4 (new: n4)\n');
+    expect((await on([...set, '--force'])).code).toBe(0);
+    expect((await on(['member', 'set', 'n4=h4:7101'])).output).toBe(
+      'the voters are n4 (new: n4; removed: n1)\n',
+    );
+    expect((await on(['member', 'set', 'n1=127.0.0.1:7101'])).output).toBe('the voters are n1 (as before)\n');
+    expect(node.calls.slice(0, 2)).toEqual([
+      'setMembers n1=127.0.0.1:7101,n4=h4:7101 false',
+      'setMembers n1=127.0.0.1:7101,n4=h4:7101 true',
+    ]);
+    node.calls.length = 0;
+    const planned = await on([...set, '--plan']);
+    expect(planned.output.split('\n')).toEqual([
+      '           NOW         THEN',
+      'voters     n1, n2, n3  n1, n2, n3, n4',
+      'learners   -           -',
+      'quorum     2           3',
+      'may fail   1           1',
+      'answering              n1, n2, n3',
+      '',
+      '1. addLearner: Gets the log: n4 at h4:7101.',
+      '2. promote: n4 becomes a voter by itself.',
+      'Warning: 4 voters is an even number.',
+      'Nothing was changed.',
+      '',
+    ]);
+    for (const command of [
+      ['add', 'n4', 'h4:7101'],
+      ['promote', 'n4'],
+      ['remove', 'n4', '--force'],
+    ]) {
+      expect((await on(['member', ...command, '--plan'])).output).toBe(planned.output);
+      expect(JSON.parse((await on(['member', ...command, '--plan', '--json'])).output)).toEqual(examplePlan);
+    }
+    expect(node.calls.filter((call) => !call.startsWith('planMembers '))).toEqual([]);
+  });
+
   it('lists, adds, promotes and removes members, and transfers leadership', async () => {
     expect((await on(['member', 'add', 'n4', 'h4:7101', '--client', 'http://h4:8101'])).output).toBe(
       'n4 added as a learner\n',
@@ -282,6 +321,11 @@ describe('usage', () => {
     [['delete', '--prefix', 'b', '--if-revision', '1']],
     [['member']],
     [['member', 'add', 'n4']],
+    [['member', 'set']],
+    [['member', 'set', 'n1']],
+    [['member', 'set', 'n1=h:1,']],
+    [['member', 'set', 'n1=h:1=2']],
+    [['member', 'set', 'n1=h:99999']],
     [['dev', '--nodes', '0']],
     [['dev', '--nodes', '10']],
     [['dev', '--base-http', '70000']],

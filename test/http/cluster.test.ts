@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../../src/errors.js';
 import type { openApiDocument } from '../../src/http/openapi.js';
+import { examplePlan } from './fake-node.js';
 import { serve } from './kit.js';
 
 const leaderUrl = 'http://10.0.0.2:8101';
@@ -19,6 +20,7 @@ const needLeader: readonly {
   { method: 'GET', url: '/v1/kv?prefix=%FF&limit=5' },
   { method: 'DELETE', url: '/v1/kv?prefix=a' },
   { method: 'POST', url: '/v1/members', payload: '{"id":"n4","peer":"h:1"}' },
+  { method: 'PUT', url: '/v1/members', payload: '{"members":[{"id":"n1","peer":"h:1"}]}' },
   { method: 'DELETE', url: '/v1/members/n1' },
   { method: 'POST', url: '/v1/members/n1/promote' },
   { method: 'POST', url: '/v1/leader', payload: '{"to":"n1"}' },
@@ -156,10 +158,85 @@ describe('cluster', () => {
     ]);
   });
 
-  it.each(needLeader.slice(6))('refuses plan=true on $method $url, and Idempotency-Key', async (request) => {
+  it('sets the members, with force passed on', async () => {
     const { app, node } = serve();
-    const plan = await app.inject({ ...request, url: `${request.url}?plan=true` });
-    expect([plan.statusCode, plan.body]).toEqual([400, expect.stringContaining('not offered yet')]);
+    const payload = {
+      members: [
+        { id: 'n1', peer: '10.0.0.1:7101' },
+        { id: 'n4', peer: '[::1]:7104' },
+      ],
+    };
+    const answer = await app.inject({ method: 'PUT', url: '/v1/members', payload });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers['raftkv-consistency']).toBe('linearizable');
+    expect(JSON.parse(answer.body)).toEqual({ voters: ['n1', 'n4'], added: ['n4'], removed: [] });
+    await app.inject({ method: 'PUT', url: '/v1/members?force=true', payload });
+    expect(node.calls).toEqual([
+      'setMembers n1=10.0.0.1:7101,n4=[::1]:7104 false',
+      'setMembers n1=10.0.0.1:7101,n4=[::1]:7104 true',
+    ]);
+  });
+
+  it.each([
+    '',
+    '[]',
+    'null',
+    '{"members":{}}',
+    '{"members":[]}',
+    '{"members":["n1"]}',
+    '{"members":[{"id":"n1"}]}',
+    '{"members":[{"id":"n1","peer":"h:1"}],"force":true}',
+    '{"members":[{"id":"n1","peer":"h:1","client":"http://h:2"}]}',
+    '{"members":[{"id":"n1","peer":"h:1"},{"id":"n1","peer":"h:2"}]}',
+    '{"members":[{"id":"n1","peer":"h:1"},{"id":"n2","peer":"h:1"}]}',
+    '{"members":[{"id":"n1","peer":"h:0"}]}',
+    '{"members":[{"id":"n1","peer":"0.0.0.0:1"}]}',
+    '{"members":[{"id":"a b","peer":"h:1"}]}',
+  ])('refuses to set the members %j', async (payload) => {
+    const { app, node } = serve();
+    for (const url of ['/v1/members', '/v1/members?plan=true']) {
+      const answer = await app.inject({ method: 'PUT', url, payload });
+      expect([answer.statusCode, JSON.parse(answer.body)]).toMatchObject([400, { code: 'bad_request' }]);
+    }
+    expect(node.calls).toEqual([]);
+  });
+
+  it.each([
+    [
+      'POST',
+      '/v1/members?',
+      { id: 'n4', peer: 'h:4', client: 'http://h:5' },
+      { kind: 'add', member: { id: 'n4', peer: 'h:4' } },
+    ],
+    ['DELETE', '/v1/members/n2?force=true&', '', { kind: 'remove', id: 'n2' }],
+    ['POST', '/v1/members/n4/promote?', '', { kind: 'promote', id: 'n4' }],
+    [
+      'PUT',
+      '/v1/members?',
+      { members: [{ id: 'n1', peer: 'h:1' }] },
+      { kind: 'set', members: [{ id: 'n1', peer: 'h:1' }] },
+    ],
+  ] as const)(
+    'answers plan=true on %s %s with the plan, and changes nothing',
+    async (method, url, payload, change) => {
+      const { app, node } = serve();
+      const answer = await app.inject({ method, url: `${url}plan=true`, payload });
+      expect([answer.statusCode, JSON.parse(answer.body)]).toEqual([200, examplePlan]);
+      expect(answer.headers['raftkv-consistency']).toBe('stale');
+      expect(node.calls).toEqual([`planMembers ${JSON.stringify(change)}`]);
+      expect((await app.inject({ method, url: `${url}plan=perhaps`, payload })).statusCode).toBe(400);
+      expect(node.calls).toHaveLength(1);
+    },
+  );
+
+  it('refuses plan=true where nothing can be planned', async () => {
+    const { app, node } = serve();
+    expect((await app.inject({ method: 'POST', url: '/v1/leader?plan=true' })).statusCode).toBe(400);
+    expect(node.calls).toEqual([]);
+  });
+
+  it.each(needLeader.slice(6))('refuses Idempotency-Key on $method $url', async (request) => {
+    const { app, node } = serve();
     const key = await app.inject({ ...request, headers: { 'idempotency-key': 'k' } });
     expect(key.statusCode).toBe(400);
     expect(node.calls).toEqual([]);

@@ -3,13 +3,29 @@ import { RaftkvError } from '../../src/errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  MemberAddress,
   MemberStatus,
+  MembershipChange,
+  MembershipPlan,
   NodePort,
   NodeStatus,
   Readiness,
   Route,
+  SetMembersResult,
 } from '../../src/http/port.js';
 import type { Command, CommandResult, Item, ListRequest, ListResult } from '../../src/kv/types.js';
+
+/** What the fake node answers to every plan. */
+export const examplePlan: MembershipPlan = {
+  before: { voters: ['n1', 'n2', 'n3'], learners: [], quorum: 2, faultTolerance: 1 },
+  after: { voters: ['n1', 'n2', 'n3', 'n4'], learners: [], quorum: 3, faultTolerance: 1 },
+  liveVotersAfter: ['n1', 'n2', 'n3'],
+  steps: [
+    { step: 'addLearner', members: ['n4'], description: 'Gets the log: n4 at h4:7101.' },
+    { step: 'promote', members: ['n4'], description: 'n4 becomes a voter by itself.' },
+  ],
+  warnings: ['4 voters is an even number.'],
+};
 
 /** A node in memory, with all revisions kept: what the HTTP layer and the command line are tested against. */
 export class FakeNode implements NodePort {
@@ -193,6 +209,25 @@ export class FakeNode implements NodePort {
     this.calls.push(`promoteMember ${id}`);
     this.throwFailure();
     this.knownMember(id);
+  }
+
+  async setMembers(members: readonly MemberAddress[], force: boolean): Promise<SetMembersResult> {
+    const named = members.map(({ id, peer }) => `${id}=${peer}`).join(',');
+    this.calls.push(`setMembers ${named} ${force}`);
+    this.throwFailure();
+    const voters = members.map((member) => member.id);
+    const before = this.memberList.map((member) => member.id);
+    return {
+      voters,
+      added: voters.filter((id) => !before.includes(id)),
+      removed: before.filter((id) => !voters.includes(id)),
+    };
+  }
+
+  async planMembers(change: MembershipChange): Promise<MembershipPlan> {
+    this.calls.push(`planMembers ${JSON.stringify(change)}`);
+    this.throwFailure();
+    return examplePlan;
   }
 
   async transferLeadership(to: string | undefined): Promise<string> {

@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { RaftkvError } from '../../src/errors.js';
 import type { AddMemberRequest } from '../../src/http/port.js';
 import { MembershipService } from '../../src/node/membership-service.js';
+import type { Identity } from '../../src/transport/contract.js';
 import { NodeKit, Outcome } from './node-kit.js';
 
+const nobodyAnswers = () => Promise.reject(new RaftkvError('unavailable', 'Nobody answers.'));
+
 /** The service of the leader n1 of {n1, n2, n3}; n2 answers, and n3 does when a test says so. */
-async function start() {
+async function start(greet: (address: string) => Promise<Identity> = nobodyAnswers) {
   const kit = new NodeKit();
   await kit.lead();
   const self = { id: 'n1', clientUrl: 'http://n1:8000' };
-  const service = new MembershipService(kit.node, kit.clock, self, () => []);
+  const service = new MembershipService(kit.node, kit.clock, self, () => [], greet);
   const members = () => kit.node.raft.configuration.members.map((member) => member.id);
   /** n2 acknowledges all there is, so that what was proposed is committed. */
   const commit = async () => {
@@ -168,6 +172,215 @@ describe('promoting a learner by hand', () => {
     expect(kit.node.raft.lastIndex).toBe(4);
   });
 });
+
+describe('setting the members', () => {
+  const at = (...ids: readonly string[]) => ids.map((id) => ({ id, peer: `${id}:7000` }));
+
+  /** The leader n1, and what a test does with those it waits for. */
+  async function startSetting() {
+    const world = await start();
+    const { kit, service, commit } = world;
+    const { raft } = kit.node;
+    /** The node starts with --join and says who it is. */
+    const join = async (id: string) => {
+      const joined = service.add(
+        { id, incarnation: `${id}-1`, peer: `${id}:7000`, client: `http://${id}:8000` },
+        1000,
+      );
+      await commit();
+      await joined;
+    };
+    /** They have all there is on disk. */
+    const hold = async (...ids: readonly string[]) => {
+      for (const id of ids) await kit.acknowledge(raft.lastIndex, id);
+    };
+    /** So much time that whoever keeps up would be promoted, if nothing held that back. */
+    const passRounds = async (...ids: readonly string[]) => {
+      for (let round = 0; round < 4; round += 1) {
+        await kit.clock.pass(50);
+        await hold('n2', ...ids);
+      }
+    };
+    return { ...world, raft, join, hold, passRounds };
+  }
+
+  it('adds who is missing, waits until all of them keep up, and replaces the voters at once (row 15)', async () => {
+    const { kit, service, raft, commit, join, hold, passRounds, members } = await startSetting();
+    const set = new Outcome(service.set(at('n1', 'n4', 'n5'), false, 10_000));
+    await commit();
+    await commit();
+    expect(raft.configuration).toMatchObject({ voters: ['n1', 'n2', 'n3'], learners: ['n4', 'n5'] });
+    await join('n4');
+    await hold('n4');
+    await passRounds('n4');
+    // n4 waits as a learner for n5, who has not been heard of.
+    expect(raft.configuration).toMatchObject({ voters: ['n1', 'n2', 'n3'], learners: ['n4', 'n5'] });
+    await join('n5');
+    await hold('n5', 'n4');
+    await kit.clock.pass(20);
+    expect(raft.configuration.learners).toEqual(['n4', 'n5']);
+    for (let round = 0; round < 20 && raft.configuration.outgoingVoters.length === 0; round += 1) {
+      await hold('n2', 'n4', 'n5');
+      await kit.clock.pass(10);
+    }
+    expect(raft.configuration).toMatchObject({
+      voters: ['n1', 'n4', 'n5'],
+      outgoingVoters: ['n1', 'n2', 'n3'],
+      learners: [],
+    });
+    expect(members()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5']);
+    expect(service.view().map(({ id, role, leaving }) => [id, role, leaving])).toEqual([
+      ['n1', 'voter', undefined],
+      ['n2', 'voter', true],
+      ['n3', 'voter', true],
+      ['n4', 'voter', undefined],
+      ['n5', 'voter', undefined],
+    ]);
+
+    // Nothing else is changed meanwhile.
+    const other = new Outcome(service.remove('n3', true, 50));
+    const again = new Outcome(service.set(at('n1'), true, 50));
+    await kit.clock.pass(70);
+    expect([other.value, again.value]).toEqual(['change_in_progress', 'change_in_progress']);
+
+    await hold('n4', 'n2');
+    expect(raft.configuration).toMatchObject({ voters: ['n1', 'n4', 'n5'], outgoingVoters: [] });
+    expect(set.value).toBe('waits');
+    await hold('n4');
+    expect([set.value, members()]).toEqual([
+      { voters: ['n1', 'n4', 'n5'], added: ['n4', 'n5'], removed: ['n2', 'n3'] },
+      ['n1', 'n4', 'n5'],
+    ]);
+  });
+
+  it('says who did not come in time; what was added stays a learner, like any other', async () => {
+    const { kit, service, raft, commit, join, hold, passRounds } = await startSetting();
+    const set = service.set(at('n1', 'n2', 'n4', 'n5'), false, 300);
+    const outcome = new Outcome(set);
+    await commit();
+    await commit();
+    await join('n4');
+    await hold('n4');
+    await passRounds('n4');
+    await kit.clock.pass(150);
+    expect(outcome.value).toBe('member_not_ready');
+    await expect(set).rejects.toMatchObject({
+      message: expect.stringMatching(/^n5 was never heard of, at n5:7000 .* as learners: n4, n5;/),
+      data: { notReady: ['n4', 'n5'], learners: ['n4', 'n5'] },
+    });
+    expect(raft.configuration).toMatchObject({ voters: ['n1', 'n2', 'n3'], learners: ['n4', 'n5'] });
+    await passRounds('n4');
+    expect(raft.configuration).toMatchObject({ voters: ['n1', 'n2', 'n3', 'n4'], learners: ['n5'] });
+  });
+
+  it('tells who is silent, and who is behind', async () => {
+    const { kit, service, commit, join, hold, passRounds } = await startSetting();
+    const silent = service.set(at('n1', 'n2', 'n4'), false, 200);
+    new Outcome(silent);
+    await commit();
+    await join('n4');
+    await passRounds();
+    await kit.clock.pass(20);
+    await expect(silent).rejects.toMatchObject({
+      message: expect.stringMatching(/^n4 does not answer at n4:7000/),
+    });
+
+    const behind = service.set(at('n1', 'n2', 'n4'), false, 400);
+    new Outcome(behind);
+    for (let round = 0; round < 9; round += 1) {
+      await kit.propose('x');
+      await kit.clock.pass(50);
+      await hold('n2');
+      await kit.acknowledge(round, 'n4');
+    }
+    await expect(behind).rejects.toMatchObject({
+      message: expect.stringMatching(/^n4 is catching up and has \d+ entries to go/),
+    });
+  });
+
+  it('is refused where the voters would have no live majority, unless it is forced', async () => {
+    const { kit, service, raft, members } = await startSetting();
+    await expect(service.set(at('n1', 'n3'), false, 1000)).rejects.toMatchObject({
+      code: 'quorum_at_risk',
+      data: { needed: 2, live: ['n1'] },
+    });
+    expect([members(), raft.lastIndex]).toEqual([['n1', 'n2', 'n3'], 2]);
+    const forced = new Outcome(service.set(at('n1', 'n3'), true, 200));
+    await kit.clock.settle();
+    expect(raft.configuration.outgoingVoters).toEqual(['n1', 'n2', 'n3']);
+    await kit.acknowledge(3);
+    await kit.clock.pass(200);
+    expect(forced.value).toBe('outcome_unknown');
+  });
+
+  it('that are the members already changes nothing', async () => {
+    const { service, raft } = await startSetting();
+    expect(await service.set(at('n3', 'n1', 'n2'), false, 1000)).toEqual({
+      voters: ['n1', 'n2', 'n3'],
+      added: [],
+      removed: [],
+    });
+    expect(raft.lastIndex).toBe(2);
+  });
+
+  it('without this leader is answered although it steps down by it', async () => {
+    const { service, kit, raft, hold } = await startSetting();
+    await kit.acknowledge(2, 'n3');
+    const set = new Outcome(service.set(at('n2', 'n3'), false, 1000));
+    await kit.clock.settle();
+    await hold('n2', 'n3');
+    expect([raft.role, raft.configuration.voters, raft.configuration.outgoingVoters]).toEqual([
+      'leader',
+      ['n2', 'n3'],
+      [],
+    ]);
+    await hold('n2', 'n3');
+    expect([set.value, raft.role]).toEqual([
+      { voters: ['n2', 'n3'], added: [], removed: ['n1'] },
+      'follower',
+    ]);
+  });
+
+  it('at another address than the one that is known is refused, before anything is added', async () => {
+    const { service, raft } = await startSetting();
+    const moved = [...at('n1', 'n4'), { id: 'n2', peer: 'elsewhere:7000' }];
+    await expect(service.set(moved, false, 1000)).rejects.toMatchObject({ code: 'member_exists' });
+    expect(raft.lastIndex).toBe(2);
+  });
+
+  it('ends when leadership is lost while it waits, and says what was added', async () => {
+    const { kit, service, commit } = await startSetting();
+    const set = service.set(at('n1', 'n2', 'n4'), false, 5000);
+    new Outcome(set);
+    await commit();
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 3 });
+    await kit.clock.pass(40);
+    await expect(set).rejects.toMatchObject({ code: 'no_leader', data: { learners: ['n4'] } });
+  });
+});
+
+describe('planning', () => {
+  it('tries to reach who is new, and changes nothing', async () => {
+    const { kit, service } = await start(async (address) => {
+      if (address === 'n4:7000') return { ...identity, id: 'n4' };
+      if (address === 'n5:7000') return { ...identity, id: 'n9' };
+      throw new RaftkvError('unavailable', `${address} did not answer: no connection.`);
+    });
+    const { lastIndex } = kit.node.raft;
+    const members = ['n1', 'n4', 'n5', 'n6'].map((id) => ({ id, peer: `${id}:7000` }));
+    const plan = await service.plan({ kind: 'set', members }, 1000);
+    expect(plan.liveVotersAfter).toEqual(['n1', 'n4']);
+    expect(plan.warnings).toEqual(
+      expect.arrayContaining([
+        'n5 cannot be reached yet: n9 answers at n5:7000. It counts for nothing until it is.',
+        'n6 cannot be reached yet: n6:7000 did not answer: no connection. It counts for nothing until it is.',
+      ]),
+    );
+    expect(kit.node.raft.lastIndex).toBe(lastIndex);
+  });
+});
+
+const identity = { cluster: 'c', id: '', incarnation: 'i', peerAddress: '', clientUrl: '' };
 
 describe('handing leadership over', () => {
   it('is done when another leads', async () => {

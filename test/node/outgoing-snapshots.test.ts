@@ -26,7 +26,15 @@ function start() {
   Object.defineProperty(raft, 'configuration', { get: () => view.configuration });
   raft.follower = () => view.follower;
   const follow = (state: FollowerStatus['state'], match: number, lastContactTicks = 0) => {
-    view.follower = { id: 'n3', state, match, next: match + 1, lastContactTicks, recentlyActive: true };
+    view.follower = {
+      id: 'n3',
+      state,
+      match,
+      next: match + 1,
+      lastContactTicks,
+      recentlyActive: true,
+      keepsUp: false,
+    };
   };
   follow('snapshot', 0);
   const stateMachine = new FakeStateMachine(5);
