@@ -143,15 +143,13 @@ export function stepDownIfRemoved(core: Core): void {
   core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
 }
 
-/** Leader: whether a removed member that answers is still to be told, for an election timeout at most. */
+/** Leader: whether a removed member that answers is still to be told; {@link dropDeparted} bounds how long it may take. */
 function isTellingDeparted(core: Core): boolean {
-  const { electionTimeoutTicks } = core.options;
-  for (const { departing, lastContactTick } of core.progress.values()) {
-    if (departing === null || lastContactTick === null) continue;
-    const isSilent = core.now - lastContactTick > electionTimeoutTicks;
-    if (!isSilent && core.now - departing.sinceTick <= electionTimeoutTicks) return true;
-  }
-  return false;
+  const earliestTick = core.now - core.options.electionTimeoutTicks;
+  return [...core.progress.values()].some(
+    ({ departing, lastContactTick }) =>
+      departing !== null && lastContactTick !== null && lastContactTick >= earliestTick,
+  );
 }
 
 /** Everybody this node may have to send to: the members, and who was removed and is not told yet. */

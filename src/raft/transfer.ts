@@ -52,8 +52,7 @@ export function tickTransfer(core: Core): void {
  */
 export function yieldIfDiskStalls(core: Core): void {
   const since = core.log.oldestOutstandingTick;
-  const isAlone = allVoters(core.configuration).every((id) => id === core.options.id);
-  if (since === undefined || isAlone) return;
+  if (since === undefined || isAlone(core)) return;
   const stalledTicks = core.now - since;
   const { electionTimeoutTicks } = core.options;
   if (stalledTicks > 2 * electionTimeoutTicks) {
@@ -69,7 +68,12 @@ export function yieldIfDiskStalls(core: Core): void {
  * waited as long as for a stalled disk, and what held this process up may do so again: somebody else had better lead (rule 7).
  */
 export function yieldIfHeldUp(core: Core, ticks: number): void {
-  if (core.role !== 'leader' || core.configuration.voters.length === 1) return;
+  if (core.role !== 'leader' || isAlone(core)) return;
   if (ticks < core.options.electionTimeoutTicks || core.log.oldestOutstandingTick === undefined) return;
   if (!core.transfer) startTransfer(core, undefined);
+}
+
+/** Whether nobody else could lead. */
+function isAlone(core: Core): boolean {
+  return allVoters(core.configuration).every((id) => id === core.options.id);
 }
