@@ -13,6 +13,7 @@ import { IncomingSnapshots } from './incoming-snapshots.js';
 import * as limits from './limits.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
 import { ProposalQueue } from './proposal-queue.js';
+import { RoleReason } from './role-reason.js';
 import { Ticker } from './ticker.js';
 import {
   Conditions,
@@ -54,15 +55,6 @@ interface Proposal<Result> extends Waiter<Result | undefined> {
   readonly term: Term;
 }
 
-/** Events that say why a node has its role. */
-const ROLE_EVENTS: ReadonlySet<RaftEvent['name']> = new Set([
-  'becameFollower',
-  'becamePreCandidate',
-  'becameCandidate',
-  'becameLeader',
-  'removed',
-]);
-
 /**
  * One server: the consensus core with the disk, the peers and the state machine around it. Whoever asks something of it
  * gets a promise; the promise of a proposal is kept when its entry is applied here, or broken as "unknown" when this node
@@ -85,7 +77,7 @@ export class RaftNode<Result> {
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
-  private roleReason = 'This node has just started.';
+  private readonly roleReason = new RoleReason();
   /** Where members were last known to be, so that one that left can still be told. */
   private readonly addressBook = new Map<NodeId, Member>();
   private peersOf: {
@@ -288,7 +280,7 @@ export class RaftNode<Result> {
 
   /** A sentence that tells why this node has its role. */
   get reason(): string {
-    return this.roleReason;
+    return this.roleReason.text;
   }
 
   get stopping(): boolean {
@@ -366,7 +358,7 @@ export class RaftNode<Result> {
 
   private noteEvent(event: RaftEvent): void {
     this.parts.logger.info({ event: event.name, term: event.term }, event.message);
-    if (ROLE_EVENTS.has(event.name)) this.roleReason = event.message;
+    this.roleReason.note(event, this.raft.isRemoved);
   }
 
   private send(message: Message): void {

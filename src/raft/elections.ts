@@ -1,7 +1,7 @@
 import { allVoters, knowsIncarnation } from './configuration.js';
 import type { Core } from './core.js';
 import { hasMajority, isVotedDown } from './quorum.js';
-import { broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
+import { broadcastHeartbeat, followDeparted, followMembers, proposeEntries } from './replication.js';
 import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse } from './types.js';
 
 /**
@@ -184,6 +184,7 @@ function becomeLeader(core: Core): void {
   core.uncommittedBytes = 0;
   core.termStartIndex = core.log.lastIndex + 1;
   followMembers(core);
+  followDeparted(core);
   core.event('becameLeader', `Leads term ${core.term} with the votes of ${supporters.sort().join(', ')}.`);
   proposeEntries(core, EntryKind.noop, [new Uint8Array(0)]);
   broadcastHeartbeat(core);

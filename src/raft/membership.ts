@@ -132,24 +132,15 @@ export function tellRemoval(core: Core): void {
 
 /**
  * A leader whose removal is committed has done its duty: it tells the others, asks the best of them to take over, and
- * steps down (§6, thesis §4.2.2). Who was removed along with it hears of that from nobody else, and so first.
+ * steps down (§6, thesis §4.2.2). Who was removed along with it and has not heard of that hears it from the next leader.
  */
 export function stepDownIfRemoved(core: Core): void {
   const removed = !isVoter(core.configuration, core.options.id);
-  if (!removed || core.configurationIndex > core.log.commitIndex || isTellingDeparted(core)) return;
+  if (!removed || core.configurationIndex > core.log.commitIndex) return;
   broadcastHeartbeat(core);
   const successor = bestSuccessor(core);
   if (successor !== undefined) sendTimeoutNow(core, successor);
   core.becomeFollower(core.term, null, 'Stepped down after its own removal was committed.');
-}
-
-/** Leader: whether a removed member that answers is still to be told; {@link dropDeparted} bounds how long it may take. */
-function isTellingDeparted(core: Core): boolean {
-  const earliestTick = core.now - core.options.electionTimeoutTicks;
-  return [...core.progress.values()].some(
-    ({ departing, lastContactTick }) =>
-      departing !== null && lastContactTick !== null && lastContactTick >= earliestTick,
-  );
 }
 
 /** Everybody this node may have to send to: the members, and who was removed and is not told yet. */

@@ -268,6 +268,11 @@ export class Raft {
     return this.core.progress.size;
   }
 
+  /** It was a member, and the cluster goes on without it. */
+  get isRemoved(): boolean {
+    return this.core.isRemoved;
+  }
+
   get role(): Role {
     return this.core.role;
   }

@@ -51,6 +51,8 @@ function sendAppend(core: Core, to: NodeId, progress: Progress): boolean {
   const previousIndex = progress.next - 1;
   const previousTerm = core.log.termAt(previousIndex);
   if (previousTerm === undefined) {
+    // Nobody may be there yet: one that was added by hand is known before it is ready, and would miss a snapshot.
+    if (progress.lastContactTick === null) return false;
     progress.becomeSnapshot();
     core.outbox.requestSnapshot({ to, term: core.term });
     core.event(
@@ -114,6 +116,21 @@ export function followMembers(core: Core): void {
   for (const [id, progress] of core.progress) {
     if (memberOf(core.configuration, id) || progress.departing) continue;
     progress.departing = { index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
+  }
+}
+
+/**
+ * A new leader: its predecessor may have stopped, or left itself, before it told those who left with the newest configuration, so
+ * they are told again (correctness rule 17).
+ */
+export function followDeparted(core: Core): void {
+  const before = core.configurations.at(-2)?.configuration;
+  for (const { id, incarnation } of before?.members ?? []) {
+    const isHere = id === core.options.id || memberOf(core.configuration, id);
+    if (isHere || incarnation === '') continue;
+    const progress = new Progress(core.log.lastIndex + 1, core.options, core.now);
+    progress.departing = { index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
+    core.progress.set(id, progress);
   }
 }
 
