@@ -9,6 +9,8 @@ interface SimFlags {
   readonly seeds: number;
   readonly nodes?: number;
   readonly workers?: number;
+  readonly faults?: readonly number[];
+  readonly shrink?: boolean;
   readonly trace?: boolean;
 }
 
@@ -26,12 +28,42 @@ export function addSim(program: Command, terminal: Terminal): void {
     .option('--seeds <M>', 'how many seeds, from the first on', parseWhole, 1)
     .option('--nodes <K>', 'founding members; each seed decides unless given', parseNodes)
     .option('--workers <W>', 'threads that run seeds; one for each core unless given', parseNodes)
+    .option('--faults <LIST>', 'only these of its faults, by their numbers: 3,7', parseNumbers)
+    .option('--shrink', 'find out which faults a failure needs')
     .option('--trace', 'print everything that happens, one line each')
     .action(async (flags: SimFlags) => {
-      const failed =
-        flags.trace === true ? await traceSeeds(flags, terminal) : await runSeeds(flags, terminal);
+      const failed = await perform(flags, terminal);
       if (failed > 0) throw new RaftkvError('internal', `${failed} of ${flags.seeds} seeds failed.`);
     });
+}
+
+function perform(flags: SimFlags, terminal: Terminal): Promise<number> {
+  if (flags.shrink === true) return shrinkSeeds(flags, terminal);
+  // A batch has no list of faults: that belongs to one seed.
+  if (flags.trace === true || flags.faults !== undefined) return traceSeeds(flags, terminal);
+  return runSeeds(flags, terminal);
+}
+
+/** Looks for the faults that each failure needs. Returns how many seeds failed. */
+async function shrinkSeeds(flags: SimFlags, terminal: Terminal): Promise<number> {
+  const [{ simulate }, { shrink }] = await Promise.all([
+    import('../sim/simulation.js'),
+    import('../sim/shrink.js'),
+  ]);
+  let failed = 0;
+  for (let seed = flags.seed; seed < flags.seed + flags.seeds; seed += 1) {
+    const shrunk = await shrink((faults) => simulate({ seed, nodeCount: flags.nodes, faults }));
+    if (shrunk === null) {
+      printLine(terminal, `seed ${seed} passes`);
+      continue;
+    }
+    failed += 1;
+    const { report, faults, runCount } = shrunk;
+    printLine(terminal, `seed ${seed}: ${faults.length} faults are left after ${runCount} runs`);
+    printLine(terminal, describeFailure(report, { ...flags, faults }));
+  }
+  printLine(terminal, `${flags.seeds - failed} passed, ${failed} failed`);
+  return failed;
 }
 
 /** Runs the seeds one after the other with every line of their traces. Returns how many failed. */
@@ -42,10 +74,14 @@ async function traceSeeds(flags: SimFlags, terminal: Terminal): Promise<number> 
     const report = await simulate({
       seed,
       nodeCount: flags.nodes,
-      writeLine: (line) => printLine(terminal, line),
+      faults: flags.faults,
+      writeLine: flags.trace === true ? (line) => printLine(terminal, line) : undefined,
     });
     printLine(terminal, `seed ${seed}: trace ${report.hash}`);
-    if (report.failure !== null) failed += 1;
+    if (report.failure !== null) {
+      failed += 1;
+      printLine(terminal, describeFailure(report, flags));
+    }
   }
   printLine(terminal, `${flags.seeds - failed} passed, ${failed} failed`);
   return failed;
@@ -80,8 +116,9 @@ async function runSeeds(flags: SimFlags, terminal: Terminal): Promise<number> {
 const HASHES_SHOWN_MAX = 20;
 
 /** The command that replays the seed, and what was violated where, on one line. */
-function describeFailure({ seed, failure }: Report, { nodes }: SimFlags): string {
-  const replay = `raftkv sim --seed ${seed}${nodes === undefined ? '' : ` --nodes ${nodes}`} --trace`;
+function describeFailure({ seed, failure }: Report, { nodes, faults }: SimFlags): string {
+  const some = faults === undefined ? '' : ` --faults ${faults.length === 0 ? 'none' : faults.join(',')}`;
+  const replay = `raftkv sim --seed ${seed}${nodes === undefined ? '' : ` --nodes ${nodes}`}${some} --trace`;
   return `${replay}  # ${failure?.replaceAll(/\s*\n\s*/g, ' ')}`;
 }
 
@@ -106,6 +143,11 @@ function parseWhole(text: string): number {
   if (!Number.isSafeInteger(number) || number < 0 || text.trim() === '')
     throw new InvalidArgumentError('It must be a whole number.');
   return number;
+}
+
+/** Numbers that are separated by commas, or `none`. */
+function parseNumbers(text: string): number[] {
+  return text === 'none' ? [] : text.split(',').map(parseWhole);
 }
 
 function parseNodes(text: string): number {

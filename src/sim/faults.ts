@@ -27,22 +27,35 @@ const NODES_MAX = 7;
 
 /** Lets things go wrong, one after the other, as the seed has it; several may hold at once. */
 export class Faults {
-  readonly counts = new Map<FaultKind, number>();
+  /** How many came up so far, left out or not. */
+  count = 0;
   private hasEnded = false;
+  private readonly schedule: Prng;
+  /** Each fault draws from a stream of its own, so that leaving one out changes no other. */
+  private random: Prng;
 
+  /** @param kept The numbers of the faults that happen, from 1 on; null for all. */
   constructor(
     private readonly cluster: Cluster,
-    private readonly random: Prng,
-  ) {}
+    private readonly seed: Prng,
+    private readonly kept: ReadonlySet<number> | null,
+  ) {
+    this.schedule = seed.fork('schedule');
+    this.random = seed.fork('before the first');
+  }
 
   /** The first fault comes after a pause, and then one after the other until {@link end}. */
   begin(): void {
     const { faultPauseMsMin, faultPauseMsMax } = this.cluster.settings;
-    this.later(this.random.between(faultPauseMsMin, faultPauseMsMax), () => {
-      const kind = this.random.pick(this.cluster.settings.faults);
+    this.later(this.schedule.between(faultPauseMsMin, faultPauseMsMax), () => {
+      const kind = this.schedule.pick(this.cluster.settings.faults);
       assert(kind !== undefined, 'Every run has a kind of fault.');
-      this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
-      this.inject[kind]();
+      this.count += 1;
+      if (this.kept === null || this.kept.has(this.count)) {
+        this.random = this.seed.fork(`${this.count}`);
+        this.note(`fault ${this.count}: ${kind}`);
+        this.inject[kind]();
+      }
       this.begin();
     });
   }

@@ -27,9 +27,7 @@ export class LogShadow {
         }
       } else if (key === STATE_KEY && operation.kind === 'put') this.state = operation;
     }
-    this.undo = [];
-    if (!isAppend || added === null || stateBefore === null || this.state === null) return;
-    if (keepsVote(hardStateOf(stateBefore), hardStateOf(this.state))) this.undo = [added, stateBefore];
+    this.undo = isAppend && added !== null && stateBefore !== null ? [added, stateBefore] : [];
   }
 
   /**
@@ -37,7 +35,9 @@ export class LogShadow {
    * that is forgotten could be given twice, and no other node could make up for that.
    */
   cut(): readonly Operation[] {
-    return this.undo;
+    const [, before] = this.undo;
+    if (this.state === null || before?.kind !== 'put') return [];
+    return keepsVote(hardStateOf(before), hardStateOf(this.state)) ? this.undo : [];
   }
 
   /** What loses a record of entries, or changes a bit of it. Empty when there is none. */

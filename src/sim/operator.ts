@@ -1,15 +1,31 @@
 import { RaftkvError } from '../errors.js';
 import type { NodeId } from '../raft/types.js';
-import type { Cluster } from './cluster.js';
+import { InjectedDiskError } from './disk.js';
 import type { Prng } from './prng.js';
 import type { Server, SimNode } from './sim-node.js';
-import { TraceKind } from './trace.js';
+import { type Trace, TraceKind } from './trace.js';
+import type { Scheduler } from './virtual-clock.js';
 
 /** How long an operator waits for an answer. */
 const OPERATOR_TIMEOUT_MS = 2000;
 /** Who stops a node gives it so long to finish what it has begun. */
 const STOP_PATIENCE_MS = 2000;
 const RETRY_MS = 150;
+
+/** The cluster, as far as it matters here. */
+interface Machines {
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+  readonly leader: SimNode | undefined;
+  readonly serving: SimNode[];
+  start(node: SimNode): void;
+  fail(error: Error): void;
+  ask<Value>(
+    node: SimNode,
+    task: (server: Server) => Promise<Value> | Value,
+    settle: (outcome: { readonly value: Value } | { readonly error: unknown }) => void,
+  ): void;
+}
 
 /** What people do with a cluster: hand leadership over, stop and start nodes, remove members, put new disks into machines. */
 export class Operator {
@@ -18,7 +34,7 @@ export class Operator {
   private replaced: SimNode | null = null;
 
   constructor(
-    private readonly cluster: Cluster,
+    private readonly cluster: Machines,
     private readonly random: Prng,
   ) {}
 
@@ -62,7 +78,11 @@ export class Operator {
     this.cluster.scheduler.after(0, process, () => {
       server.node.stop(STOP_PATIENCE_MS, Promise.resolve()).then(
         () => node.crash('has stopped'),
-        (error: unknown) => this.cluster.fail(error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) => {
+          // What it wanted to write last may fail like any other write.
+          if (error instanceof InjectedDiskError) node.crash('stops, and its last write failed');
+          else this.cluster.fail(error instanceof Error ? error : new Error(String(error)));
+        },
       );
     });
   }

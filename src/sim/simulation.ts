@@ -19,6 +19,8 @@ export interface Report {
   readonly simulatedMs: number;
   /** From the end of all faults until everything was in order again. */
   readonly healedMs: number;
+  /** How many faults came up. */
+  readonly faultCount: number;
   readonly counts: Counts;
 }
 
@@ -42,6 +44,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Founding members; the seed decides when absent. */
   readonly nodeCount?: number | undefined;
+  /** The numbers of the faults that happen, from 1 on; all of them when absent. */
+  readonly faults?: readonly number[] | undefined;
   /** Takes each line of the trace. */
   readonly writeLine?: ((line: string) => void) | undefined;
 }
@@ -93,7 +97,11 @@ class Simulation {
     const seed = new Prng(options.seed, 'seed');
     this.settings = drawSettings(seed, options.nodeCount);
     this.cluster = new Cluster(this.settings, seed, options.writeLine ?? null);
-    this.faults = new Faults(this.cluster, seed.fork('faults'));
+    this.faults = new Faults(
+      this.cluster,
+      seed.fork('faults'),
+      options.faults === undefined ? null : new Set(options.faults),
+    );
     this.seed = seed;
   }
 
@@ -131,6 +139,7 @@ class Simulation {
       property,
       simulatedMs: scheduler.nowMs,
       healedMs: this.healedMs,
+      faultCount: this.faults.count,
       counts: {
         events: scheduler.eventCount,
         messages: network.counts.messages,

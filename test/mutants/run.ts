@@ -18,8 +18,8 @@ import { type Mutant, plant } from './mutant.js';
 
 const SEEDS_MAX = 500;
 const HUNTERS_MAX = 2;
-/** A seed takes a tenth of a second; a process that says nothing for so long hangs. */
-const SILENCE_MS_MAX = 60_000;
+/** A seed takes a tenth of a second, and more on a busy machine; a process that says nothing for so long hangs. */
+const SILENCE_MS_MAX = 180_000;
 
 const root = process.cwd();
 

@@ -11,6 +11,7 @@ const passed: Report = {
   property: null,
   simulatedMs: 11_000,
   healedMs: 700,
+  faultCount: 9,
   counts: {
     events: 1,
     messages: 2,

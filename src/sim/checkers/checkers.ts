@@ -41,6 +41,10 @@ export class Checkers {
   readonly stateMachineSafety = new StateMachineSafety();
   readonly acknowledged = new Acknowledged();
   private readonly all: readonly Checker[];
+  /** Most events are messages and steps, and few checkers look at them. */
+  private readonly ofSteps: readonly Checker[];
+  private readonly ofReceived: readonly Checker[];
+  private readonly ofSent: readonly Checker[];
   private readonly glances = new Map<NodeId, Glance>();
 
   /**
@@ -75,10 +79,13 @@ export class Checkers {
       new LeaderContact(),
       this.acknowledged,
     ];
+    this.ofSteps = this.all.filter(({ stepped }) => stepped !== undefined);
+    this.ofReceived = this.all.filter(({ received }) => received !== undefined);
+    this.ofSent = this.all.filter(({ sending }) => sending !== undefined);
   }
 
   started(node: NodeView, core: CoreView): void {
-    this.tell((checker) => checker.started?.(node, core));
+    this.tell(this.all, (checker) => checker.started?.(node, core));
     this.stepped(node, core);
   }
 
@@ -99,33 +106,33 @@ export class Checkers {
       return;
     }
     this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm });
-    this.tell((checker) => checker.stepped?.(node, core));
+    this.tell(this.ofSteps, (checker) => checker.stepped?.(node, core));
   }
 
   received(node: NodeView, core: CoreView, message: Message): void {
-    this.tell((checker) => checker.received?.(node, core, message));
+    this.tell(this.ofReceived, (checker) => checker.received?.(node, core, message));
   }
 
   sending(node: NodeView, core: CoreView, message: Message): void {
-    this.tell((checker) => checker.sending?.(node, core, message));
+    this.tell(this.ofSent, (checker) => checker.sending?.(node, core, message));
   }
 
   persisted(node: NodeView): void {
-    this.tell((checker) => checker.persisted?.(node));
+    this.tell(this.all, (checker) => checker.persisted?.(node));
   }
 
   applied(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void {
-    this.tell((checker) => checker.applied?.(node, entry, result, digest));
+    this.tell(this.all, (checker) => checker.applied?.(node, entry, result, digest));
   }
 
   ended(node: NodeView): void {
     this.glances.delete(node.id);
-    this.tell((checker) => checker.ended?.(node));
+    this.tell(this.all, (checker) => checker.ended?.(node));
   }
 
-  private tell(task: (checker: Checker) => void): void {
+  private tell(checkers: readonly Checker[], task: (checker: Checker) => void): void {
     try {
-      for (const checker of this.all) task(checker);
+      for (const checker of checkers) task(checker);
     } catch (error) {
       this.report(error instanceof Error ? error : new Error(String(error)));
     }

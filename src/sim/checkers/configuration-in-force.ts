@@ -45,8 +45,9 @@ export class ConfigurationInForce implements Checker {
   }
 
   private compare(what: string, configuration: Configuration, expected: Members): void {
-    const voters = configuration.voters.join();
-    const learners = configuration.learners.join();
+    const given = known.get(configuration) ?? asText(configuration);
+    known.set(configuration, given);
+    const { voters, learners } = given;
     if (voters === expected.voters && learners === expected.learners) return;
     throw new Violation(
       this.property,
@@ -63,6 +64,17 @@ interface Members {
 
 /** What the entry's bytes say, read without the product's help. */
 function membersOf(entry: Entry): Members {
-  const { voters, learners } = JSON.parse(textOf(entry.payload)) as { voters: string[]; learners: string[] };
+  let members = known.get(entry);
+  if (members === undefined) {
+    members = asText(JSON.parse(textOf(entry.payload)) as { voters: string[]; learners: string[] });
+    known.set(entry, members);
+  }
+  return members;
+}
+
+function asText({ voters, learners }: Pick<Configuration, 'voters' | 'learners'>): Members {
   return { voters: voters.join(), learners: learners.join() };
 }
+
+/** Entries and configurations never change, and these are looked at after every step. */
+const known = new WeakMap<object, Members>();
