@@ -20,11 +20,11 @@ const AFTER_MS = 700;
 /** The requirement, on a machine that is not held up. */
 const GAP_MS_MAX = 100;
 /**
- * A handover costs what a few writes cost: the last one under way, the vote and the first commit of the new term each
- * wait for a disk and for other processes' turns. Where an ordinary write takes more than a tenth of the requirement,
- * because the machine is busy with something else, it is judged by that.
+ * A handover costs what several writes cost: the last one under way, the vote and the first commit of the new term each
+ * wait for disks and for other processes' turns. Where one write in ten takes more than an eighth of the requirement,
+ * because the machine is busy with something else, the gap is judged by those.
  */
-const WRITES_PER_GAP_MAX = 10;
+const WRITES_PER_GAP_MAX = 8;
 
 describe('SIGTERM of a follower that serves linearizable reads', () => {
   let cluster: Cluster;
@@ -91,25 +91,29 @@ describe('SIGTERM of the leader', () => {
       await cluster.settled();
     }
     const gaps = stops.map(({ gapMs }) => gapMs);
-    const writeMs = medianOf(stops.map(({ ordinaryMs }) => ordinaryMs));
-    console.info(
-      `SIGTERM of the leader: median ${Math.round(medianOf(gaps))} ms between two acknowledged writes ` +
-        `(${gaps.map(Math.round).join(', ')}), where a write takes ${Math.round(writeMs)} ms`,
+    const writeMs = quantileOf(
+      stops.map(({ slowWriteMs }) => slowWriteMs),
+      0.5,
     );
-    expect(medianOf(gaps)).toBeLessThan(Math.max(GAP_MS_MAX, WRITES_PER_GAP_MAX * writeMs));
+    const medianMs = quantileOf(gaps, 0.5);
+    console.info(
+      `SIGTERM of the leader: median ${Math.round(medianMs)} ms between two acknowledged writes ` +
+        `(${gaps.map(Math.round).join(', ')}), where one write in ten takes more than ${Math.round(writeMs)} ms`,
+    );
+    expect(medianMs).toBeLessThan(Math.max(GAP_MS_MAX, WRITES_PER_GAP_MAX * writeMs));
   });
 });
 
 interface Stop {
   /** The longest time between two acknowledgements from the last one before the signal on. */
   readonly gapMs: number;
-  /** How long a write took before (median). */
-  readonly ordinaryMs: number;
+  /** Nine of ten writes took less before. */
+  readonly slowWriteMs: number;
 }
 
-function medianOf(times: readonly number[]): number {
+function quantileOf(times: readonly number[], share: number): number {
   const sorted = times.toSorted((one, two) => one - two);
-  return present(sorted[Math.floor(sorted.length / 2)], 'Something was measured.');
+  return present(sorted[Math.floor(sorted.length * share)], 'Something was measured.');
 }
 
 /** Tells the leader to stop while a client goes on trying all nodes in turn. */
@@ -141,5 +145,5 @@ async function stopOf(cluster: Cluster, leader: TestNode, stop: number): Promise
   const before = acknowledgedAt.filter((at) => at <= stoppedAt).length;
   const times = acknowledgedAt.slice(Math.max(0, before - 1));
   const gapMs = Math.max(...times.slice(1).map((at, place) => at - (times[place] ?? at)));
-  return { gapMs, ordinaryMs: medianOf(ordinary) };
+  return { gapMs, slowWriteMs: quantileOf(ordinary, 0.9) };
 }
