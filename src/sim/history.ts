@@ -6,7 +6,7 @@ import type { RegisterOperation } from './linearizability.js';
 /** What a client asked for. */
 export type Request =
   | { readonly kind: 'command'; readonly command: Command }
-  | { readonly kind: 'get'; readonly key: Uint8Array };
+  | { readonly kind: 'get'; readonly key: Uint8Array; readonly byLease: boolean };
 
 /** What a client knows of the outcome. */
 export type Outcome =

@@ -68,7 +68,7 @@ export class Workload {
     let left = this.keys.length;
     let isDone = true;
     for (const key of this.keys) {
-      this.perform(0, node, { kind: 'get', key }, (outcome) => {
+      this.perform(0, node, { kind: 'get', key, byLease: false }, (outcome) => {
         isDone &&= outcome.kind === 'read';
         left -= 1;
         if (left === 0) settle(isDone);
@@ -113,7 +113,7 @@ export class Workload {
     const key = this.pickKey();
     const seen = this.seenRevisions.get(textOf(key));
     const dice = this.random.real();
-    if (dice < 0.4) return { kind: 'get', key };
+    if (dice < 0.4) return { kind: 'get', key, byLease: dice < 0.2 };
     const command = (): Command => {
       if (dice < 0.7) return this.put(key, {});
       if (dice < 0.8) return this.put(key, seen === undefined ? { ifAbsent: true } : { ifRevision: seen });
@@ -220,7 +220,7 @@ export class Workload {
 async function serve({ service, store }: Server, request: Request, timeoutMs: number): Promise<Outcome> {
   if (request.kind === 'command')
     return { kind: 'done', result: await service.write(request.command, timeoutMs) };
-  await service.confirmRead(timeoutMs);
+  if (!request.byLease || !service.readsByLease()) await service.confirmRead(timeoutMs);
   return { kind: 'read', item: service.get(request.key, undefined), appliedIndex: store.appliedIndex };
 }
 
@@ -232,7 +232,7 @@ function outcomeOf(request: Request, error: unknown): Outcome {
 }
 
 function describe(request: Request): string {
-  if (request.kind === 'get') return `get ${textOf(request.key)}`;
+  if (request.kind === 'get') return `get ${textOf(request.key)}${request.byLease ? ' by the lease' : ''}`;
   const { command } = request;
   if (command.kind === 'deletePrefix') return `delete ${textOf(command.prefix)}*`;
   const condition =

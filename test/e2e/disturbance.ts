@@ -1,3 +1,5 @@
+/** A machine that keeps an idle process from its turn for longer kept the nodes from theirs. */
+export const HELD_UP_MS = 50;
 const EVERY_MS = 10;
 
 /**

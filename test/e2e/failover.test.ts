@@ -3,13 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
 import { put } from './client.js';
 import { Cluster, showLogsOfFailures } from './cluster.js';
-import { watchMachine } from './disturbance.js';
+import { HELD_UP_MS, watchMachine } from './disturbance.js';
 
 const KILLS = 7;
 /** Kills during which the machine was held up are not counted, and made again up to so many in all. */
 const KILLS_MAX = 14;
-/** A machine that keeps this process from its turn for longer kept the nodes from theirs. */
-const HELD_UP_MS = 50;
 const TRY_EVERY_MS = 10;
 /** The requirement. */
 const MEDIAN_MS_MAX = 500;

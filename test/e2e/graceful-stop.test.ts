@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
 import { put } from './client.js';
 import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
+import { HELD_UP_MS, watchMachine } from './disturbance.js';
 import { Load } from './load.js';
 
 /** Reads under way at any time on the node that stops. */
@@ -13,18 +14,14 @@ const STOP_MS_MAX = 3000;
 const REFUSED = 503;
 
 const STOPS = 7;
+/** Stops during which the machine was held up are not counted, and made again up to so many in all. */
+const STOPS_MAX = 14;
 const TRY_EVERY_MS = 10;
 /** Tries go on for so long before the leader is told to stop, and after. */
 const BEFORE_MS = 300;
 const AFTER_MS = 700;
-/** The requirement, on a machine that is not held up. */
+/** The requirement. */
 const GAP_MS_MAX = 100;
-/**
- * A handover costs what several writes cost: the last one under way, the vote and the first commit of the new term each
- * wait for disks and for other processes' turns. Where one write in ten takes more than an eighth of the requirement,
- * because the machine is busy with something else, the gap is judged by those.
- */
-const WRITES_PER_GAP_MAX = 8;
 
 describe('SIGTERM of a follower that serves linearizable reads', () => {
   let cluster: Cluster;
@@ -81,46 +78,37 @@ describe('SIGTERM of the leader', () => {
   afterAll(() => cluster?.remove());
 
   it(`leaves a gap of less than ${GAP_MS_MAX} ms between acknowledged writes (median)`, async () => {
-    const stops: Stop[] = [];
-    while (stops.length < STOPS) {
+    const gaps: number[] = [];
+    const all: number[] = [];
+    for (let stop = 0; gaps.length < STOPS && stop < STOPS_MAX; stop += 1) {
       const leader = await cluster.leader();
-      stops.push(await stopOf(cluster, leader, stops.length));
+      const longestHoldUp = watchMachine();
+      const gapMs = await gapAtStop(cluster, leader, stop);
+      all.push(gapMs);
+      if (longestHoldUp() <= HELD_UP_MS) gaps.push(gapMs);
       expect((await present(leader.run, 'It ran.').ended()).code).toBe(0);
       leader.start();
       await cluster.ready();
       await cluster.settled();
     }
-    const gaps = stops.map(({ gapMs }) => gapMs);
-    const writeMs = quantileOf(
-      stops.map(({ slowWriteMs }) => slowWriteMs),
-      0.5,
-    );
-    const medianMs = quantileOf(gaps, 0.5);
+    // On a machine that is held up throughout, all stops count: there is nothing better to judge by.
+    const counted = (gaps.length === STOPS ? gaps : all).toSorted((one, two) => one - two);
+    const medianMs = present(counted[Math.floor(counted.length / 2)], 'There were stops.');
     console.info(
-      `SIGTERM of the leader: median ${Math.round(medianMs)} ms between two acknowledged writes ` +
-        `(${gaps.map(Math.round).join(', ')}), where one write in ten takes more than ${Math.round(writeMs)} ms`,
+      `SIGTERM of the leader: median ${Math.round(medianMs)} ms between two acknowledged writes (${counted.map(Math.round).join(', ')}; ` +
+        `of ${all.length} stops, ${all.length - gaps.length} on a machine that was held up)`,
     );
-    expect(medianMs).toBeLessThan(Math.max(GAP_MS_MAX, WRITES_PER_GAP_MAX * writeMs));
+    expect(medianMs).toBeLessThan(GAP_MS_MAX);
   });
 });
 
-interface Stop {
-  /** The longest time between two acknowledgements from the last one before the signal on. */
-  readonly gapMs: number;
-  /** Nine of ten writes took less before. */
-  readonly slowWriteMs: number;
-}
-
-function quantileOf(times: readonly number[], share: number): number {
-  const sorted = times.toSorted((one, two) => one - two);
-  return present(sorted[Math.floor(sorted.length * share)], 'Something was measured.');
-}
-
-/** Tells the leader to stop while a client goes on trying all nodes in turn. */
-async function stopOf(cluster: Cluster, leader: TestNode, stop: number): Promise<Stop> {
+/**
+ * Tells the leader to stop while a client goes on trying all nodes in turn. The longest time in milliseconds between two
+ * acknowledgements from the last one before the signal on.
+ */
+async function gapAtStop(cluster: Cluster, leader: TestNode, stop: number): Promise<number> {
   const urls = cluster.nodes.map((node) => node.url);
   const acknowledgedAt: number[] = [];
-  const ordinary: number[] = [];
   const tries: Promise<void>[] = [];
   const startedAt = performance.now();
   let stoppedAt = Number.POSITIVE_INFINITY;
@@ -130,13 +118,9 @@ async function stopOf(cluster: Cluster, leader: TestNode, stop: number): Promise
       leader.run?.signal('SIGTERM');
     }
     const url = present(urls[count % urls.length], 'There are nodes.');
-    const triedAt = performance.now();
     tries.push(
       put(url, `gap/${stop}/${count}`, 'x', { timeoutMs: 2000 }).then((outcome) => {
-        if (outcome.kind !== 'done') return;
-        const now = performance.now();
-        acknowledgedAt.push(now);
-        if (now < stoppedAt) ordinary.push(now - triedAt);
+        if (outcome.kind === 'done') acknowledgedAt.push(performance.now());
       }),
     );
     await sleep(TRY_EVERY_MS);
@@ -144,6 +128,5 @@ async function stopOf(cluster: Cluster, leader: TestNode, stop: number): Promise
   await Promise.all(tries);
   const before = acknowledgedAt.filter((at) => at <= stoppedAt).length;
   const times = acknowledgedAt.slice(Math.max(0, before - 1));
-  const gapMs = Math.max(...times.slice(1).map((at, place) => at - (times[place] ?? at)));
-  return { gapMs, slowWriteMs: quantileOf(ordinary, 0.9) };
+  return Math.max(...times.slice(1).map((at, place) => at - (times[place] ?? at)));
 }

@@ -63,7 +63,7 @@ export class RegisterClient {
   /** A linearizable read, which is part of the history. */
   async read(history: History, url: string, key: string, query: string): Promise<void> {
     const { client, revisions } = this.options;
-    const operation = history.invoke(client, { kind: 'get', key: Buffer.from(key) });
+    const operation = history.invoke(client, { kind: 'get', key: Buffer.from(key), byLease: false });
     const { floor } = revisions;
     const outcome = await get(url, key, { query, timeoutMs: CALL_TIMEOUT_MS });
     this.noteRead(key, outcome, floor);

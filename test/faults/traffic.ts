@@ -108,7 +108,7 @@ export class Traffic {
     const { revisions, cluster } = this;
     const url = this.random.pick(cluster.urls) ?? '';
     const { floor } = revisions;
-    const operation = history.invoke(AUDITOR, { kind: 'get', key: Buffer.from(key) });
+    const operation = history.invoke(AUDITOR, { kind: 'get', key: Buffer.from(key), byLease: false });
     const outcome = await until(
       `a last read of ${key}`,
       async () => {

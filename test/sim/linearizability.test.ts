@@ -148,7 +148,7 @@ describe('a history of clients', () => {
       ...(ifRevision === undefined ? {} : { ifRevision }),
     },
   });
-  const get = { kind: 'get', key } as const;
+  const get = { kind: 'get', key, byLease: false } as const;
   const item = (value: string, modRevision: number) => ({
     key,
     value: Buffer.from(value),
