@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { catalogue } from './catalogue.js';
+import { plant } from './mutant.js';
+
+test('there are many planted bugs, each with a name of its own', () => {
+  expect(catalogue.length).toBeGreaterThanOrEqual(25);
+  expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
+});
+
+test.each(catalogue.map((mutant) => [mutant.name, mutant] as const))(
+  'its edit still fits: %s',
+  (_, mutant) => {
+    const source = readFileSync(mutant.file, 'utf8');
+    expect(plant(mutant, source)).not.toBe(source);
+  },
+);
