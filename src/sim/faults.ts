@@ -250,7 +250,7 @@ export class Faults {
     network.delay(node.id, this.random.between(100, LAST_WORDS_MS_MAX));
     this.later(this.random.between(50, 300), () => {
       network.delay(node.id, 0);
-      operator.replace(node);
+      if (!operator.isReplacing) operator.replace(node);
     });
   }
 

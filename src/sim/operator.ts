@@ -31,7 +31,7 @@ interface Machines {
 export class Operator {
   /** What was begun and has not ended. */
   private busyCount = 0;
-  private replaced: SimNode | null = null;
+  private readonly replaced = new Set<SimNode>();
 
   constructor(
     private readonly cluster: Machines,
@@ -40,12 +40,12 @@ export class Operator {
 
   /** Whether nothing is under way that could still change something. */
   get isIdle(): boolean {
-    return this.busyCount === 0 && this.replaced === null;
+    return this.busyCount === 0 && this.replaced.size === 0;
   }
 
   /** Whether a machine is being replaced: one at a time, as long as the others can spare it. */
   get isReplacing(): boolean {
-    return this.replaced !== null;
+    return this.replaced.size > 0;
   }
 
   handOver(leader: SimNode, to: NodeId | undefined): void {
@@ -92,8 +92,8 @@ export class Operator {
    * (correctness row 16): the member is removed, and only when that is certain the new one asks to be added.
    */
   replace(node: SimNode): void {
-    if (this.replaced !== null && this.replaced !== node) return;
-    this.replaced = node;
+    if (this.replaced.has(node)) return;
+    this.replaced.add(node);
     node.isInService = false;
     node.crash('will be replaced');
     this.removeReplaced(node);
@@ -115,7 +115,7 @@ export class Operator {
       }
       node.replaceDisk();
       node.isInService = true;
-      this.replaced = null;
+      this.replaced.delete(node);
       this.cluster.start(node);
     });
   }
