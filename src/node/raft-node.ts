@@ -183,6 +183,9 @@ export class RaftNode<Result> {
   start(): void {
     this.followPeers();
     this.ticker.start();
+    // A node may have died between a flush and the cut that follows it, and all of its state may be on disk: with a full log
+    // it takes no entry whose flush would bring it there again.
+    this.guard(() => this.flusher.compactLog());
     this.driver.run();
   }
 

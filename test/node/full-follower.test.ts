@@ -32,3 +32,13 @@ it('a follower whose state does not reach the disk holds a bounded log, and goes
   expect(raft.lastIndex).toBe(held + 5 * BATCH);
   expect(kit.deaths).toEqual([]);
 });
+
+it('a node that died between a flush and the cut of its log goes on when it starts again (row 11)', async () => {
+  const appliedEntries = Array.from({ length: 3 * BOUND }, (_, offset) => entryAt(2 + offset, 1));
+  const kit = new NodeKit({ logEntriesMax: BOUND, appliedEntries });
+  const { raft } = kit.node;
+  const last = raft.lastIndex;
+  await kit.follow(2, last, 1, [entryAt(last + 1, 2)], last);
+  expect(raft.lastIndex).toBe(last + 1);
+  expect(raft.logSize.entries).toBeLessThanOrEqual(BOUND);
+});

@@ -20,7 +20,7 @@ type Answer = Omit<
 export class NodeKit {
   readonly clock = new FakeClock();
   readonly log = new FakeLog();
-  readonly stateMachine = new FakeStateMachine(1);
+  readonly stateMachine: FakeStateMachine;
   readonly transport = new FakeTransport();
   readonly logger = new FakeLogger();
   readonly deaths: unknown[] = [];
@@ -29,7 +29,15 @@ export class NodeKit {
   constructor({
     configuration = threeVoters,
     logEntriesMax = 1000,
-  }: { readonly configuration?: Configuration; readonly logEntriesMax?: number } = {}) {
+    appliedEntries = [],
+  }: {
+    readonly configuration?: Configuration;
+    readonly logEntriesMax?: number;
+    /** What follows the first entry in the log, all of it applied and on disk in the state. */
+    readonly appliedEntries?: readonly Entry[];
+  } = {}) {
+    const lastIndex = 1 + appliedEntries.length;
+    this.stateMachine = new FakeStateMachine(lastIndex);
     const first: Entry = {
       index: 1,
       term: 1,
@@ -41,10 +49,10 @@ export class NodeKit {
         id: 'n1',
         incarnation: 'n1-1',
         restored: {
-          hardState: { term: 1, vote: null, commit: 1 },
+          hardState: { term: 1, vote: null, commit: lastIndex },
           compacted: { index: 0, term: 0, configuration },
-          entries: [first],
-          appliedIndex: 1,
+          entries: [first, ...appliedEntries],
+          appliedIndex: lastIndex,
           tookPart: false,
         },
         logEntriesMax,
