@@ -31,8 +31,12 @@ const CHUNK_BYTES_MAX = 256 * 1024;
 /** Pairs read in one step; the store also bounds a step in bytes. */
 const PAIRS_PER_STEP = 512;
 
-/** The stream for a state whose pairs the scan gives. Closes the scan. */
-export async function* encodeSnapshot(metadata: SnapshotMetadata, scan: Scan): AsyncGenerator<Uint8Array> {
+/** The stream for a state whose pairs the scan gives, which is opened with the first pull: a stream that nobody reads holds nothing. */
+export async function* encodeSnapshot(
+  metadata: SnapshotMetadata,
+  open: () => Scan,
+): AsyncGenerator<Uint8Array> {
+  const scan = open();
   try {
     let checksum = 0;
     let pairCount = 0;

@@ -196,7 +196,7 @@ export class KvStateMachine {
     const metadata = { index, term, configuration };
     return {
       metadata,
-      chunks: () => encodeSnapshot(metadata, disk.scan({})),
+      chunks: () => encodeSnapshot(metadata, () => disk.scan({})),
       close: () => disk.close(),
     };
   }

@@ -188,6 +188,7 @@ export class Faults {
     },
     removeMember: () => this.removeMember(),
     replaceMember: () => this.replaceMember(),
+    replaceVoters: () => this.replaceVoters(),
     damagedLog: () => this.harmLog('damaged'),
     cutLog: () => this.harmLog('cut'),
   };
@@ -197,13 +198,31 @@ export class Faults {
     const asked = this.random.pick(serving);
     const victim = this.random.chance(0.3) ? leader : this.random.pick(members);
     if (members.length < 2 || asked === undefined || victim === undefined) return;
-    this.cluster.operator.remove(asked, victim.id, () => {
-      // The machine goes on for a while, or for good: nothing that it does may disturb the others (row 17).
-      if (this.random.chance(0.5)) return;
-      this.later(this.downMs(), () => {
-        victim.isInService = false;
-        victim.crash('is taken out of service');
-      });
+    this.cluster.operator.remove(asked, victim.id, () => this.retire(victim));
+  }
+
+  /** The machine of a removed member goes on for a while, or for good: nothing that it does may disturb the others (row 17). */
+  private retire(node: SimNode): void {
+    if (this.random.chance(0.5)) return;
+    this.later(this.downMs(), () => {
+      node.isInService = false;
+      node.crash('is taken out of service');
+    });
+  }
+
+  /** Some voters are to leave and new machines to take their places, all at once (joint consensus, §6). */
+  private replaceVoters(): void {
+    const { nodes, leader, members, serving } = this.cluster;
+    const voters = leader?.server?.node.raft.configuration.voters ?? [];
+    const asked = this.random.pick(serving);
+    if (asked === undefined || voters.length === 0) return;
+    const stayCount = this.random.integer(1, Math.max(1, voters.length - 1));
+    const staying = this.random.shuffled(voters).slice(0, stayCount);
+    const wanted = members.filter(({ id }) => staying.includes(id));
+    const newCount = this.random.integer(0, Math.min(2, NODES_MAX - nodes.size));
+    for (let count = 0; count < newCount; count += 1) wanted.push(this.cluster.startNewMember());
+    this.cluster.operator.setVoters(asked, wanted, () => {
+      for (const node of members) if (!wanted.includes(node)) this.retire(node);
     });
   }
 

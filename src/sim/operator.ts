@@ -8,6 +8,8 @@ import type { Scheduler } from './virtual-clock.js';
 
 /** How long an operator waits for an answer. */
 const OPERATOR_TIMEOUT_MS = 2000;
+/** New voters have to start and to catch up first. */
+const SET_TIMEOUT_MS = 4000;
 /** Who stops a node gives it so long to finish what it has begun. */
 const STOP_PATIENCE_MS = 2000;
 const RETRY_MS = 150;
@@ -57,6 +59,15 @@ export class Operator {
   remove(asked: SimNode, victim: NodeId, done: () => void): void {
     const task = ({ service }: Server) => service.removeMember(victim, false, OPERATOR_TIMEOUT_MS);
     this.ask(asked, `remove ${victim}`, task, (error) => {
+      if (error === null) done();
+    });
+  }
+
+  /** Asks for these and no other voters, of which some may still have to come. */
+  setVoters(asked: SimNode, wanted: readonly SimNode[], done: () => void): void {
+    const members = wanted.map(({ id, address }) => ({ id, peer: address }));
+    const task = ({ service }: Server) => service.setMembers(members, false, SET_TIMEOUT_MS);
+    this.ask(asked, `make the voters ${wanted.map(({ id }) => id).join(', ')}`, task, (error) => {
       if (error === null) done();
     });
   }

@@ -24,6 +24,7 @@ export const faultKinds = [
   'addMember',
   'removeMember',
   'replaceMember',
+  'replaceVoters',
   'damagedLog',
   'cutLog',
 ] as const;

@@ -317,6 +317,21 @@ describe('snapshots', () => {
     return kv;
   }
 
+  it('hold nothing open when nobody read them', async () => {
+    const kv = await open(new MemoryDisk());
+    await perform(kv, put('a', '1'));
+    const snapshot = await kv.takeSnapshot();
+    // What a follower that is not there leaves behind: chunks that were asked for, and none that was read.
+    snapshot.chunks();
+    await snapshot.close();
+    let isClosed = false;
+    kv.close().then(() => {
+      isClosed = true;
+    });
+    await turns();
+    expect(isClosed).toBe(true);
+  });
+
   it('row 25: go on unchanged while changes are applied and flushed', async () => {
     const kv = await filled(new MemoryDisk());
     const snapshot = await kv.takeSnapshot();

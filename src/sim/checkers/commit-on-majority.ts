@@ -35,8 +35,13 @@ export class CommitOnMajority implements Checker {
     // The same step may have gone on to the next configuration after it committed.
     if (this.isHeld(configuration, commitIndex, term) || this.isHeld(before.configuration, commitIndex, term))
       return;
-    const { voters } = configuration;
-    this.fail(node, core, `which no majority of ${voters.join(', ')} has on disk`);
+    const { voters, outgoingVoters } = configuration;
+    const groups = [voters, outgoingVoters].filter((group) => group.length > 0);
+    this.fail(
+      node,
+      core,
+      `which no majority of ${groups.map((group) => group.join(', ')).join(' and of ')} has on disk`,
+    );
   }
 
   ended(node: NodeView): void {
