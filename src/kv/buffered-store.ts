@@ -19,12 +19,12 @@ import {
 import type { Item } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
-/** How many keys' current records are kept in memory after they were used, at about 300 bytes each; and twice as many at most. */
-const CACHED_KEYS = 32_768;
+/** Bytes of current records that are kept in memory after they were used; and twice as many at most. */
+const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 /** Bytes of values that are kept in memory after they were read; and twice as many at most. */
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
-/** What a cached version takes besides its value, roughly. */
-const CACHED_VERSION_BYTES = 400;
+/** What a cached record takes besides its key and its value, roughly. */
+const CACHED_RECORD_BYTES = 350;
 
 /** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
 const emptyMeta: Meta = {
@@ -57,7 +57,7 @@ export class BufferedStore {
    * than all the rest of an apply. What was never there is not remembered, nor what was removed since (a tombstone that is
    * found here and not on disk says the same as none).
    */
-  readonly #currents = new GenerationCache<Current>(CACHED_KEYS);
+  readonly #currents = new GenerationCache<Current>(CACHED_CURRENT_BYTES);
   /** What was read lately of those keys. A version never changes, so one that is not the current one is only useless. */
   readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES);
   #active = new WriteBuffer();
@@ -110,7 +110,7 @@ export class BufferedStore {
     const record = this.#store.get(currentKey(key));
     if (record === undefined) return undefined;
     const current = decodeCurrent(record);
-    this.#currents.set(id, current, 1);
+    this.#currents.set(id, current, id.length + CACHED_RECORD_BYTES);
     return current;
   }
 
@@ -124,7 +124,7 @@ export class BufferedStore {
     const version = currentVersion(this.layers(), { id, key, current });
     // A value that is still in a buffer is a part of a larger message, which the cache would keep as a whole.
     if (this.#buffered(id) === undefined) {
-      this.#versions.set(id, version, version.value.length + CACHED_VERSION_BYTES);
+      this.#versions.set(id, version, id.length + version.value.length + CACHED_RECORD_BYTES);
     }
     return toItem(key, current, version.value);
   }
@@ -192,7 +192,8 @@ export class BufferedStore {
       await this.#store.write(inTurn(pruning.operations, buffer.operations(), metaKey, record));
       this.#prunedRevision = pruning.prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      for (const [id, { current }] of buffer.entries()) this.#currents.set(id, current, 1);
+      for (const [id, { current }] of buffer.entries())
+        this.#currents.set(id, current, id.length + CACHED_RECORD_BYTES);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };

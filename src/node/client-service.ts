@@ -61,6 +61,7 @@ export class ClientService implements NodePort {
     this.startedAt = parts.clock.now();
     this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
     parts.node.onLeaderChange(() => this.leaderReads.leaderChanged());
+    parts.node.finishesFirst(() => parts.node.raft.role === 'leader' && this.leaderReads.size > 0);
     const greet = async (address: string, timeoutMs: number) => {
       const hello = { identity: parts.identity(), initialCluster: '' };
       return (await parts.transport.handshake(address, hello, timeoutMs)).identity;

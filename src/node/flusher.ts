@@ -23,6 +23,8 @@ export class Flusher {
   private timer: Timer | null = null;
   private isFlushing = false;
   private isStopped = false;
+  /** Bytes of the log after the last flush and what it let go. */
+  private logBytesThen = 0;
 
   constructor(
     private readonly raft: Raft,
@@ -58,6 +60,7 @@ export class Flusher {
         if (this.isStopped) return;
         try {
           this.compactLog();
+          this.logBytesThen = this.raft.logSize.bytes;
           this.hooks.flushed();
           this.noteChanges();
         } catch (error) {
@@ -102,7 +105,9 @@ export class Flusher {
     const { logEntriesMax, logBytesMax } = this.bounds;
     return (
       bufferedBytes >= Math.min(FLUSH_BYTES, logBytesMax / 2) ||
-      appliedIndex - flushedIndex >= logEntriesMax / 2
+      appliedIndex - flushedIndex >= logEntriesMax / 2 ||
+      // A command that changes nothing, such as a put whose condition does not hold, takes room in the log alone.
+      this.raft.logSize.bytes - this.logBytesThen >= logBytesMax / 2
     );
   }
 

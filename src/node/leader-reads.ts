@@ -25,9 +25,13 @@ export class LeaderReads {
     private readonly ask: (timeoutMs: number) => Promise<Index>,
   ) {}
 
+  get size(): number {
+    return this.waiting.length + this.asked.length;
+  }
+
   /** Rejects with `unavailable` at the read's own deadline, whatever the others wait for. */
   index(timeoutMs: number): Promise<Index> {
-    if (this.waiting.length + this.asked.length >= WAITING_MAX) {
+    if (this.size >= WAITING_MAX) {
       return Promise.reject(overloaded(`${WAITING_MAX} reads are waiting on this node.`));
     }
     return new Promise((resolve, reject) => {
@@ -94,7 +98,7 @@ export class LeaderReads {
       for (const waiter of late) waiter.reject(readUnavailable());
       // A question that everybody gave up on must not hold up those who come next.
       if (this.isAsking && this.asked.length === 0) this.askNext();
-      if (this.asked.length + this.waiting.length > 0) this.sweepLater();
+      if (this.size > 0) this.sweepLater();
     });
   }
 }

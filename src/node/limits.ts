@@ -2,7 +2,10 @@
 
 /** One tick of the core. Short, so that election timeouts have many values and rarely tie (§9.3). */
 export const TICK_MS = 10;
-/** A leader's lease: four fifths of the shortest election timeout, in milliseconds, for clocks that drift apart. */
+/**
+ * A leader's lease. A follower's patience of 25 ticks lasts 229 ms at least, since the first tick may be part over and a timer
+ * may be early; so clocks may differ in speed by a seventh.
+ */
 export const LEASE_MS = 200;
 /** A follower waits between this and twice as long for its leader. Far above the time of a broadcast (§5.6). */
 export const ELECTION_TIMEOUT_TICKS = 25;

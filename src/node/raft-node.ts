@@ -74,6 +74,8 @@ export class RaftNode<Result> {
   private readonly reads = new WaitingRoom<number, Index>();
   private readonly conditions = new Conditions();
   private readonly leaders = new Set<() => void>();
+  /** What was accepted and has not come here yet, as those who accepted it know. */
+  private readonly accepted: (() => boolean)[] = [];
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
@@ -229,7 +231,8 @@ export class RaftNode<Result> {
    * is then a linearizable view (ReadIndex, §8). Rejects with `no_leader` or `unavailable`.
    */
   readIndex(timeoutMs: number): Promise<Index> {
-    const refusal = this.refusal();
+    // Reads that were accepted before a stop are asked about later, together; new ones are refused where they come in.
+    const refusal = this.isShut ? shuttingDown() : this.unableToServe();
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       this.lastContext += 1;
@@ -281,6 +284,11 @@ export class RaftNode<Result> {
     return () => this.leaders.delete(listener);
   }
 
+  /** While `holds`, somebody has accepted what only a leader can finish: a stop waits for it before it hands over. */
+  finishesFirst(holds: () => boolean): void {
+    this.accepted.push(holds);
+  }
+
   /** A sentence that tells why this node has its role. */
   get reason(): string {
     return this.roleReason.text;
@@ -319,7 +327,9 @@ export class RaftNode<Result> {
         raft: this.raft,
         clock,
         change: (task) => this.change(task),
-        isBusy: () => this.queue.size > 0 || this.proposed.size > 0 || this.reads.size > 0,
+        isBusy: () =>
+          this.queue.size + this.proposed.size + this.reads.size > 0 ||
+          this.accepted.some((holds) => holds()),
         isIdle: () => this.driver.isIdle,
         isDead: () => this.isDead,
       },
@@ -370,7 +380,10 @@ export class RaftNode<Result> {
   }
 
   private refusal(): RaftkvError | null {
-    if (this.isStopping || this.isDead) return shuttingDown();
+    return this.isStopping || this.isDead ? shuttingDown() : this.unableToServe();
+  }
+
+  private unableToServe(): RaftkvError | null {
     if (this.raft.role !== 'leader') return noLeader();
     if (this.queue.size + this.proposed.size + this.reads.size >= limits.WAITING_MAX) {
       return overloaded(`${limits.WAITING_MAX} requests are waiting on this node.`);

@@ -66,7 +66,7 @@ export class Ticker {
 
   /** Counts what has passed of a sleep, before a message gives what is left of it another meaning. */
   catchUp(): void {
-    if (this.timer === null || this.isFiring) return;
+    if (this.timer === null) return;
     // None of these ticks has anything to do. Whether the others are late is for the timer to judge.
     const until = Math.min(this.clock.now(), this.wakeAt - TICK_MS);
     while (this.due <= until && this.timer !== null) {

@@ -82,7 +82,10 @@ export function handleRequestVote(core: Core, message: RequestVote): void {
     (core.vote === null && core.leader === null) ||
     (message.preVote && message.term > core.term);
   const upToDate = core.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
-  if (!freeToVote || !upToDate) {
+  // A vote in a term that this node knows already is a vote against the leader it hears, too: it may have learned of the term
+  // after it answered that leader's heartbeat (rule 19).
+  const isLoyal = hearsLeader(core) && core.vote !== message.from && !message.leadershipTransfer;
+  if (!freeToVote || !upToDate || isLoyal) {
     rejectVote(core, message);
     return;
   }
@@ -123,26 +126,23 @@ export function rejectVote(core: Core, message: RequestVote): void {
 }
 
 /**
- * Whether the candidate was removed, as far as this node can know. A committed configuration without it proves that on a
- * leader, if it is the newest. On others the candidate may have been added by a later one; but then it has the entries up
- * to that one, since it is caught up before it may campaign.
+ * Whether the candidate was removed, as far as this node can know; true is true in any term. A committed configuration without
+ * it may be followed by one that adds it; but then it has the entries up to there, since it is caught up before it may campaign.
+ * A leader knows the newest configuration, and that none of a later term adds a candidate which has seen no later term.
  */
 function wasRemoved(core: Core, candidate: RequestVote): boolean {
   const placed = core.configurations.findLast(({ index }) => index <= core.log.commitIndex);
   if (placed === undefined || placed.configuration.voters.length === 0) return false;
   if (knowsIncarnation(placed.configuration, candidate.from, candidate.fromIncarnation)) return false;
-  const isNewest = core.role === 'leader' && placed.index === core.configurationIndex;
-  return isNewest || candidate.lastLogIndex < placed.index;
+  if (candidate.lastLogIndex < placed.index) return true;
+  const isOfThisTime = candidate.term <= (candidate.preVote ? core.term + 1 : core.term);
+  return core.role === 'leader' && isOfThisTime && placed.index === core.configurationIndex;
 }
 
 /** Counts an answer. Those of another round (pre-vote or vote) or another term are stale. */
 export function handleRequestVoteResponse(core: Core, message: RequestVoteResponse): void {
   const isPreVote = core.role === 'preCandidate';
   if (message.preVote !== isPreVote) return;
-  if (message.removed) {
-    core.hearOfRemoval(message.from);
-    return;
-  }
   if (message.granted && message.term !== (isPreVote ? core.term + 1 : core.term)) return;
   recordVote(core, message.from, message.granted);
 }

@@ -121,7 +121,7 @@ export class Raft {
       } else if (!(message.type === 'requestVoteResponse' && message.preVote && message.granted)) {
         core.becomeFollower(message.term, null, `${message.from} is in term ${message.term} already.`);
       }
-    } else if (message.term < core.term) {
+    } else if (message.term < core.term && !isNoticeOfRemoval(message)) {
       this.answerStale(message);
       return;
     }
@@ -453,4 +453,9 @@ export class Raft {
     core.handedOutIndex = last;
     return committed;
   }
+}
+
+/** True in any term, and a node that was removed may well be in a higher one than all others (rule 17). */
+function isNoticeOfRemoval(message: Message): boolean {
+  return message.type === 'requestVoteResponse' && message.removed;
 }

@@ -40,6 +40,16 @@ function followThen<Request extends AppendEntries | Heartbeat | InstallSnapshot>
   };
 }
 
+/** An answer to a vote that is not counted any more may still say that this node was removed. */
+function hearNotice(core: Core, message: MessageOf<'requestVoteResponse'>): void {
+  if (message.removed) core.hearOfRemoval(message.from);
+}
+
+function handleVoteAnswer(core: Core, message: MessageOf<'requestVoteResponse'>): void {
+  if (message.removed) core.hearOfRemoval(message.from);
+  else handleRequestVoteResponse(core, message);
+}
+
 /** Two leaders in one term would break Election Safety (Figure 3). */
 function twoLeaders(core: Core, message: Message): never {
   throw new Error(
@@ -59,7 +69,7 @@ function handleHeartbeatResponseAndReads(core: Core, message: MessageOf<'heartbe
 
 const follower: Row = {
   requestVote: handleRequestVote,
-  requestVoteResponse: ignore,
+  requestVoteResponse: hearNotice,
   appendEntries: followThen(handleAppendEntries),
   appendEntriesResponse: ignore,
   heartbeat: followThen(handleHeartbeat),
@@ -71,8 +81,8 @@ const follower: Row = {
 
 export const table: Readonly<Record<Role, Row>> = {
   follower,
-  preCandidate: { ...follower, requestVoteResponse: handleRequestVoteResponse },
-  candidate: { ...follower, requestVoteResponse: handleRequestVoteResponse, timeoutNow: ignore },
+  preCandidate: { ...follower, requestVoteResponse: handleVoteAnswer },
+  candidate: { ...follower, requestVoteResponse: handleVoteAnswer, timeoutNow: ignore },
   leader: {
     requestVote: handleRequestVote,
     requestVoteResponse: ignore,

@@ -94,6 +94,13 @@ describe('flusher', () => {
     expect(stateMachine.flushes).toHaveLength(1);
   });
 
+  it('flushes at once when the log grew by half its bound, though nothing is buffered', () => {
+    const { stateMachine, flusher } = start({ logBytesMax: 2_000, largeFrom: 19 });
+    stateMachine.appliedIndex = 1;
+    flusher.noteChanges();
+    expect(stateMachine.flushes).toHaveLength(1);
+  });
+
   it('does not flush when nothing changed', async () => {
     const { stateMachine, clock, flusher } = start();
     flusher.noteChanges();

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { APPEND_BYTES_MAX, DEADLINE_TICKS, TICK_MS, UNCOMMITTED_BYTES_MAX } from '../../src/node/limits.js';
+import { LeaderReads } from '../../src/node/leader-reads.js';
+import {
+  APPEND_BYTES_MAX,
+  DEADLINE_TICKS,
+  GATHER_MS,
+  TICK_MS,
+  UNCOMMITTED_BYTES_MAX,
+} from '../../src/node/limits.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { EntryKind } from '../../src/raft/types.js';
 import { entryAt, memberCalled } from '../raft/core-kit.js';
@@ -331,4 +338,26 @@ describe('a cluster of one', () => {
     expect(outcome.value).toBe('x');
     expect(kit.stateMachine.applied.map((entry) => entry.kind)).toEqual([EntryKind.noop, EntryKind.command]);
   });
+});
+
+it('answers reads that were accepted before it was told to stop, and have not been asked about yet', async () => {
+  const kit = new NodeKit();
+  await kit.lead();
+  const reads = new LeaderReads(kit.clock, (timeoutMs) => kit.node.readIndex(timeoutMs));
+  kit.node.finishesFirst(() => reads.size > 0);
+  const lastRound = () =>
+    kit.transport.sent.reduce(
+      (last, sent) => (sent.type === 'heartbeat' ? Math.max(last, sent.round) : last),
+      0,
+    );
+  const first = new Outcome(reads.index(1000));
+  await kit.clock.pass(1);
+  const second = new Outcome(reads.index(1000));
+  await kit.clock.pass(1);
+  void kit.node.stop(5000, new Promise(() => {}));
+  for (let answers = 0; answers < 2; answers += 1) {
+    await kit.hear('heartbeatResponse', { term: kit.node.raft.term, round: lastRound() });
+    await kit.clock.pass(GATHER_MS + 1);
+  }
+  expect([first.value, second.value]).toEqual([2, 2]);
 });

@@ -37,6 +37,33 @@ describe('ticker', () => {
     expect(ticks).toEqual([300, 310, 320]);
   });
 
+  it('counts what passed before a message that is read between the timer and its turn, and no more after it (row 19)', async () => {
+    const turns: (() => void)[] = [];
+    class BusyClock extends FakeClock {
+      override soon(task: () => void): void {
+        turns.push(task);
+      }
+    }
+    const clock = new BusyClock();
+    let ticks = 0;
+    const ticker = new Ticker(clock, {
+      tick: () => {
+        ticks += 1;
+      },
+      ticked: () => {},
+      quietTicks: () => 5,
+      heldUp: () => {},
+      stalled: () => {},
+    });
+    ticker.start();
+    await clock.pass(50);
+    expect([ticks, turns.length]).toEqual([0, 1]);
+    ticker.catchUp();
+    const before = ticks;
+    turns.shift()?.();
+    expect([before, ticks - before]).toEqual([4, 1]);
+  });
+
   it('reports stalls that follow each other together, ten seconds later', async () => {
     const { clock, stalls, heldUp, ticker } = start();
     for (const stallMs of [300, 100, 200]) {

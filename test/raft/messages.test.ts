@@ -200,3 +200,64 @@ describe('pre-votes (row 5)', () => {
     expect(raft.role).toBe('candidate');
   });
 });
+
+describe('loyalty to a leader whose heartbeat was answered (row 19)', () => {
+  it('holds in a term that was learned from a refusal just after it', () => {
+    const raft = nodeInRole('preCandidate');
+    const { term } = raft;
+    raft.step(message('heartbeat', { term, round: 7, commitIndex: 1 }));
+    expect(runUntilQuiet(raft).sent.map(({ type }) => type)).toEqual(['heartbeatResponse']);
+    const next = term + 1;
+    raft.step(
+      message('requestVoteResponse', {
+        from: 'n3',
+        term: next,
+        preVote: true,
+        granted: false,
+        removed: false,
+        call: 0,
+      }),
+    );
+    const request = { from: 'n3', term: next, preVote: false, lastLogIndex: 9, lastLogTerm: term, call: 0 };
+    raft.step(message('requestVote', { ...request, leadershipTransfer: false }));
+    runUntilQuiet(raft);
+    expect([raft.term, raft.status().vote]).toEqual([next, null]);
+    // Who was asked by the leader itself is another matter.
+    raft.step(message('requestVote', { ...request, leadershipTransfer: true }));
+    expect(raft.status().vote).toBe('n3');
+  });
+});
+
+describe('the notice that this node was removed (row 17)', () => {
+  const notice = (term: number) =>
+    message('requestVoteResponse', {
+      from: 'n3',
+      term,
+      preVote: true,
+      granted: false,
+      removed: true,
+      call: 0,
+    });
+
+  it('is heard from whoever is in a lower term', () => {
+    const raft = nodeInRole('preCandidate');
+    raft.step(notice(raft.term - 1));
+    expect([raft.status().isRemoved, raft.role]).toEqual([true, 'follower']);
+  });
+
+  it('is heard by a follower that counts no votes any more', () => {
+    const raft = nodeInRole('follower');
+    raft.step(notice(raft.term));
+    expect(raft.status().isRemoved).toBe(true);
+  });
+
+  it('is of no interest to a leader, and forgotten when a leader is heard', () => {
+    const leader = nodeInRole('leader');
+    leader.step(notice(leader.term));
+    expect(leader.role).toBe('leader');
+    const raft = nodeInRole('follower');
+    raft.step(notice(raft.term));
+    raft.step(message('heartbeat', { term: raft.term, round: 1, commitIndex: 1 }));
+    expect(raft.status().isRemoved).toBe(false);
+  });
+});
