@@ -61,6 +61,11 @@ export class SimDisk {
     return this.disk.directory();
   }
 
+  /** Whether a write is under way. */
+  get isWriting(): boolean {
+    return this.disk.pendingWrites.length > 0;
+  }
+
   /** The process ended. */
   crash(): void {
     this.disk.crash((write) => {

@@ -198,6 +198,7 @@ export class Faults {
     const asked = this.random.pick(serving);
     const victim = this.random.chance(0.3) ? leader : this.random.pick(members);
     if (members.length < 2 || asked === undefined || victim === undefined) return;
+    if (this.cluster.operator.isReplacing) return;
     this.cluster.operator.remove(asked, victim.id, () => this.retire(victim));
   }
 
@@ -215,7 +216,7 @@ export class Faults {
     const { nodes, leader, members, serving } = this.cluster;
     const voters = leader?.server?.node.raft.configuration.voters ?? [];
     const asked = this.random.pick(serving);
-    if (asked === undefined || voters.length === 0) return;
+    if (asked === undefined || voters.length === 0 || this.cluster.operator.isReplacing) return;
     const stayCount = this.random.integer(1, Math.max(1, voters.length - 1));
     const staying = this.random.shuffled(voters).slice(0, stayCount);
     const wanted = members.filter(({ id }) => staying.includes(id));
@@ -264,12 +265,13 @@ export class Faults {
   private replaceMember(): void {
     const { network, leader, operator } = this.cluster;
     const node = this.random.pick(this.spareMembers().filter((one) => one !== leader));
-    if (node === undefined || operator.isReplacing) return;
+    if (node === undefined || !operator.isIdle) return;
     this.note(`the machine of ${node.id} breaks`);
+    operator.expectReplacement(node);
     network.delay(node.id, this.random.between(100, LAST_WORDS_MS_MAX));
-    this.later(this.random.between(50, 300), () => {
+    this.cluster.scheduler.after(this.random.between(50, 300), null, () => {
       network.delay(node.id, 0);
-      if (!operator.isReplacing) operator.replace(node);
+      operator.replace(node);
     });
   }
 

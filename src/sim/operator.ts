@@ -34,6 +34,8 @@ export class Operator {
   /** What was begun and has not ended. */
   private busyCount = 0;
   private readonly replaced = new Set<SimNode>();
+  /** Machines that are breaking and will be replaced. */
+  private readonly breaking = new Set<SimNode>();
 
   constructor(
     private readonly cluster: Machines,
@@ -42,12 +44,12 @@ export class Operator {
 
   /** Whether nothing is under way that could still change something. */
   get isIdle(): boolean {
-    return this.busyCount === 0 && this.replaced.size === 0;
+    return this.busyCount === 0 && !this.isReplacing;
   }
 
   /** Whether a machine is being replaced: one at a time, as long as the others can spare it. */
   get isReplacing(): boolean {
-    return this.replaced.size > 0;
+    return this.replaced.size + this.breaking.size > 0;
   }
 
   handOver(leader: SimNode, to: NodeId | undefined): void {
@@ -98,11 +100,17 @@ export class Operator {
     });
   }
 
+  /** A machine is breaking: until it is replaced, nobody removes others, because those that are left could be too few. */
+  expectReplacement(node: SimNode): void {
+    this.breaking.add(node);
+  }
+
   /**
    * Takes a machine out of the cluster for good and puts another of the same name in its place, which must not be taken for it
    * (correctness row 16): the member is removed, and only when that is certain the new one asks to be added.
    */
   replace(node: SimNode): void {
+    this.breaking.delete(node);
     if (this.replaced.has(node)) return;
     this.replaced.add(node);
     node.isInService = false;

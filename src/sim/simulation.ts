@@ -200,6 +200,8 @@ class Simulation {
     this.waitFor('one state on all members', left(), () => this.isSettled());
     this.healedMs = scheduler.nowMs - healing;
     this.stayQuiet();
+    // A machine that had been asking to be added may have come meanwhile.
+    this.waitFor('one state on all members, late ones too', HEALING_MS_MAX, () => this.isSettled());
     for (const node of cluster.members) {
       if (node.isInService)
         cluster.checkers.acknowledged.finished(node, node.server?.store.appliedIndex ?? 0);
@@ -230,6 +232,8 @@ class Simulation {
     const { cluster } = this;
     const leader = cluster.leader?.server;
     if (!leader || !cluster.operator.isIdle) return false;
+    // A slow write from the time of the faults may still make a leader hand over.
+    if (cluster.serving.some(({ disk }) => disk.isWriting)) return false;
     const { raft } = leader.node;
     if (raft.configuration.learners.some((id) => cluster.nodes.get(id)?.isInService)) return false;
     const { members } = cluster;
