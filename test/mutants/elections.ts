@@ -37,8 +37,8 @@ export const electionMutants: readonly Mutant[] = [
     name: "a vote is given without a look at the candidate's log",
     rule: '§5.4.1',
     file: 'src/raft/elections.ts',
-    from: 'if (!freeToVote || !upToDate) {',
-    to: 'if (!freeToVote) {',
+    from: 'if (!freeToVote || !upToDate || isLoyal) {',
+    to: 'if (!freeToVote || isLoyal) {',
   },
   {
     name: 'a pre-vote raises the term',
