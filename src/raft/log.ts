@@ -132,7 +132,7 @@ export class RaftLog {
       () =>
         `The leader says that index ${index} is committed and on this disk, but the log ends at ${this.lastIndex}: ` +
         'entries that were acknowledged are gone. This disk lost what it had promised, or is an old copy: remove the member ' +
-        '(raftkv member remove), then start it with --join and an empty data directory.',
+        'from the cluster, wipe its data directory and start it with --join.',
     );
     while (this.committed < index) {
       this.committed += 1;

@@ -160,7 +160,7 @@ describe('log', () => {
     expect(() => log.append([entryAt(4, 1)])).toThrow('Entry 4 goes back from term 2.');
     expect(() => log.truncateFrom(2)).toThrow('Index 2 is committed and must not be truncated.');
     expect(() => log.commitTo(4)).toThrow(
-      /entries that were acknowledged are gone.*old copy.*raftkv member remove.*--join and an empty data directory/,
+      /entries that were acknowledged are gone.*old copy: remove the member from the cluster, wipe its data directory and start it with --join/,
     );
     expect(() => log.compactTo(3)).toThrow('Index 3 is not committed and must not be compacted.');
     expect(() => log.resetTo({ index: 2, term: 2, configuration: emptyConfiguration })).toThrow(
