@@ -206,6 +206,8 @@ export class Faults {
   private retire(node: SimNode): void {
     if (this.random.chance(0.5)) return;
     this.later(this.downMs(), () => {
+      // It had been asking to be added when it was removed, and was added again.
+      if (this.cluster.members.includes(node)) return;
       node.isInService = false;
       node.crash('is taken out of service');
     });
