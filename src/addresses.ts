@@ -27,6 +27,15 @@ export function showHostAndPort(address: HostAndPort): string {
   return `${host}:${address.port}`;
 }
 
+/** A member as people write it, `ID=HOST:PORT`. */
+export function parseMember(text: string): { readonly id: string; readonly peer: string } | undefined {
+  const [idText = '', addressText = '', ...rest] = text.trim().split('=');
+  const id = parseNodeId(idText);
+  const address = parseHostAndPort(addressText);
+  if (id === undefined || address === undefined || rest.length > 0) return undefined;
+  return { id, peer: showHostAndPort(address) };
+}
+
 /** A base URL of a node: `http://host:port`; a slash at the end is dropped. */
 export function clientUrl(text: string): { readonly host: string; readonly text: string } | undefined {
   const trimmed = text.replace(/\/$/, '');

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Command } from 'commander';
-import { parseHostAndPort, parseNodeId, showHostAndPort } from '../addresses.js';
+import { parseMember } from '../addresses.js';
 import { RaftkvError } from '../errors.js';
 import type { AddMemberResult, MemberAddress, MemberStatus, SetMembersResult } from '../http/port.js';
 import { type ClientRequest, call, queryText } from './client.js';
@@ -121,16 +121,12 @@ function showSet(text: string): string {
 
 function parseMembers(text: string): readonly MemberAddress[] {
   return text.split(',').map((part) => {
-    const [idText = '', addressText = '', ...rest] = part.trim().split('=');
-    const id = parseNodeId(idText);
-    const address = parseHostAndPort(addressText);
-    if (id === undefined || address === undefined || rest.length > 0) {
-      throw new RaftkvError(
-        'usage',
-        `The part ${JSON.stringify(part)} names no member. Give ID=HOST:PORT for each, separated by commas.`,
-      );
-    }
-    return { id, peer: showHostAndPort(address) };
+    const member = parseMember(part);
+    if (member !== undefined) return member;
+    throw new RaftkvError(
+      'usage',
+      `The part ${JSON.stringify(part)} names no member. Give ID=HOST:PORT for each, separated by commas.`,
+    );
   });
 }
 

@@ -4,6 +4,7 @@ import {
   type HostAndPort,
   isWildcard,
   parseHostAndPort,
+  parseMember,
   parseNodeId,
   showHostAndPort,
 } from '../addresses.js';
@@ -255,16 +256,14 @@ class ConfigReader {
   private initialCluster(found: Found, id: string, advertisePeer: string): FirstStart {
     const members: { id: string; peerAddress: string }[] = [];
     for (const part of found.text.split(',')) {
-      const [memberText = '', addressText = '', ...rest] = part.trim().split('=');
-      const member = parseNodeId(memberText);
-      const address = parseHostAndPort(addressText);
-      if (member === undefined || address === undefined || rest.length > 0) {
+      const member = parseMember(part);
+      if (member === undefined) {
         this.problems.push(
           `${found.source} has the part ${JSON.stringify(part)}; each must be ID=HOST:PORT, separated by commas.`,
         );
         return { kind: 'none' };
       }
-      members.push({ id: member, peerAddress: showHostAndPort(address) });
+      members.push({ id: member.id, peerAddress: member.peer });
     }
     for (const what of ['id', 'peerAddress'] as const) {
       const twice = members.find((one, index) => members.findIndex((two) => two[what] === one[what]) < index);

@@ -23,8 +23,6 @@ import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer }
 const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 /** Bytes of values that are kept in memory after they were read; and twice as many at most. */
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
-/** What a cached record takes besides its key and its value, roughly. */
-const CACHED_RECORD_BYTES = 350;
 
 /** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
 const emptyMeta: Meta = {
@@ -59,7 +57,7 @@ export class BufferedStore {
    */
   readonly #currents = new GenerationCache<Current>(CACHED_CURRENT_BYTES);
   /** What was read lately of those keys. A version never changes, so one that is not the current one is only useless. */
-  readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES);
+  readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES, ({ value }) => value.length);
   #active = new WriteBuffer();
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
@@ -110,7 +108,7 @@ export class BufferedStore {
     const record = this.#store.get(currentKey(key));
     if (record === undefined) return undefined;
     const current = decodeCurrent(record);
-    this.#currents.set(id, current, id.length + CACHED_RECORD_BYTES);
+    this.#currents.set(id, current);
     return current;
   }
 
@@ -123,9 +121,7 @@ export class BufferedStore {
     if (cached?.modRevision === current.modRevision) return toItem(key, current, cached.value);
     const version = currentVersion(this.layers(), { id, key, current });
     // A value that is still in a buffer is a part of a larger message, which the cache would keep as a whole.
-    if (this.#buffered(id) === undefined) {
-      this.#versions.set(id, version, id.length + version.value.length + CACHED_RECORD_BYTES);
-    }
+    if (this.#buffered(id) === undefined) this.#versions.set(id, version);
     return toItem(key, current, version.value);
   }
 
@@ -188,12 +184,12 @@ export class BufferedStore {
     try {
       const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
-      const record = encodeMeta({ ...meta, prunedRevision: pruning.prunedRevision });
-      await this.#store.write(inTurn(pruning.operations, buffer.operations(), metaKey, record));
+      const value = encodeMeta({ ...meta, prunedRevision: pruning.prunedRevision });
+      const note: Operation = { kind: 'put', key: metaKey, value };
+      await this.#store.write(inTurn(pruning.operations, buffer.operations(), [note]));
       this.#prunedRevision = pruning.prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      for (const [id, { current }] of buffer.entries())
-        this.#currents.set(id, current, id.length + CACHED_RECORD_BYTES);
+      for (const [id, { current }] of buffer.entries()) this.#currents.set(id, current);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };
@@ -213,15 +209,8 @@ export class BufferedStore {
   }
 }
 
-function* inTurn(
-  pruning: Iterable<Operation>,
-  changes: Iterable<Operation>,
-  key: Uint8Array,
-  value: Uint8Array,
-): Generator<Operation> {
-  yield* pruning;
-  yield* changes;
-  yield { kind: 'put', key, value };
+function* inTurn(...groups: readonly Iterable<Operation>[]): Generator<Operation> {
+  for (const group of groups) yield* group;
 }
 
 /** A store without the record that every flush writes was never flushed, so it holds nothing. */

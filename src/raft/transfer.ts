@@ -64,8 +64,8 @@ export function yieldIfDiskStalls(core: Core): void {
 }
 
 /**
- * Leader: the process got no turn for so many ticks, which were not counted. If a write was pending all the while, clients
- * waited as long as for a stalled disk, and what held this process up may do so again: somebody else had better lead (rule 7).
+ * Leader: the process got no turn for so many ticks, which were not counted. If a write is still pending, clients have waited
+ * as long as for a stalled disk, and what held this process up may do so again: somebody else had better lead (rule 7).
  */
 export function yieldIfHeldUp(core: Core, ticks: number): void {
   if (core.role !== 'leader' || isAlone(core)) return;

@@ -112,8 +112,8 @@ export interface RequestVoteResponse extends Envelope {
   readonly preVote: boolean;
   readonly granted: boolean;
   /**
-   * With a rejection: the voter has a committed configuration without the candidate, and the candidate's log ends before it.
-   * So a node that was down when it was removed hears of it (correctness rule 17).
+   * With a rejection: the voter knows that the candidate was removed, which is true in any term. So a node that was down then
+   * hears of it (correctness rule 17).
    */
   readonly removed: boolean;
   readonly call: number;
