@@ -1,8 +1,21 @@
-import { readFileSync } from 'node:fs';
-import protobuf from 'protobufjs';
 import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
-import type { Command, Condition } from './types.js';
+import { messageType } from './protobuf-schema.js';
+import {
+  type Command,
+  type Compare,
+  type CompareOperator,
+  type Condition,
+  FINGERPRINT_BYTES,
+  IDEMPOTENCY_KEY_LENGTH_MAX,
+  type Idempotency,
+  type LogTime,
+  type PutCommand,
+  TTL_MS_MAX,
+  TXN_OPERATIONS_MAX,
+  type TxnCommand,
+  type TxnOperation,
+} from './types.js';
 
 /** The longest key, in bytes. A longer one is refused before it is proposed (400). */
 export const KEY_BYTES_MAX = 4096;
@@ -10,25 +23,45 @@ export const KEY_BYTES_MAX = 4096;
 export const CONTENT_TYPE_BYTES_MAX = 65_535;
 
 /** The version of proto/command.proto that this code writes, and the newest that it reads. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
+const FORMAT_VERSION_OLDEST = 1;
 
-const schema = protobuf.parse(readFileSync(new URL('../../proto/command.proto', import.meta.url), 'utf8'));
-const CommandMessage = schema.root.lookupType('raftkv.command.Command');
+const CommandMessage = messageType('Command');
+
+/** What the leader appends: the field's number and type, and a double. */
+const STAMP_BYTES = 9;
+const STAMP_TAG = (15 << 3) | 1;
 
 /** protobufjs gives 64-bit numbers as this where the library `long` is installed, and as numbers elsewhere. */
 type Unsigned64 = number | { toNumber(): number };
 
-/** The message as protobufjs decodes it; bytes are views into what was decoded. */
+/** The message as protobufjs decodes it; bytes are views into what was decoded, and absent numbers are 0. */
 interface Decoded {
   readonly version: number;
-  readonly put?: {
-    readonly key: Uint8Array;
-    readonly value: Uint8Array;
-    readonly contentType: string;
-    readonly condition?: DecodedCondition | null;
-  } | null;
+  readonly logTimeMs?: number | null;
+  readonly idempotency?: Idempotency | null;
+  readonly put?: DecodedPut | null;
   readonly delete?: { readonly key: Uint8Array; readonly condition?: DecodedCondition | null } | null;
   readonly deletePrefix?: { readonly prefix: Uint8Array } | null;
+  readonly txn?: {
+    readonly compare: readonly DecodedCompare[];
+    readonly success: readonly DecodedOperation[];
+    readonly failure: readonly DecodedOperation[];
+  } | null;
+  readonly leaseGrant?: { readonly ttlMs: number } | null;
+  readonly leaseKeepAlive?: { readonly lease: number; readonly ttlMs: number } | null;
+  readonly leaseRevoke?: { readonly lease: number } | null;
+  readonly leaseExpire?: { readonly lease: number; readonly generation: number } | null;
+  readonly tick?: object | null;
+}
+
+interface DecodedPut {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  readonly condition?: DecodedCondition | null;
+  readonly lease: number;
+  readonly ttlMs: number;
 }
 
 interface DecodedCondition {
@@ -37,17 +70,58 @@ interface DecodedCondition {
   readonly ifAbsent: boolean;
 }
 
-/** The payload of a log entry. The command's shape was checked where it came in; breaking it is a programmer error. */
+interface DecodedCompare {
+  readonly key: Uint8Array;
+  readonly target: number;
+  readonly operator: number;
+  readonly bytes: Uint8Array;
+  readonly number: number;
+}
+
+interface DecodedOperation {
+  readonly kind?: 'put' | 'get' | 'getPrefix' | 'delete' | 'deletePrefix';
+  readonly put: DecodedPut;
+  readonly get: Uint8Array;
+  readonly getPrefix: Uint8Array;
+  readonly delete: Uint8Array;
+  readonly deletePrefix: Uint8Array;
+}
+
+/** In the order of their numbers in proto/command.proto. */
+const TARGETS = ['value', 'version', 'createRevision', 'modRevision', 'exists'] as const;
+const OPERATORS: readonly CompareOperator[] = ['=', '!=', '<', '>'];
+
+/** A command as a log entry carries it. */
+export interface DecodedCommand {
+  readonly command: Command;
+  /** Log time when it was proposed; undefined for a command of format 1, for which log time stands still. */
+  readonly logTimeMs: LogTime | undefined;
+}
+
+/**
+ * The payload of a log entry, without log time. The command's shape was checked where it came in; breaking it is a
+ * programmer error.
+ */
 export function encodeCommand(command: Command): Uint8Array {
   return CommandMessage.encode(toMessage(command)).finish();
 }
 
+/** The payload with log time, which the leader gives it when it proposes it; one that it had already counts no more. */
+export function stampCommand(payload: Uint8Array, logTimeMs: LogTime): Uint8Array {
+  assertInteger(logTimeMs, 0);
+  const stamped = Buffer.allocUnsafe(payload.length + STAMP_BYTES);
+  stamped.set(payload);
+  stamped[payload.length] = STAMP_TAG;
+  stamped.writeDoubleLE(logTimeMs, payload.length + 1);
+  return stamped;
+}
+
 /**
- * Reads what {@link encodeCommand} wrote; keys and values are views into `bytes`. Throws `storage_unusable` when a
- * newer version wrote the command, and `storage_damaged` when the bytes are no command at all: neither can be skipped,
- * because the other members applied it.
+ * Reads what {@link encodeCommand} and {@link stampCommand} wrote; keys and values are views into `bytes`. Throws
+ * `storage_unusable` when a newer version wrote the command, and `storage_damaged` when the bytes are no command at all:
+ * neither can be skipped, because the other members applied it.
  */
-export function decodeCommand(bytes: Uint8Array): Command {
+export function decodeCommand(bytes: Uint8Array): DecodedCommand {
   let message: Decoded;
   try {
     message = CommandMessage.decode(bytes) as unknown as Decoded;
@@ -58,48 +132,199 @@ export function decodeCommand(bytes: Uint8Array): Command {
         'and start it with --join.',
     );
   }
-  if (message.version !== FORMAT_VERSION) {
-    throw fromNewerVersion(
-      `format ${message.version}, and this version of raftkv reads format ${FORMAT_VERSION}`,
-    );
+  const { version, logTimeMs, idempotency } = message;
+  if (version < FORMAT_VERSION_OLDEST || version > FORMAT_VERSION) {
+    throw fromNewerVersion(`format ${version}, and this version of raftkv reads format ${FORMAT_VERSION}`);
   }
-  const { put, delete: deletion, deletePrefix } = message;
-  if (put) {
-    return {
-      kind: 'put',
-      key: put.key,
-      value: put.value,
-      contentType: put.contentType,
-      ...fromCondition(put.condition),
-    };
-  }
+  const plain = fromMessage(message);
+  const command = idempotency ? { ...plain, idempotency: fromIdempotency(idempotency) } : plain;
+  if (logTimeMs === undefined || logTimeMs === null) return { command, logTimeMs: undefined };
+  assertInteger(logTimeMs, 0);
+  return { command, logTimeMs };
+}
+
+function fromMessage(message: Decoded): Command {
+  const { put, delete: deletion, deletePrefix, txn } = message;
+  if (put) return { kind: 'put', ...fromPut(put), ...fromCondition(put.condition), ...fromTtl(put.ttlMs) };
   if (deletion) return { kind: 'delete', key: deletion.key, ...fromCondition(deletion.condition) };
   if (deletePrefix) return { kind: 'deletePrefix', prefix: deletePrefix.prefix };
+  if (txn) {
+    return {
+      kind: 'txn',
+      compare: txn.compare.map(fromCompare),
+      success: txn.success.map(fromOperation),
+      failure: txn.failure.map(fromOperation),
+    };
+  }
+  const { leaseGrant, leaseKeepAlive, leaseRevoke, leaseExpire, tick } = message;
+  if (leaseGrant) return { kind: 'leaseGrant', ttlMs: leaseGrant.ttlMs };
+  if (leaseKeepAlive) {
+    return { kind: 'leaseKeepAlive', lease: leaseKeepAlive.lease, ...fromTtl(leaseKeepAlive.ttlMs) };
+  }
+  if (leaseRevoke) return { kind: 'leaseRevoke', lease: leaseRevoke.lease };
+  if (leaseExpire) {
+    return { kind: 'leaseExpire', lease: leaseExpire.lease, generation: leaseExpire.generation };
+  }
+  if (tick) return { kind: 'tick' };
   throw fromNewerVersion('a kind that this version of raftkv does not know');
 }
 
+function fromPut({ key, value, contentType, lease }: DecodedPut) {
+  return lease === 0 ? { key, value, contentType } : { key, value, contentType, lease };
+}
+
+function fromTtl(ttlMs: number): { readonly ttlMs?: number } {
+  return ttlMs === 0 ? {} : { ttlMs };
+}
+
+function fromIdempotency({ key, fingerprint }: Idempotency): Idempotency {
+  return { key, fingerprint };
+}
+
+function fromCompare({ key, target, operator, bytes, number }: DecodedCompare): Compare {
+  const name = TARGETS[target];
+  const op = OPERATORS[operator];
+  if (op === undefined) throw fromNewerVersion('a comparison that this version of raftkv does not know');
+  switch (name) {
+    case 'value':
+      return { key, target: name, op, value: bytes };
+    case 'version':
+    case 'createRevision':
+    case 'modRevision':
+      return { key, target: name, op, value: number };
+    case 'exists':
+      assert(op === '=' || op === '!=', 'Whether a key exists is compared for being so or not.');
+      return { key, target: name, op, value: number === 1 };
+    default:
+      throw fromNewerVersion('a comparison that this version of raftkv does not know');
+  }
+}
+
+function fromOperation(operation: DecodedOperation): TxnOperation {
+  switch (operation.kind) {
+    case 'put':
+      return { kind: 'put', ...fromPut(operation.put) };
+    case 'get':
+      return { kind: 'get', key: operation.get };
+    case 'getPrefix':
+      return { kind: 'getPrefix', prefix: operation.getPrefix };
+    case 'delete':
+      return { kind: 'delete', key: operation.delete };
+    case 'deletePrefix':
+      return { kind: 'deletePrefix', prefix: operation.deletePrefix };
+    default:
+      throw fromNewerVersion('an operation that this version of raftkv does not know');
+  }
+}
+
 function toMessage(command: Command): Record<string, unknown> {
+  const version = FORMAT_VERSION;
+  const idempotency = command.idempotency && toIdempotency(command.idempotency);
   switch (command.kind) {
     case 'put': {
-      assertKey(command.key);
-      const { key, value, contentType } = command;
-      assert(Buffer.byteLength(contentType) <= CONTENT_TYPE_BYTES_MAX, 'The content type is too long.');
-      return { version: FORMAT_VERSION, put: { key, value, contentType, condition: toCondition(command) } };
+      const { lease, ttlMs } = command;
+      assert(lease === undefined || ttlMs === undefined, 'A key has one lease at most.');
+      const put = toPut(command);
+      put.condition = toCondition(command);
+      put.ttlMs = toTtl(ttlMs);
+      return { version, idempotency, put };
     }
     case 'delete':
       assertKey(command.key);
-      return { version: FORMAT_VERSION, delete: { key: command.key, condition: toCondition(command) } };
+      return { version, idempotency, delete: { key: command.key, condition: toCondition(command) } };
     case 'deletePrefix':
       assertKey(command.prefix);
-      return { version: FORMAT_VERSION, deletePrefix: { prefix: command.prefix } };
+      return { version, idempotency, deletePrefix: { prefix: command.prefix } };
+    case 'txn':
+      return { version, idempotency, txn: toTxn(command) };
+    case 'leaseGrant':
+      return { version, idempotency, leaseGrant: { ttlMs: toTtl(command.ttlMs) } };
+    case 'leaseKeepAlive': {
+      const { lease, ttlMs } = command;
+      return { version, idempotency, leaseKeepAlive: { lease: toCounter(lease), ttlMs: toTtl(ttlMs) } };
+    }
+    case 'leaseRevoke':
+      return { version, idempotency, leaseRevoke: { lease: toCounter(command.lease) } };
+    case 'leaseExpire': {
+      const { lease, generation } = command;
+      const leaseExpire = { lease: toCounter(lease), generation: toCounter(generation) };
+      return { version, idempotency, leaseExpire };
+    }
+    case 'tick':
+      return { version, idempotency, tick: {} };
   }
+}
+
+interface PutMessage {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  readonly lease: number | undefined;
+  condition: Record<string, unknown> | undefined;
+  ttlMs: number | undefined;
+}
+
+function toPut({ key, value, contentType, lease }: Omit<PutCommand, 'kind'>): PutMessage {
+  assertKey(key);
+  assert(Buffer.byteLength(contentType) <= CONTENT_TYPE_BYTES_MAX, 'The content type is too long.');
+  return { key, value, contentType, lease: toCounter(lease), condition: undefined, ttlMs: undefined };
+}
+
+function toTxn({ compare, success, failure }: TxnCommand) {
+  for (const { length } of [compare, success, failure]) {
+    assert(
+      length <= TXN_OPERATIONS_MAX,
+      () => `A transaction has at most ${TXN_OPERATIONS_MAX}, not ${length}.`,
+    );
+  }
+  return {
+    compare: compare.map(toCompare),
+    success: success.map(toOperation),
+    failure: failure.map(toOperation),
+  };
+}
+
+function toIdempotency({ key, fingerprint }: Idempotency): Idempotency {
+  assert(key.length >= 1 && key.length <= IDEMPOTENCY_KEY_LENGTH_MAX, 'An idempotency key is too long.');
+  assert(fingerprint.length === FINGERPRINT_BYTES, 'A fingerprint has 16 bytes.');
+  return { key, fingerprint };
+}
+
+function toCompare(compare: Compare): Record<string, unknown> {
+  const { key, target, op, value } = compare;
+  assertKey(key);
+  const message = { key, target: TARGETS.indexOf(target), operator: OPERATORS.indexOf(op) };
+  if (typeof value === 'object') return { ...message, bytes: value };
+  const number = Number(value);
+  assertInteger(number, 0);
+  return { ...message, number };
+}
+
+function toOperation(operation: TxnOperation): Record<string, unknown> {
+  switch (operation.kind) {
+    case 'put':
+      return { put: toPut(operation) };
+    case 'get':
+    case 'delete':
+      assertKey(operation.key);
+      return { [operation.kind]: operation.key };
+    case 'getPrefix':
+    case 'deletePrefix':
+      assertKey(operation.prefix);
+      return { [operation.kind]: operation.prefix };
+  }
+}
+
+function toTtl(ttlMs: number | undefined): number | undefined {
+  assert((ttlMs ?? 0) <= TTL_MS_MAX, 'A time to live is a year at most.');
+  return toCounter(ttlMs);
 }
 
 function toCondition({ ifRevision, ifAbsent }: Condition): Record<string, unknown> | undefined {
   assert(ifRevision === undefined || ifAbsent !== true, 'A key cannot be absent and have a revision.');
   if (ifAbsent === true) return { ifAbsent };
   if (ifRevision === undefined) return undefined;
-  assert(Number.isSafeInteger(ifRevision) && ifRevision >= 0, `${ifRevision} is not a revision.`);
+  assertInteger(ifRevision, 0);
   return { ifRevision };
 }
 
@@ -119,10 +344,23 @@ function fromCondition(condition: DecodedCondition | null | undefined): Conditio
   }
 }
 
+/** A number of which 0 on the wire means that it is absent. */
+function toCounter(value: number | undefined): number | undefined {
+  if (value !== undefined) assertInteger(value, 1);
+  return value;
+}
+
+function assertInteger(value: number, least: number): void {
+  assert(
+    Number.isSafeInteger(value) && value >= least,
+    () => `${value} is not a safe integer from ${least} on.`,
+  );
+}
+
 function assertKey(key: Uint8Array): void {
   assert(
     key.length >= 1 && key.length <= KEY_BYTES_MAX,
-    `A key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}.`,
+    () => `A key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}.`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { assert, present, unreachable } from '../assert.js';
+import { AssertionError, assert, present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
 import {
@@ -150,7 +150,7 @@ export class KvStateMachine {
   prepare(entry: Entry): Promise<void> | undefined {
     this.#assertNext(entry);
     if (entry.kind !== EntryKind.command) return undefined;
-    const command = decodeCommand(entry.payload);
+    const { command } = decodeCommand(entry.payload);
     const prepared = { index: entry.index, command, deletion: undefined };
     this.#prepared = prepared;
     return command.kind === 'deletePrefix' ? this.#planDeletion(prepared, command) : undefined;
@@ -278,7 +278,7 @@ export class KvStateMachine {
   #perform(entry: Entry): CommandResult {
     const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
     this.#prepared = undefined;
-    const command = prepared?.command ?? decodeCommand(entry.payload);
+    const command = prepared?.command ?? decodeCommand(entry.payload).command;
     switch (command.kind) {
       case 'put':
         return this.#put(command);
@@ -289,7 +289,7 @@ export class KvStateMachine {
           present(prepared?.deletion, 'The deletion of a prefix is prepared before it is applied.'),
         );
       default:
-        return unreachable(command);
+        throw new AssertionError(`The ${command.kind} is not built yet.`);
     }
   }
 

@@ -3,6 +3,36 @@
 /** The store's logical time: it grows by one with every command that changes something. 0 is the empty store. */
 export type Revision = number;
 
+/** A lease's id: 1, 2, 3 … in the order of granting; decimal text in the HTTP API. 0 stands for none. */
+export type LeaseId = number;
+
+/**
+ * Milliseconds of log time, a whole number: how long leaders have measured, together, since the cluster began. It never
+ * goes back, and what a wall clock does is nothing to it.
+ */
+export type LogTime = number;
+
+/** How long the answer to a command with an idempotency key is kept, in milliseconds of log time. Replicas agree on it. */
+export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+/** The longest idempotency key, in characters. */
+export const IDEMPOTENCY_KEY_LENGTH_MAX = 128;
+/** How many bytes tell one request from another. */
+export const FINGERPRINT_BYTES = 16;
+
+/** A client's promise that a repeat of this request is the same request (correctness row 27). */
+export interface Idempotency {
+  /** 1 to 128 characters. */
+  readonly key: string;
+  /** 16 bytes: a hash of the method, path, query, conditions, content type and body. */
+  readonly fingerprint: Uint8Array;
+}
+
+/** What every command may carry. */
+interface Repeatable {
+  /** The first command under this key is performed; a repeat of it gets the same result. Absent: no such promise. */
+  readonly idempotency?: Idempotency;
+}
+
 /** A condition on the key of a command, checked when the command is applied (HTTP's If-Match and If-None-Match). */
 export interface Condition {
   /** The key must exist with exactly this mod revision. */
@@ -11,24 +41,35 @@ export interface Condition {
   readonly ifAbsent?: boolean;
 }
 
-export interface PutCommand extends Condition {
+export interface PutCommand extends Repeatable, Condition {
   readonly kind: 'put';
   /** 1 to 4096 bytes. */
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   /** The media type to give back; '' for the default, application/octet-stream. */
   readonly contentType: string;
+  /**
+   * Attaches the key to this lease, which must exist. A put without lease and time to live detaches the key from the one
+   * that it had.
+   */
+  readonly lease?: LeaseId;
+  /**
+   * Grants a lease of the key's own, of so many milliseconds, and attaches it. It goes when the key is overwritten or
+   * deleted. Not together with `lease`.
+   */
+  readonly ttlMs?: number;
 }
 
-export interface DeleteCommand extends Condition {
+export interface DeleteCommand extends Repeatable, Condition {
   readonly kind: 'delete';
   readonly key: Uint8Array;
 }
 
 /**
- * How many keys, and bytes of keys, one deletion of a prefix may delete: it is done in one turn of the event loop and held
- * in memory until it is on disk, so without a bound one request could stall or exhaust every member at once, and again at
- * every restart. Part of what replicas agree on, too: the answer to a committed command must be the same everywhere.
+ * How many keys, and bytes of keys, one command may delete by prefix or with a lease: it is done in one turn of the event
+ * loop and held in memory until it is on disk, so without a bound one request could stall or exhaust every member at once,
+ * and again at every restart. Part of what replicas agree on, too: the answer to a committed command must be the same
+ * everywhere.
  */
 export const DELETED_KEYS_MAX = 10_000;
 export const DELETED_KEY_BYTES_MAX = 4 * 1024 * 1024;
@@ -37,22 +78,187 @@ export const DELETED_KEY_BYTES_MAX = 4 * 1024 * 1024;
  * Deletes every key that starts with `prefix`, which is not empty, at one revision; or none, where they are more than one
  * command may delete.
  */
-export interface DeletePrefixCommand {
+export interface DeletePrefixCommand extends Repeatable {
   readonly kind: 'deletePrefix';
   readonly prefix: Uint8Array;
 }
 
-export type Command = PutCommand | DeleteCommand | DeletePrefixCommand;
+/** How many comparisons a transaction may make, and how many operations each of its branches may have. */
+export const TXN_OPERATIONS_MAX = 128;
+/** How many bytes of keys, values and content types the gets of a transaction may return together. Replicas agree on it. */
+export const TXN_ANSWER_BYTES_MAX = 1024 * 1024;
 
-/** What applying a command gave. Equal on every node. */
+/**
+ * Does the first branch if every comparison holds, and the second otherwise, all of it at one revision or not at all.
+ * Operations are done in order, and each sees what those before it did. Where a branch changes a key more than once, the
+ * last change is the key's one version of that revision.
+ */
+export interface TxnCommand extends Repeatable {
+  readonly kind: 'txn';
+  readonly compare: readonly Compare[];
+  readonly success: readonly TxnOperation[];
+  readonly failure: readonly TxnOperation[];
+}
+
+export type CompareOperator = '=' | '!=' | '<' | '>';
+
+/** A comparison of what stands under a key, on the left, with what is given, on the right. */
+export type Compare =
+  /** Byte by byte. For a key that does not exist only '!=' holds. */
+  | {
+      readonly key: Uint8Array;
+      readonly target: 'value';
+      readonly op: CompareOperator;
+      readonly value: Uint8Array;
+    }
+  /** A key that does not exist counts as 0. */
+  | {
+      readonly key: Uint8Array;
+      readonly target: 'version' | 'createRevision' | 'modRevision';
+      readonly op: CompareOperator;
+      readonly value: number;
+    }
+  | {
+      readonly key: Uint8Array;
+      readonly target: 'exists';
+      readonly op: '=' | '!=';
+      readonly value: boolean;
+    };
+
+export type TxnOperation =
+  | {
+      readonly kind: 'put';
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+      /** '' for the default. */
+      readonly contentType: string;
+      /** As in {@link PutCommand}. */
+      readonly lease?: LeaseId;
+    }
+  | { readonly kind: 'get' | 'delete'; readonly key: Uint8Array }
+  /** The prefix is not empty. */
+  | { readonly kind: 'getPrefix' | 'deletePrefix'; readonly prefix: Uint8Array };
+
+/** How many leases there may be. They are in memory, about 200 bytes each. Replicas agree on it. */
+export const LEASES_MAX = 200_000;
+/** The longest time to live: a year. */
+export const TTL_MS_MAX = 365 * 24 * 60 * 60 * 1000;
+
+/** Grants a lease: when it expires, the keys that are attached to it are deleted. */
+export interface LeaseGrantCommand extends Repeatable {
+  readonly kind: 'leaseGrant';
+  readonly ttlMs: number;
+}
+
+/** Lets the lease begin anew. */
+export interface LeaseKeepAliveCommand extends Repeatable {
+  readonly kind: 'leaseKeepAlive';
+  readonly lease: LeaseId;
+  /** Takes the place of the lease's time to live. */
+  readonly ttlMs?: number;
+}
+
+/** Ends a lease and deletes its keys, at most {@link DELETED_KEYS_MAX} of them; while more remain, the lease does too. */
+export interface LeaseRevokeCommand extends Repeatable {
+  readonly kind: 'leaseRevoke';
+  readonly lease: LeaseId;
+}
+
+/** The same, by the leader when it finds that the lease has run out; nothing if it was renewed (correctness row 20). */
+export interface LeaseExpireCommand extends Repeatable {
+  readonly kind: 'leaseExpire';
+  readonly lease: LeaseId;
+  /** Of the lease when the leader looked. */
+  readonly generation: number;
+}
+
+/** Carries nothing but log time, so that a new leader knows about how much of it has passed. */
+export interface TickCommand extends Repeatable {
+  readonly kind: 'tick';
+}
+
+export type Command =
+  | PutCommand
+  | DeleteCommand
+  | DeletePrefixCommand
+  | TxnCommand
+  | LeaseGrantCommand
+  | LeaseKeepAliveCommand
+  | LeaseRevokeCommand
+  | LeaseExpireCommand
+  | TickCommand;
+
+/** What applying a command gave. Equal on every node. `revision` is the store's when the command was done. */
 export type CommandResult =
-  | { readonly kind: 'put'; readonly revision: Revision; readonly created: boolean }
-  /** `revision` is the store's; it did not grow when `deleted` is 0. */
+  /** `lease`: the one that was granted, where the put gave a time to live. */
+  | {
+      readonly kind: 'put';
+      readonly revision: Revision;
+      readonly created: boolean;
+      readonly lease?: LeaseId;
+    }
+  /** The revision did not grow when `deleted` is 0. */
   | { readonly kind: 'delete'; readonly revision: Revision; readonly deleted: number }
-  /** The condition did not hold; nothing changed. `modRevision` is the key's, 0 if it does not exist. */
+  /** The revision did not grow when the branch changed nothing. The results are in the order of the branch. */
+  | {
+      readonly kind: 'txn';
+      readonly revision: Revision;
+      readonly succeeded: boolean;
+      readonly results: readonly TxnResult[];
+    }
+  /** A lease was granted or kept alive. */
+  | {
+      readonly kind: 'lease';
+      readonly revision: Revision;
+      readonly lease: LeaseId;
+      readonly ttlMs: number;
+    }
+  /** A lease was revoked or has expired. `remaining`: there are more keys, and the lease is still there; do it again. */
+  | {
+      readonly kind: 'leaseRevoked';
+      readonly revision: Revision;
+      readonly lease: LeaseId;
+      readonly deleted: number;
+      readonly remaining: boolean;
+    }
+  /** Log time was taken note of. */
+  | { readonly kind: 'ticked'; readonly revision: Revision }
+  | UnchangedResult;
+
+/** What is answered where nothing changed because it could not. */
+export type UnchangedResult =
+  /** The condition did not hold. `modRevision` is the key's, 0 if it does not exist. */
   | { readonly kind: 'preconditionFailed'; readonly revision: Revision; readonly modRevision: Revision }
-  /** The prefix stands for more keys than one command may delete; nothing changed. */
-  | { readonly kind: 'tooManyKeys'; readonly revision: Revision };
+  | { readonly kind: 'leaseNotFound'; readonly revision: Revision; readonly lease: LeaseId }
+  /** There are more keys than one command may delete. */
+  | { readonly kind: 'tooManyKeys'; readonly revision: Revision }
+  /** There are {@link LEASES_MAX} leases. */
+  | { readonly kind: 'tooManyLeases'; readonly revision: Revision }
+  /** The gets of a transaction found more than {@link TXN_ANSWER_BYTES_MAX}. */
+  | { readonly kind: 'answerTooLarge'; readonly revision: Revision }
+  /** The expiry of a lease came too late, or too early: it was renewed. */
+  | { readonly kind: 'leaseKept'; readonly revision: Revision }
+  /** Another request was done under this idempotency key. */
+  | { readonly kind: 'idempotencyMismatch'; readonly revision: Revision };
+
+/** What one operation of a transaction gave. */
+export type TxnResult =
+  | { readonly kind: 'put'; readonly key: Uint8Array; readonly created: boolean }
+  /** In byte order of the keys. */
+  | { readonly kind: 'get'; readonly items: readonly Item[] }
+  | { readonly kind: 'delete'; readonly deleted: number };
+
+/** What is known of a lease. */
+export interface LeaseInfo {
+  readonly lease: LeaseId;
+  readonly ttlMs: number;
+  /** By the log time that this node has applied; 0 when it has run out and nobody has said so yet. */
+  readonly remainingMs: number;
+  /** Raised by each keepalive; 1 at first. */
+  readonly generation: number;
+  /** Granted by a put with a time to live. */
+  readonly own: boolean;
+}
 
 /** One key with its newest value at some revision. */
 export interface Item {
@@ -66,6 +272,8 @@ export interface Item {
   readonly version: number;
   /** '' for the default, application/octet-stream. */
   readonly contentType: string;
+  /** The lease that the key is attached to; absent for none. */
+  readonly lease?: LeaseId;
 }
 
 export interface ListRequest {

@@ -1,11 +1,22 @@
-import type { Command, CommandResult, Item, Revision } from '../kv/types.js';
+import { AssertionError } from '../assert.js';
+import type {
+  CommandResult,
+  DeleteCommand,
+  DeletePrefixCommand,
+  Item,
+  PutCommand,
+  Revision,
+} from '../kv/types.js';
 import type { Index } from '../raft/types.js';
 import { nameOfValue, textOf } from './bytes.js';
 import type { RegisterOperation } from './linearizability.js';
 
+/** The commands that the clients of the simulator give. */
+export type ClientCommand = PutCommand | DeleteCommand | DeletePrefixCommand;
+
 /** What a client asked for. */
 export type Request =
-  | { readonly kind: 'command'; readonly command: Command }
+  | { readonly kind: 'command'; readonly command: ClientCommand }
   | { readonly kind: 'get'; readonly key: Uint8Array; readonly byLease: boolean };
 
 /** What a client knows of the outcome. */
@@ -146,7 +157,7 @@ class Writes {
     return ifRevision === undefined ? null : (this.byRevision.get(ifRevision) ?? -1);
   }
 
-  private resultOf(result: Exclude<CommandResult, { readonly kind: 'tooManyKeys' }>) {
+  private resultOf(result: CommandResult) {
     switch (result.kind) {
       case 'put':
         return { took: true, existed: !result.created, found: null };
@@ -156,6 +167,8 @@ class Writes {
         const found = result.modRevision === 0 ? 0 : (this.byRevision.get(result.modRevision) ?? null);
         return { took: false, existed: result.modRevision !== 0, found };
       }
+      default:
+        throw new AssertionError(`A put or a deletion cannot be answered with ${result.kind}.`);
     }
   }
 }

@@ -1,13 +1,13 @@
 import { present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
-import type { Command, Item, Revision } from '../kv/types.js';
+import type { Item, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import { makeValue, nameOfValue, textOf } from './bytes.js';
 import type { Acknowledged } from './checkers/acknowledged.js';
 import { FreshReads } from './checkers/fresh-reads.js';
 import { StaleReads } from './checkers/stale-reads.js';
 import type { Cluster } from './cluster.js';
-import { History, type Operation, type Outcome, type Request } from './history.js';
+import { type ClientCommand, History, type Operation, type Outcome, type Request } from './history.js';
 import type { Prng } from './prng.js';
 import type { Server, SimNode } from './sim-node.js';
 import { TraceKind } from './trace.js';
@@ -114,7 +114,7 @@ export class Workload {
     const seen = this.seenRevisions.get(textOf(key));
     const dice = this.random.real();
     if (dice < 0.4) return { kind: 'get', key, byLease: dice < 0.2 };
-    const command = (): Command => {
+    const command = (): ClientCommand => {
       if (dice < 0.7) return this.put(key, {});
       if (dice < 0.8) return this.put(key, seen === undefined ? { ifAbsent: true } : { ifRevision: seen });
       if (dice < 0.87) return this.put(key, { ifAbsent: true });
@@ -125,7 +125,7 @@ export class Workload {
     return { kind: 'command', command: command() };
   }
 
-  private put(key: Uint8Array, condition: { ifRevision?: Revision; ifAbsent?: boolean }): Command {
+  private put(key: Uint8Array, condition: { ifRevision?: Revision; ifAbsent?: boolean }): ClientCommand {
     this.valueCount += 1;
     const { valueBytesMax } = this.cluster.settings;
     const padding = this.random.chance(LARGE_RATE) ? this.random.integer(1, valueBytesMax) : 0;

@@ -1,4 +1,4 @@
-import type { Command, CommandResult } from '../../src/kv/types.js';
+import type { CommandResult, DeleteCommand, PutCommand } from '../../src/kv/types.js';
 import type { History, Outcome } from '../../src/sim/history.js';
 import type { Prng } from '../../src/sim/prng.js';
 import { get, put, type ReadOutcome, remove, type WriteOutcome } from './client.js';
@@ -105,7 +105,7 @@ export class RegisterClient {
     history: History,
     url: string,
     query: string,
-    command: Exclude<Command, { kind: 'deletePrefix' }>,
+    command: PutCommand | DeleteCommand,
   ): Promise<void> {
     const { client, revisions } = this.options;
     const operation = history.invoke(client, { kind: 'command', command });

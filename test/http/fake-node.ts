@@ -101,6 +101,7 @@ export class FakeNode implements NodePort {
       if (keys.length > this.deletedKeysMax) return { kind: 'tooManyKeys', revision: this.revision };
       return this.removeAll(keys);
     }
+    if (command.kind !== 'put' && command.kind !== 'delete') throw new Error(`No ${command.kind} here.`);
     const name = Buffer.from(command.key).toString('latin1');
     const current = this.at(name, this.revision);
     const modRevision = current?.modRevision ?? 0;

@@ -1,15 +1,16 @@
 import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/assert.js';
-import { decodeCommand, encodeCommand, KEY_BYTES_MAX } from '../../src/kv/command-codec.js';
-import type { Command } from '../../src/kv/types.js';
+import { decodeCommand, encodeCommand, KEY_BYTES_MAX, stampCommand } from '../../src/kv/command-codec.js';
+import type { Command, TxnOperation } from '../../src/kv/types.js';
+import { plainBytes } from './model.js';
 
 /** A command as some later version might write it. */
 function encodeForeign(fields: Record<string, unknown>): Uint8Array {
   const foreign = protobuf
     .parse(`
     syntax = "proto3";
-    message Command { uint32 version = 1; Lease lease = 15; bytes junk = 2; Put put = 4; }
+    message Command { uint32 version = 1; Lease lease = 14; bytes junk = 2; Put put = 4; }
     message Lease { uint64 id = 1; }
     message Put { bytes key = 1; Condition condition = 2; }
     message Condition { bool later = 9; }`)
@@ -31,13 +32,78 @@ describe('the format of commands', () => {
     ['revision 0, which no key has', { kind: 'delete', key, ifRevision: 0 }],
     ['a deletion', { kind: 'delete', key }],
     ['the deletion of a prefix', { kind: 'deletePrefix', prefix: key }],
+    ['a put with a lease', { kind: 'put', key, value: key, contentType: '', lease: 2 ** 40 }],
+    ['a put with a time to live', { kind: 'put', key, value: key, contentType: '', ttlMs: 31_536_000_000 }],
+    [
+      'a put under an idempotency key',
+      {
+        kind: 'put',
+        key,
+        value: key,
+        contentType: '',
+        idempotency: { key: 'é 1', fingerprint: new Uint8Array(16).fill(0xfe) },
+      },
+    ],
+    [
+      'a transaction',
+      {
+        kind: 'txn',
+        compare: [
+          { key, target: 'value', op: '!=', value: new Uint8Array([0, 0xff]) },
+          { key, target: 'value', op: '=', value: new Uint8Array(0) },
+          { key, target: 'version', op: '=', value: 0 },
+          { key, target: 'createRevision', op: '<', value: Number.MAX_SAFE_INTEGER },
+          { key, target: 'modRevision', op: '>', value: 7 },
+          { key, target: 'exists', op: '=', value: false },
+          { key, target: 'exists', op: '!=', value: true },
+        ],
+        success: [
+          { kind: 'put', key, value: key, contentType: 'text/plain', lease: 3 },
+          { kind: 'put', key, value: new Uint8Array(0), contentType: '' },
+          { kind: 'get', key },
+          { kind: 'getPrefix', prefix: key },
+        ],
+        failure: [
+          { kind: 'delete', key },
+          { kind: 'deletePrefix', prefix: key },
+        ],
+      },
+    ],
+    ['an empty transaction', { kind: 'txn', compare: [], success: [], failure: [] }],
+    ['the granting of a lease', { kind: 'leaseGrant', ttlMs: 1 }],
+    ['a keepalive', { kind: 'leaseKeepAlive', lease: 1 }],
+    ['a keepalive with another time to live', { kind: 'leaseKeepAlive', lease: 1, ttlMs: 9 }],
+    ['a revocation', { kind: 'leaseRevoke', lease: 7 }],
+    ['an expiry', { kind: 'leaseExpire', lease: 7, generation: 3 }],
+    ['a tick', { kind: 'tick' }],
   ])('keeps %s as it is', (_, command) => {
-    const decoded = decodeCommand(encodeCommand(command));
-    const plain = JSON.parse(
-      JSON.stringify(decoded, (__, value) => (value?.type === 'Buffer' ? value.data : value)),
-    );
-    expect(plain).toEqual(
-      JSON.parse(JSON.stringify(command, (__, value) => (value instanceof Uint8Array ? [...value] : value))),
+    const encoded = encodeCommand(command);
+    expect(plainBytes(decodeCommand(encoded))).toEqual(plainBytes({ command, logTimeMs: undefined }));
+    const stamped = stampCommand(encoded, 2 ** 47);
+    expect(plainBytes(decodeCommand(stamped))).toEqual(plainBytes({ command, logTimeMs: 2 ** 47 }));
+  });
+
+  it('takes the last log time of a command', () => {
+    const payload = stampCommand(stampCommand(encodeCommand({ kind: 'tick' }), 7), 0);
+    expect(decodeCommand(payload).logTimeMs).toBe(0);
+    expect(() => stampCommand(payload, 0.5)).toThrow(AssertionError);
+    expect(() => stampCommand(payload, -1)).toThrow(AssertionError);
+  });
+
+  it('still reads format 1, for which log time stands still', () => {
+    // Written by version 0.1: a put with a condition.
+    const written = Buffer.from('0801120d0a016b1201761a012a22020803', 'hex');
+    expect(plainBytes(decodeCommand(written))).toEqual(
+      plainBytes({
+        command: {
+          kind: 'put',
+          key: Buffer.from('k'),
+          value: Buffer.from('v'),
+          contentType: '*',
+          ifRevision: 3,
+        },
+        logTimeMs: undefined,
+      }),
     );
   });
 
@@ -50,7 +116,7 @@ describe('the format of commands', () => {
   });
 
   it.each([
-    ['a newer format', { version: 2 }, 'format 2, and this version of raftkv reads format 1'],
+    ['a newer format', { version: 3 }, 'format 3, and this version of raftkv reads format 2'],
     [
       'a kind that came later',
       { version: 1, lease: { id: 1 } },
@@ -72,5 +138,20 @@ describe('the format of commands', () => {
     for (const length of [0, KEY_BYTES_MAX + 1]) {
       expect(() => encodeCommand({ kind: 'delete', key: new Uint8Array(length) })).toThrow(AssertionError);
     }
+  });
+
+  it('stops at whatever else should have been refused before', () => {
+    const get: TxnOperation = { kind: 'get', key };
+    const commands: Command[] = [
+      { kind: 'txn', compare: [], success: Array(129).fill(get), failure: [] },
+      { kind: 'txn', compare: [], success: [], failure: [{ kind: 'getPrefix', prefix: new Uint8Array(0) }] },
+      { kind: 'leaseGrant', ttlMs: 0 },
+      { kind: 'leaseGrant', ttlMs: 31_536_000_001 },
+      { kind: 'leaseRevoke', lease: 1.5 },
+      { kind: 'put', key, value: key, contentType: '', lease: 1, ttlMs: 1 },
+      { kind: 'tick', idempotency: { key: '', fingerprint: new Uint8Array(16) } },
+      { kind: 'tick', idempotency: { key: 'k', fingerprint: new Uint8Array(15) } },
+    ];
+    for (const command of commands) expect(() => encodeCommand(command)).toThrow(AssertionError);
   });
 });

@@ -17,6 +17,14 @@ export function put(
   return { kind: 'put', key: bytes(key), value: bytes(value), contentType: '', ...condition };
 }
 
+/** The same with all bytes as text, whatever kind of array holds them. */
+export function plainBytes(value: unknown): unknown {
+  if (value instanceof Uint8Array) return `bytes ${text(value)}`;
+  if (Array.isArray(value)) return value.map(plainBytes);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plainBytes(member)]));
+}
+
 /** An item with its bytes as text, so that it compares and prints well. */
 export function plain(item: Item | undefined) {
   return item && { ...item, key: text(item.key), value: text(item.value) };
@@ -48,6 +56,7 @@ export class NaiveStore {
     if (command.kind === 'deletePrefix') {
       return this.#remove([...now.keys()].filter((key) => key.startsWith(text(command.prefix))));
     }
+    if (command.kind !== 'put' && command.kind !== 'delete') throw new Error('Not built yet.');
     const key = text(command.key);
     const existing = now.get(key);
     const { ifRevision, ifAbsent } = command;

@@ -18,15 +18,14 @@ export class Acknowledged implements Checker {
   applied(_node: NodeView, entry: Entry, result: CommandResult | undefined): void {
     if (entry.kind !== EntryKind.command || entry.index <= this.appliedThrough) return;
     this.appliedThrough = entry.index;
-    if (result === undefined || result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') return;
-    if (result.kind === 'delete' && result.deleted === 0) return;
-    this.changes.set(result.revision, { index: entry.index, command: decodeCommand(entry.payload) });
+    if (result === undefined || !tellsOfChange(result)) return;
+    const { command } = decodeCommand(entry.payload);
+    this.changes.set(result.revision, { index: entry.index, command });
   }
 
   /** A client was told that its command was done, with this result. */
   acknowledged(command: Command, result: CommandResult): void {
-    if (result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') return;
-    if (result.kind === 'delete' && result.deleted === 0) return;
+    if (!tellsOfChange(result)) return;
     const change = this.changes.get(result.revision);
     if (change === undefined || !sameTarget(change.command, command)) {
       throw new Violation(
@@ -46,6 +45,11 @@ export class Acknowledged implements Checker {
       `${node.id} ends at index ${appliedIndex}, and index ${this.highestIndex} was acknowledged.`,
     );
   }
+}
+
+/** The workload puts and deletes; other commands change none of the keys that it writes. */
+function tellsOfChange(result: CommandResult): boolean {
+  return result.kind === 'put' || (result.kind === 'delete' && result.deleted > 0);
 }
 
 function sameTarget(a: Command, b: Command): boolean {

@@ -43,14 +43,14 @@ export class StaleReads {
       const applied = this.log.at(this.readThrough);
       if (applied?.entry.kind !== EntryKind.command || applied.result === undefined) continue;
       const { result } = applied;
-      const command = decodeCommand(applied.entry.payload);
-      if (result.kind === 'preconditionFailed' || result.kind === 'tooManyKeys') continue;
+      if (result.kind !== 'put' && result.kind !== 'delete') continue;
+      const { command } = decodeCommand(applied.entry.payload);
       const index = this.readThrough;
       if (command.kind === 'put') {
         this.listOf(textOf(command.key)).push({ index, revision: result.revision, value: command.value });
       } else if (command.kind === 'delete') {
         this.listOf(textOf(command.key)).push({ index, revision: 0, value: NO_VALUE });
-      } else {
+      } else if (command.kind === 'deletePrefix') {
         const prefix = textOf(command.prefix);
         for (const [key, changes] of this.changes) {
           if (key.startsWith(prefix)) changes.push({ index, revision: 0, value: NO_VALUE });
