@@ -1,21 +1,12 @@
-import { emptyConfiguration } from '../raft/configuration.js';
 import type { Index } from '../raft/types.js';
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
+import { decodeMeta, emptyMeta, encodeMeta, type Meta, metaKey } from './meta-codec.js';
 import { currentVersion, type Layers, toItem } from './reader.js';
-import {
-  type Current,
-  currentKey,
-  decodeCurrent,
-  decodeMeta,
-  encodeMeta,
-  type Meta,
-  metaKey,
-  type Version,
-} from './record-codec.js';
+import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
 import type { Item } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -23,17 +14,6 @@ import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer }
 const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 /** Bytes of values that are kept in memory after they were read; and twice as many at most. */
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
-
-/** Everything about a state that is not in its keys; `appliedIndex` 0 is the state before the first entry. */
-const emptyMeta: Meta = {
-  appliedIndex: 0,
-  appliedTerm: 0,
-  configuration: emptyConfiguration,
-  revision: 0,
-  compactedRevision: 0,
-  prunedRevision: 0,
-  digest: 0,
-};
 
 /**
  * A state on disk and the changes on their way there.

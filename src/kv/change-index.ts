@@ -1,9 +1,9 @@
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { stateDamaged } from './damage.js';
+import type { Meta } from './meta-codec.js';
 import {
   changesKey,
   lastRevisionOfChangesKey,
-  type Meta,
   REVISION_MAX,
   sealParts,
   unsealParts,

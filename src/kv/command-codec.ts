@@ -28,6 +28,9 @@ const FORMAT_VERSION_OLDEST = 1;
 
 const CommandMessage = messageType('Command');
 
+/** More than a cluster can reach, in about 4,500 years; with a time to live it still fits into 48 bits. */
+const LOG_TIME_MS_MAX = 2 ** 47;
+
 /** What the leader appends: the field's number and type, and a double. */
 const STAMP_BYTES = 9;
 const STAMP_TAG = (15 << 3) | 1;
@@ -108,7 +111,7 @@ export function encodeCommand(command: Command): Uint8Array {
 
 /** The payload with log time, which the leader gives it when it proposes it; one that it had already counts no more. */
 export function stampCommand(payload: Uint8Array, logTimeMs: LogTime): Uint8Array {
-  assertInteger(logTimeMs, 0);
+  assertLogTime(logTimeMs);
   const stamped = Buffer.allocUnsafe(payload.length + STAMP_BYTES);
   stamped.set(payload);
   stamped[payload.length] = STAMP_TAG;
@@ -139,7 +142,7 @@ export function decodeCommand(bytes: Uint8Array): DecodedCommand {
   const plain = fromMessage(message);
   const command = idempotency ? { ...plain, idempotency: fromIdempotency(idempotency) } : plain;
   if (logTimeMs === undefined || logTimeMs === null) return { command, logTimeMs: undefined };
-  assertInteger(logTimeMs, 0);
+  assertLogTime(logTimeMs);
   return { command, logTimeMs };
 }
 
@@ -348,6 +351,11 @@ function fromCondition(condition: DecodedCondition | null | undefined): Conditio
 function toCounter(value: number | undefined): number | undefined {
   if (value !== undefined) assertInteger(value, 1);
   return value;
+}
+
+function assertLogTime(logTimeMs: LogTime): void {
+  assertInteger(logTimeMs, 0);
+  assert(logTimeMs <= LOG_TIME_MS_MAX, () => `${logTimeMs} ms is more log time than there can be.`);
 }
 
 function assertInteger(value: number, least: number): void {

@@ -1,8 +1,5 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.js';
-import { RaftkvError } from '../errors.js';
-import { decodeConfiguration, encodeConfiguration } from '../raft/configuration.js';
-import type { Configuration, Index, Term } from '../raft/types.js';
 import { stateDamaged } from './damage.js';
 import type { Revision } from './types.js';
 
@@ -13,21 +10,19 @@ import type { Revision } from './types.js';
  * | --- | --- |
  * | `c` key | {@link Current}: what the key is now |
  * | `v` escaped key, revision | {@link Version}: what the key was from that revision on, with the value; written once |
- * | `x` last revision, part | changes in the order of their making, see {@link ChangeIndex} |
- * | `m` | {@link Meta}: how far the log is applied; rewritten with every flush, in the same batch (correctness row 22) |
+ * | `x` last revision, part | changes in the order of their making, see change-index.ts |
+ * | `m` | `Meta` of meta-codec.ts: how far the log is applied; rewritten with every flush |
  *
  * Values of `c`, `v` and `x` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
  */
-const FORMAT_VERSION = 1;
 const CRC_BYTES = 4;
-const REVISION_BYTES = 6;
+export const REVISION_BYTES = 6;
 /** More than a store can reach: a million changes a second for eight years. */
 export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
 
 const TAG_CURRENT = 0x63;
 const TAG_VERSION = 0x76;
 const TAG_CHANGES = 0x78;
-export const metaKey = Buffer.from('m');
 
 /** What is known of a key without its value. */
 export interface KeyState {
@@ -53,19 +48,6 @@ export interface Version extends KeyState {
   /** The revision of a version further back, at most `previous`; 0 for none. */
   readonly jump: Revision;
   readonly value: Uint8Array;
-}
-
-export interface Meta {
-  readonly appliedIndex: Index;
-  readonly appliedTerm: Term;
-  readonly configuration: Configuration;
-  readonly revision: Revision;
-  /** Reads below this revision are refused. */
-  readonly compactedRevision: Revision;
-  /** Changes up to this revision have left the change index, and what they superseded has left the store. */
-  readonly prunedRevision: Revision;
-  /** The rolling CRC-32 of all changes up to `appliedIndex`. */
-  readonly digest: number;
 }
 
 /**
@@ -226,55 +208,6 @@ export function changesKey(lastRevision: Revision, part: number): Uint8Array {
 
 export function lastRevisionOfChangesKey(key: Uint8Array): Revision {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(3, REVISION_BYTES);
-}
-
-export function encodeMeta(meta: Meta): Uint8Array {
-  const configuration = encodeConfiguration(meta.configuration);
-  const record = Buffer.allocUnsafe(META_HEAD_BYTES + configuration.length);
-  let offset = 5;
-  for (const value of [
-    meta.appliedIndex,
-    meta.appliedTerm,
-    meta.revision,
-    meta.compactedRevision,
-    meta.prunedRevision,
-  ]) {
-    offset = record.writeUIntBE(value, offset, REVISION_BYTES);
-  }
-  record.writeUInt32BE(meta.digest, offset);
-  record.set(configuration, META_HEAD_BYTES);
-  // Started from the version, so that damage to the version is told from a newer one.
-  record[0] = FORMAT_VERSION;
-  record.writeUInt32BE(crc32(record.subarray(5), FORMAT_VERSION), 1);
-  return record;
-}
-
-const META_HEAD_BYTES = 5 + 5 * REVISION_BYTES + 4;
-
-/** Throws `storage_damaged`, or `storage_unusable` when a newer version wrote the state. */
-export function decodeMeta(bytes: Uint8Array): Meta {
-  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const version = record[0] ?? 0;
-  if (record.length < META_HEAD_BYTES || crc32(record.subarray(5), version) !== record.readUInt32BE(1)) {
-    throw stateDamaged("The state's first record does not match its checksum.");
-  }
-  if (version > FORMAT_VERSION) {
-    throw new RaftkvError(
-      'storage_unusable',
-      `The state has format ${version}; this version of raftkv reads format ${FORMAT_VERSION}. Start the version that ` +
-        'wrote it, or a newer one. Nothing was changed.',
-    );
-  }
-  const integer = (position: number) => record.readUIntBE(5 + position * REVISION_BYTES, REVISION_BYTES);
-  return {
-    appliedIndex: integer(0),
-    appliedTerm: integer(1),
-    revision: integer(2),
-    compactedRevision: integer(3),
-    prunedRevision: integer(4),
-    digest: record.readUInt32BE(META_HEAD_BYTES - 4),
-    configuration: decodeConfiguration(record.subarray(META_HEAD_BYTES)),
-  };
 }
 
 /** The first key after all keys with this prefix, which does not consist of FF bytes only. */

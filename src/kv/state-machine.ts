@@ -13,13 +13,12 @@ import {
 import type { StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore } from './buffered-store.js';
 import { encodeChange } from './change-index.js';
-import { decodeCommand } from './command-codec.js';
+import { type DecodedCommand, decodeCommand } from './command-codec.js';
 import { type FoundKey, type Layers, readItem, readPage, walk } from './reader.js';
 import { type Current, type KeyState, successor } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
 import {
-  type Command,
   type CommandResult,
   type Condition,
   DELETED_KEY_BYTES_MAX,
@@ -29,6 +28,7 @@ import {
   type Item,
   type ListRequest,
   type ListResult,
+  type LogTime,
   type PutCommand,
   type Revision,
 } from './types.js';
@@ -92,7 +92,7 @@ export class KvStateMachine {
   /** Resolves when the states that were replaced are closed and deleted. */
   #retired: Promise<unknown> = Promise.resolve();
   /** The command of the entry at `prepared.index`, decoded ahead, with what the deletion of a prefix changes. */
-  #prepared: { readonly index: Index; readonly command: Command; deletion: Deletion | undefined } | undefined;
+  #prepared: Prepared | undefined;
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
@@ -133,6 +133,11 @@ export class KvStateMachine {
     return this.#live.meta.compactedRevision;
   }
 
+  /** Milliseconds of log time: how far the commands up to `appliedIndex` say that time has come. */
+  get logTimeMs(): LogTime {
+    return this.#live.meta.logTimeMs;
+  }
+
   /** The rolling CRC-32 of all changes up to `appliedIndex`, 8 hexadecimal digits: equal on all members. */
   get digest(): string {
     return this.#live.meta.digest.toString(16).padStart(8, '0');
@@ -150,9 +155,9 @@ export class KvStateMachine {
   prepare(entry: Entry): Promise<void> | undefined {
     this.#assertNext(entry);
     if (entry.kind !== EntryKind.command) return undefined;
-    const { command } = decodeCommand(entry.payload);
-    const prepared = { index: entry.index, command, deletion: undefined };
+    const prepared = { index: entry.index, decoded: decodeCommand(entry.payload), deletion: undefined };
     this.#prepared = prepared;
+    const { command } = prepared.decoded;
     return command.kind === 'deletePrefix' ? this.#planDeletion(prepared, command) : undefined;
   }
 
@@ -278,7 +283,8 @@ export class KvStateMachine {
   #perform(entry: Entry): CommandResult {
     const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
     this.#prepared = undefined;
-    const command = prepared?.command ?? decodeCommand(entry.payload).command;
+    const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
+    this.#advanceTime(logTimeMs);
     switch (command.kind) {
       case 'put':
         return this.#put(command);
@@ -288,6 +294,8 @@ export class KvStateMachine {
         return this.#deletePrefix(
           present(prepared?.deletion, 'The deletion of a prefix is prepared before it is applied.'),
         );
+      case 'tick':
+        return { kind: 'ticked', revision: this.revision };
       default:
         throw new AssertionError(`The ${command.kind} is not built yet.`);
     }
@@ -342,6 +350,12 @@ export class KvStateMachine {
     return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
   }
 
+  /** Log time never goes back: a new leader may not know how far the last one had come. */
+  #advanceTime(logTimeMs: LogTime | undefined): void {
+    const { meta } = this.#live;
+    if (logTimeMs !== undefined && logTimeMs > meta.logTimeMs) meta.logTimeMs = logTimeMs;
+  }
+
   /** Takes the next revision, and lets the oldest go when there are too many. */
   #advance(): Revision {
     const { meta } = this.#live;
@@ -349,6 +363,12 @@ export class KvStateMachine {
     meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions);
     return meta.revision;
   }
+}
+
+interface Prepared {
+  readonly index: Index;
+  readonly decoded: DecodedCommand;
+  deletion: Deletion | undefined;
 }
 
 /** Changes of one revision, and the digest after them. */

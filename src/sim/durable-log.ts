@@ -1,4 +1,4 @@
-import { decodeMeta, metaKey } from '../kv/record-codec.js';
+import { decodeMeta, metaKey } from '../kv/meta-codec.js';
 import type { Configuration, Entry, Index, NodeId, Term } from '../raft/types.js';
 import {
   indexOfKey,

@@ -1,12 +1,19 @@
-import { encodeCommand } from '../../src/kv/command-codec.js';
-import type { Command, CommandResult, Item } from '../../src/kv/types.js';
+import { encodeCommand, stampCommand } from '../../src/kv/command-codec.js';
+import type { Command, CommandResult, Item, LogTime } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 export const text = (value: Uint8Array): string => Buffer.from(value).toString('latin1');
 
-export function commandEntry(index: number, command: Command, term = 1): Entry {
-  return { index, term, kind: 1, payload: encodeCommand(command) };
+/** The command as a log entry, stamped if a log time is given. */
+export function commandEntry(index: number, command: Command, logTimeMs?: LogTime): Entry {
+  const payload = encodeCommand(command);
+  return {
+    index,
+    term: 1,
+    kind: 1,
+    payload: logTimeMs === undefined ? payload : stampCommand(payload, logTimeMs),
+  };
 }
 
 export function put(

@@ -135,6 +135,28 @@ describe('commands', () => {
   });
 });
 
+describe('log time', () => {
+  it('is the highest that a command was stamped with, over restarts and in snapshots', async () => {
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    const times: number[] = [];
+    const stamps = [undefined, 5, 7, 6, undefined, 7, 2 ** 47];
+    for (const stamp of stamps) {
+      const entry = commandEntry(kv.appliedIndex + 1, { kind: 'tick' }, stamp);
+      await kv.prepare(entry);
+      expect(kv.apply(entry)).toEqual({ kind: 'ticked', revision: 0 });
+      times.push(kv.logTimeMs);
+    }
+    expect(times).toEqual([0, 5, 7, 7, 7, 7, 2 ** 47]);
+    const snapshot = await kv.takeSnapshot();
+    const follower = await open(new MemoryDisk());
+    follower.activate(await follower.stageSnapshot(snapshot.metadata, snapshot.chunks()));
+    await snapshot.close();
+    await kv.close();
+    expect([(await open(disk)).logTimeMs, follower.logTimeMs]).toEqual([2 ** 47, 2 ** 47]);
+  });
+});
+
 describe('reads', () => {
   it('refuse a revision that is not there yet or not any more', async () => {
     const kv = await open(new MemoryDisk(), 'state-1', 2);

@@ -1,0 +1,100 @@
+import { crc32 } from 'node:zlib';
+import { RaftkvError } from '../errors.js';
+import { decodeConfiguration, emptyConfiguration, encodeConfiguration } from '../raft/configuration.js';
+import type { Configuration, Index, Term } from '../raft/types.js';
+import { stateDamaged } from './damage.js';
+import type { LogTime, Revision } from './types.js';
+
+/** The key of the record that says how far a state has come. */
+export const metaKey = Buffer.from('m');
+
+/** Everything about a state that is not in its other records. */
+export interface Meta {
+  readonly appliedIndex: Index;
+  readonly appliedTerm: Term;
+  readonly configuration: Configuration;
+  readonly revision: Revision;
+  /** Reads below this revision are refused. */
+  readonly compactedRevision: Revision;
+  /** Changes up to this revision have left the change index, and what they superseded has left the store. */
+  readonly prunedRevision: Revision;
+  /** The rolling CRC-32 of all changes up to `appliedIndex`. */
+  readonly digest: number;
+  /** The highest log time of a command up to `appliedIndex`. */
+  readonly logTimeMs: LogTime;
+}
+
+/** The state before the first entry. */
+export const emptyMeta: Meta = {
+  appliedIndex: 0,
+  appliedTerm: 0,
+  configuration: emptyConfiguration,
+  revision: 0,
+  compactedRevision: 0,
+  prunedRevision: 0,
+  digest: 0,
+  logTimeMs: 0,
+};
+
+/**
+ * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
+ * says it for all of them. Version 1 had no log time.
+ */
+const FORMAT_VERSION = 2;
+const CHECKSUM_END = 5;
+const INTEGER_BYTES = 6;
+
+/** The numbers of 48 bits that a version has, in their order. */
+const INTEGERS = ['appliedIndex', 'appliedTerm', 'revision', 'compactedRevision', 'prunedRevision'] as const;
+const INTEGERS_SINCE_2 = ['logTimeMs'] as const;
+
+/** Version, CRC-32 of the rest, integers, digest, the integers that came later, configuration. */
+export function encodeMeta(meta: Meta): Uint8Array {
+  const configuration = encodeConfiguration(meta.configuration);
+  const headBytes = CHECKSUM_END + (INTEGERS.length + INTEGERS_SINCE_2.length) * INTEGER_BYTES + 4;
+  const record = Buffer.allocUnsafe(headBytes + configuration.length);
+  let offset = CHECKSUM_END;
+  for (const name of INTEGERS) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  offset = record.writeUInt32BE(meta.digest, offset);
+  for (const name of INTEGERS_SINCE_2) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  record.set(configuration, offset);
+  // Started from the version, so that damage to the version is told from a newer one.
+  record[0] = FORMAT_VERSION;
+  record.writeUInt32BE(crc32(record.subarray(CHECKSUM_END), FORMAT_VERSION), 1);
+  return record;
+}
+
+/** Throws `storage_damaged`, or `storage_unusable` when a newer version wrote the state. */
+export function decodeMeta(bytes: Uint8Array): Meta {
+  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = record[0] ?? 0;
+  if (
+    record.length < CHECKSUM_END ||
+    crc32(record.subarray(CHECKSUM_END), version) !== record.readUInt32BE(1)
+  ) {
+    throw stateDamaged("The state's first record does not match its checksum.");
+  }
+  if (version > FORMAT_VERSION) {
+    throw new RaftkvError(
+      'storage_unusable',
+      `The state has format ${version}; this version of raftkv reads format ${FORMAT_VERSION}. Start the version that ` +
+        'wrote it, or a newer one. Nothing was changed.',
+    );
+  }
+  let offset = CHECKSUM_END;
+  const meta: { -readonly [Field in keyof Meta]: Meta[Field] } = { ...emptyMeta };
+  const readIntegers = (
+    names: readonly ((typeof INTEGERS)[number] | (typeof INTEGERS_SINCE_2)[number])[],
+  ) => {
+    for (const name of names) {
+      meta[name] = record.readUIntBE(offset, INTEGER_BYTES);
+      offset += INTEGER_BYTES;
+    }
+  };
+  readIntegers(INTEGERS);
+  meta.digest = record.readUInt32BE(offset);
+  offset += 4;
+  if (version >= 2) readIntegers(INTEGERS_SINCE_2);
+  meta.configuration = decodeConfiguration(record.subarray(offset));
+  return meta;
+}

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { decodeMeta, emptyMeta, encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
+import { configurationOfVoters } from '../../src/raft/configuration.js';
+
+const large = 2 ** 48 - 1;
+const meta: Meta = {
+  appliedIndex: large,
+  appliedTerm: 2,
+  configuration: configurationOfVoters([
+    { id: 'n1', incarnation: 'i', peerAddress: 'h:1', clientUrl: 'http://h:2' },
+  ]),
+  revision: large - 1,
+  compactedRevision: 4,
+  prunedRevision: 3,
+  digest: 0xfedcba98,
+  logTimeMs: large - 2,
+};
+
+describe('the record of how far a state came', () => {
+  it('is kept as it is', () => {
+    expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
+    expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
+  });
+
+  it('is still read in format 1, which knew no time', () => {
+    // Written by version 0.1.
+    const written = Buffer.from(
+      '015e76bef6000000000009000000000002000000000007000000000003000000000001deadbeef' +
+        Buffer.from('{"version":1,"members":[],"voters":[],"outgoingVoters":[],"learners":[]}').toString(
+          'hex',
+        ),
+      'hex',
+    );
+    expect(decodeMeta(written)).toEqual({
+      ...emptyMeta,
+      appliedIndex: 9,
+      appliedTerm: 2,
+      revision: 7,
+      compactedRevision: 3,
+      prunedRevision: 1,
+      digest: 0xdeadbeef,
+    });
+  });
+
+  it('is refused when it is damaged or of a later version', () => {
+    for (let at = 0; at < encodeMeta(meta).length; at += 1) {
+      const damaged = Buffer.from(encodeMeta(meta));
+      damaged[at] = (damaged[at] ?? 0) ^ 0x10;
+      expect(() => decodeMeta(damaged)).toThrow(expect.objectContaining({ code: 'storage_damaged' }));
+    }
+    for (const length of [0, 3, 5]) {
+      expect(() => decodeMeta(encodeMeta(meta).subarray(0, length))).toThrow(
+        expect.objectContaining({ code: 'storage_damaged' }),
+      );
+    }
+    // The record of an empty state, its version and its checksum changed together.
+    const later = Buffer.from('0300000000', 'hex');
+    later.writeUInt32BE(3, 1);
+    expect(() => decodeMeta(later)).toThrow(expect.objectContaining({ code: 'storage_unusable' }));
+  });
+});
