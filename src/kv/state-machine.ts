@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib';
 import { AssertionError, assert, present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
@@ -12,35 +11,33 @@ import {
 } from '../raft/types.js';
 import type { StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore } from './buffered-store.js';
-import { encodeChange } from './change-index.js';
+import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, decodeCommand } from './command-codec.js';
-import { type FoundKey, type Layers, readItem, readPage, walk } from './reader.js';
-import { type Current, type KeyState, successor } from './record-codec.js';
+import { readItem, readPage } from './reader.js';
+import type { Current } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
-import {
-  type CommandResult,
-  type Condition,
-  DELETED_KEY_BYTES_MAX,
-  DELETED_KEYS_MAX,
-  type DeleteCommand,
-  type DeletePrefixCommand,
-  type Item,
-  type ListRequest,
-  type ListResult,
-  type LogTime,
-  type PutCommand,
-  type Revision,
+import { Branch, branchOf, walksPrefix } from './transaction.js';
+import type {
+  CommandResult,
+  Condition,
+  DeleteCommand,
+  Item,
+  ListRequest,
+  ListResult,
+  LogTime,
+  PutCommand,
+  Revision,
+  TxnCommand,
+  TxnOperation,
 } from './types.js';
-import { type BufferedChange, type KeyId, keyId } from './write-buffer.js';
+import { type BufferedChange, keyId } from './write-buffer.js';
 
 /**
  * How far the past can be read, in revisions. Part of what replicas agree on: all members drop the same revisions at
  * the same entry, so changing it takes a new format of the command.
  */
 export const HISTORY_REVISIONS = 100_000;
-
-const NO_VALUE = new Uint8Array(0);
 
 export interface KvOptions {
   /** Only tests shorten it. */
@@ -91,7 +88,7 @@ export class KvStateMachine {
   #live: BufferedStore;
   /** Resolves when the states that were replaced are closed and deleted. */
   #retired: Promise<unknown> = Promise.resolve();
-  /** The command of the entry at `prepared.index`, decoded ahead, with what the deletion of a prefix changes. */
+  /** What was done ahead for the entry at `prepared.index`. */
   #prepared: Prepared | undefined;
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
@@ -149,16 +146,25 @@ export class KvStateMachine {
   }
 
   /**
-   * Decodes the command of the next entry, and for the deletion of a prefix finds the keys, which cannot be done
-   * synchronously. Only then is there something to wait for.
+   * Decodes the command of the next entry, and finds the keys under its prefixes, which cannot be done synchronously. Only
+   * then is there something to wait for.
    */
   prepare(entry: Entry): Promise<void> | undefined {
     this.#assertNext(entry);
     if (entry.kind !== EntryKind.command) return undefined;
-    const prepared = { index: entry.index, decoded: decodeCommand(entry.payload), deletion: undefined };
+    const prepared = { index: entry.index, decoded: decodeCommand(entry.payload), branch: undefined };
     this.#prepared = prepared;
     const { command } = prepared.decoded;
-    return command.kind === 'deletePrefix' ? this.#planDeletion(prepared, command) : undefined;
+    switch (command.kind) {
+      case 'deletePrefix':
+        return this.#performAhead(prepared, [command]);
+      case 'txn': {
+        const operations = branchOf(this.#live, command);
+        return operations.some(walksPrefix) ? this.#performAhead(prepared, operations) : undefined;
+      }
+      default:
+        return undefined;
+    }
   }
 
   apply(entry: Entry): CommandResult | undefined {
@@ -267,14 +273,15 @@ export class KvStateMachine {
   }
 
   /** Does ahead, in many turns, what takes long about ten thousand keys; nothing is applied meanwhile. */
-  async #planDeletion(
-    prepared: { deletion: Deletion | undefined },
-    command: DeletePrefixCommand,
+  async #performAhead(
+    prepared: { branch: Branch | undefined },
+    operations: readonly TxnOperation[],
   ): Promise<void> {
-    const { revision, digest } = this.#live.meta;
     const layers = this.#live.freeze();
     try {
-      prepared.deletion = await planDeletion(layers, command.prefix, revision + 1, digest);
+      const branch = new Branch(this.#live, layers);
+      for (const operation of operations) await branch.perform(operation);
+      prepared.branch = branch;
     } finally {
       await layers.close();
     }
@@ -292,8 +299,10 @@ export class KvStateMachine {
         return this.#delete(command);
       case 'deletePrefix':
         return this.#deletePrefix(
-          present(prepared?.deletion, 'The deletion of a prefix is prepared before it is applied.'),
+          present(prepared?.branch, 'The deletion of a prefix is prepared before it is applied.'),
         );
+      case 'txn':
+        return this.#transact(command, prepared?.branch);
       case 'tick':
         return { kind: 'ticked', revision: this.revision };
       default:
@@ -307,7 +316,7 @@ export class KvStateMachine {
     const known = this.#live.current(id, key);
     const existing = known?.deleted === false ? known : undefined;
     if (!holds(command, existing)) return this.#preconditionFailed(existing);
-    const revision = this.#advance();
+    const revision = this.revision + 1;
     const change = changeOf(id, key, known, value, {
       createRevision: existing?.createRevision ?? revision,
       modRevision: revision,
@@ -315,9 +324,7 @@ export class KvStateMachine {
       deleted: false,
       contentType,
     });
-    const { meta } = this.#live;
-    meta.digest = digestWith(meta.digest, change);
-    this.#live.add(change);
+    this.#commit([change], digestWith(this.#live.meta.digest, change));
     return { kind: 'put', revision, created: existing === undefined };
   }
 
@@ -329,21 +336,35 @@ export class KvStateMachine {
     if (!holds(command, existing)) return this.#preconditionFailed(existing);
     if (existing === undefined) return { kind: 'delete', revision: this.revision, deleted: 0 };
     const change = deletionOf({ id, key, current: existing }, this.revision + 1);
-    return this.#deleteAll({ changes: [change], digest: digestWith(this.#live.meta.digest, change) });
+    this.#commit([change], digestWith(this.#live.meta.digest, change));
+    return { kind: 'delete', revision: this.revision, deleted: 1 };
   }
 
-  #deletePrefix(deletion: Deletion): CommandResult {
-    if (deletion === 'tooMany') return { kind: 'tooManyKeys', revision: this.revision };
-    return this.#deleteAll(deletion);
+  #deletePrefix(branch: Branch): CommandResult {
+    const { refusal } = branch;
+    if (refusal !== undefined) return refusal;
+    const { changes, digest } = branch.changes();
+    this.#commit(changes, digest);
+    return { kind: 'delete', revision: this.revision, deleted: changes.length };
   }
 
-  /** One revision for all of them, and none for none. */
-  #deleteAll({ changes, digest }: PlannedChanges): CommandResult {
-    if (changes.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 };
-    const revision = this.#advance();
-    for (const change of changes) this.#live.add(change);
+  #transact(command: TxnCommand, prepared: Branch | undefined): CommandResult {
+    const operations = branchOf(this.#live, command);
+    const branch = prepared ?? new Branch(this.#live, undefined);
+    if (prepared === undefined) for (const operation of operations) branch.perform(operation);
+    const { refusal, results } = branch;
+    if (refusal !== undefined) return refusal;
+    const { changes, digest } = branch.changes();
+    this.#commit(changes, digest);
+    return { kind: 'txn', revision: this.revision, succeeded: operations === command.success, results };
+  }
+
+  /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */
+  #commit(changes: readonly BufferedChange[], digest: number): void {
+    if (changes.length === 0) return;
+    this.#advance();
     this.#live.meta.digest = digest;
-    return { kind: 'delete', revision, deleted: changes.length };
+    for (const change of changes) this.#live.add(change);
   }
 
   #preconditionFailed(existing: Current | undefined): CommandResult {
@@ -357,101 +378,18 @@ export class KvStateMachine {
   }
 
   /** Takes the next revision, and lets the oldest go when there are too many. */
-  #advance(): Revision {
+  #advance(): void {
     const { meta } = this.#live;
     meta.revision += 1;
     meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions);
-    return meta.revision;
   }
 }
 
 interface Prepared {
   readonly index: Index;
   readonly decoded: DecodedCommand;
-  deletion: Deletion | undefined;
-}
-
-/** Changes of one revision, and the digest after them. */
-interface PlannedChanges {
-  readonly changes: readonly BufferedChange[];
-  readonly digest: number;
-}
-
-/** What the deletion of a prefix comes to, as long as one command may do it. */
-type Deletion = PlannedChanges | 'tooMany';
-
-async function planDeletion(
-  layers: Layers,
-  prefix: Uint8Array,
-  revision: Revision,
-  digestBefore: number,
-): Promise<Deletion> {
-  const changes: BufferedChange[] = [];
-  let digest = digestBefore;
-  let bytes = 0;
-  for await (const found of walk(layers, prefix, undefined)) {
-    for (const one of found) {
-      // Which tombstones are left differs between members, so they must not count.
-      if (one.current.deleted) continue;
-      const change = deletionOf(one, revision);
-      digest = digestWith(digest, change);
-      changes.push(change);
-      bytes += one.key.length;
-      if (changes.length > DELETED_KEYS_MAX || bytes > DELETED_KEY_BYTES_MAX) return 'tooMany';
-    }
-  }
-  return { changes, digest };
-}
-
-function deletionOf({ id, key, current }: FoundKey, revision: Revision): BufferedChange {
-  return changeOf(id, key, current, NO_VALUE, {
-    createRevision: current.createRevision,
-    modRevision: revision,
-    version: 0,
-    deleted: true,
-    contentType: '',
-  });
-}
-
-function changeOf(
-  id: KeyId,
-  key: Uint8Array,
-  known: Current | undefined,
-  value: Uint8Array,
-  state: KeyState,
-): BufferedChange {
-  const { createRevision, modRevision, version, deleted, contentType } = state;
-  const { generation, ancestors, jump } = successor(known, modRevision);
-  const record = encodeChange({
-    revision: modRevision,
-    kind: deleted ? 'delete' : 'put',
-    // What a tombstone leaves behind differs between members until all have pruned it, and the digest must not.
-    previous: known?.deleted === false ? known.modRevision : 0,
-    key,
-  });
-  // Written out field by field: this runs for every put, and spreading takes several times as long.
-  return {
-    id,
-    key,
-    current: { createRevision, modRevision, version, deleted, contentType, generation, ancestors },
-    version: {
-      createRevision,
-      modRevision,
-      version,
-      deleted,
-      contentType,
-      previous: known?.modRevision ?? 0,
-      jump,
-      value,
-    },
-    record,
-  };
-}
-
-/** The rolling CRC-32 of all changes after one more. */
-function digestWith(before: number, { version, record }: BufferedChange): number {
-  const digest = crc32(version.value, crc32(record, before));
-  return version.contentType === '' ? digest : crc32(version.contentType, digest);
+  /** Set ahead where prefixes have to be walked. */
+  branch: Branch | undefined;
 }
 
 function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {

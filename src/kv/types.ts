@@ -85,8 +85,12 @@ export interface DeletePrefixCommand extends Repeatable {
 
 /** How many comparisons a transaction may make, and how many operations each of its branches may have. */
 export const TXN_OPERATIONS_MAX = 128;
-/** How many bytes of keys, values and content types the gets of a transaction may return together. Replicas agree on it. */
+/**
+ * How many bytes the gets of a transaction may return together: keys, values, content types, and {@link TXN_ITEM_BYTES} for
+ * each item, so that very many small ones are not taken for little. Replicas agree on it.
+ */
 export const TXN_ANSWER_BYTES_MAX = 1024 * 1024;
+export const TXN_ITEM_BYTES = 64;
 
 /**
  * Does the first branch if every comparison holds, and the second otherwise, all of it at one revision or not at all.

@@ -1,5 +1,15 @@
 import { encodeCommand, stampCommand } from '../../src/kv/command-codec.js';
-import type { Command, CommandResult, Item, LogTime } from '../../src/kv/types.js';
+import type {
+  Command,
+  CommandResult,
+  Compare,
+  DeleteCommand,
+  Item,
+  LogTime,
+  PutCommand,
+  TxnCommand,
+  TxnResult,
+} from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
@@ -59,38 +69,68 @@ export class NaiveStore {
   }
 
   apply(command: Command): CommandResult {
-    const now = this.at(this.revision);
-    if (command.kind === 'deletePrefix') {
-      return this.#remove([...now.keys()].filter((key) => key.startsWith(text(command.prefix))));
+    switch (command.kind) {
+      case 'deletePrefix':
+        return this.#remove([...this.#now.keys()].filter((key) => key.startsWith(text(command.prefix))));
+      case 'txn':
+        return this.#transact(command);
+      case 'put':
+      case 'delete':
+        return this.#change(command);
+      default:
+        throw new Error('Not built yet.');
     }
-    if (command.kind !== 'put' && command.kind !== 'delete') throw new Error('Not built yet.');
+  }
+
+  get #now(): ReadonlyMap<string, Item> {
+    return this.at(this.revision);
+  }
+
+  #change(command: PutCommand | DeleteCommand): CommandResult {
     const key = text(command.key);
-    const existing = now.get(key);
+    const existing = this.#now.get(key);
     const { ifRevision, ifAbsent } = command;
     if ((ifAbsent && existing) || (ifRevision !== undefined && existing?.modRevision !== ifRevision)) {
       return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
     }
     if (command.kind === 'delete') return this.#remove(existing ? [key] : []);
-    const revision = this.revision + 1;
-    this.states.push(
-      new Map(now).set(key, {
-        key: command.key,
-        value: command.value,
-        contentType: command.contentType,
-        createRevision: existing?.createRevision ?? revision,
-        modRevision: revision,
-        version: (existing?.version ?? 0) + 1,
-      }),
-    );
-    return { kind: 'put', revision, created: !existing };
+    const next = new Map(this.#now);
+    putInto(next, command, this.revision + 1);
+    this.states.push(next);
+    return { kind: 'put', revision: this.revision, created: !existing };
   }
 
   #remove(keys: readonly string[]): CommandResult {
     if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 };
-    const next = new Map(this.at(this.revision));
+    const next = new Map(this.#now);
     for (const key of keys) next.delete(key);
     this.states.push(next);
     return { kind: 'delete', revision: this.revision, deleted: keys.length };
+  }
+
+  #transact({ compare, success, failure }: TxnCommand): CommandResult {
+    const succeeded = compare.every((one) => compares(this.#now.get(text(one.key)), one));
+    const next = new Map(this.#now);
+    const results = (succeeded ? success : failure).map((operation): TxnResult => {
+      const wanted = 'key' in operation ? text(operation.key) : text(operation.prefix);
+      const found = [...next.keys()]
+        .filter((key) => ('key' in operation ? key === wanted : key.startsWith(wanted)))
+        .sort();
+      switch (operation.kind) {
+        case 'put':
+          putInto(next, operation, this.revision + 1);
+          return { kind: 'put', key: operation.key, created: found.length === 0 };
+        case 'get':
+        case 'getPrefix':
+          return { kind: 'get', items: found.map((key) => next.get(key) as Item) };
+        default:
+          for (const key of found) next.delete(key);
+          return { kind: 'delete', deleted: found.length };
+      }
+    });
+    const names = new Set([...next.keys(), ...this.#now.keys()]);
+    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.states.push(next);
+    return { kind: 'txn', revision: this.revision, succeeded, results };
   }
 
   list(prefix: string, revision: number): Item[] {
@@ -99,4 +139,38 @@ export class NaiveStore {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([, item]) => item);
   }
+}
+
+function putInto(
+  state: Map<string, Item>,
+  {
+    key,
+    value,
+    contentType,
+  }: { readonly key: Uint8Array; readonly value: Uint8Array; readonly contentType: string },
+  revision: number,
+): void {
+  const existing = state.get(text(key));
+  const version = existing?.version ?? 0;
+  state.set(text(key), {
+    key,
+    value,
+    contentType,
+    createRevision: existing?.createRevision ?? revision,
+    modRevision: revision,
+    version: existing?.modRevision === revision ? version : version + 1,
+  });
+}
+
+function compares(item: Item | undefined, { target, op, value }: Compare): boolean {
+  if (target === 'value' && item === undefined) return op === '!=';
+  const sides = {
+    value: () => [text(item?.value ?? bytes('')), typeof value === 'object' ? text(value) : ''],
+    version: () => [item?.version ?? 0, value],
+    createRevision: () => [item?.createRevision ?? 0, value],
+    modRevision: () => [item?.modRevision ?? 0, value],
+    exists: () => [item !== undefined, value],
+  };
+  const [left = 0, right = 0] = sides[target]();
+  return { '=': left === right, '!=': left !== right, '<': left < right, '>': left > right }[op];
 }

@@ -3,6 +3,7 @@ import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import { type Command, DELETED_KEY_BYTES_MAX, DELETED_KEYS_MAX } from '../../src/kv/types.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
+import { deletePrefix, deletion, open, perform, performAt } from './kit.js';
 import { bytes, commandEntry, plain, put, text } from './model.js';
 
 const listing = {
@@ -12,25 +13,9 @@ const listing = {
   keysOnly: false,
   revision: undefined,
 };
-const deletion = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
-const deletePrefix = (prefix: string): Command => ({ kind: 'deletePrefix', prefix: bytes(prefix) });
-
-async function perform(kv: KvStateMachine, ...commands: Command[]) {
-  let result: ReturnType<KvStateMachine['apply']>;
-  for (const command of commands) {
-    const entry = commandEntry(kv.appliedIndex + 1, command);
-    await kv.prepare(entry);
-    result = kv.apply(entry);
-  }
-  return result;
-}
-
 async function turns(count = 50): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await Promise.resolve();
 }
-
-const open = (disk: MemoryDisk, name = 'state-1', historyRevisions = 100) =>
-  openKv(disk.directory(), name, { historyRevisions });
 
 describe('commands', () => {
   it('answer as the contract says', async () => {
@@ -142,9 +127,7 @@ describe('log time', () => {
     const times: number[] = [];
     const stamps = [undefined, 5, 7, 6, undefined, 7, 2 ** 47];
     for (const stamp of stamps) {
-      const entry = commandEntry(kv.appliedIndex + 1, { kind: 'tick' }, stamp);
-      await kv.prepare(entry);
-      expect(kv.apply(entry)).toEqual({ kind: 'ticked', revision: 0 });
+      expect(await performAt(kv, stamp, { kind: 'tick' })).toEqual({ kind: 'ticked', revision: 0 });
       times.push(kv.logTimeMs);
     }
     expect(times).toEqual([0, 5, 7, 7, 7, 7, 2 ** 47]);

@@ -1,0 +1,258 @@
+import { present, unreachable } from '../assert.js';
+import type { BufferedStore } from './buffered-store.js';
+import { changeOf, deletionOf, digestWith, type PlannedChanges } from './changes.js';
+import { currentVersion, type Layers, toItem, walk } from './reader.js';
+import type { Current, KeyState } from './record-codec.js';
+import {
+  type Compare,
+  type CompareOperator,
+  DELETED_KEY_BYTES_MAX,
+  DELETED_KEYS_MAX,
+  type Item,
+  type Revision,
+  TXN_ANSWER_BYTES_MAX,
+  TXN_ITEM_BYTES,
+  type TxnCommand,
+  type TxnOperation,
+  type TxnResult,
+  type UnchangedResult,
+} from './types.js';
+import { type BufferedChange, type KeyId, keyId } from './write-buffer.js';
+
+/** The branch that the comparisons choose: `command.success` or `command.failure` itself. */
+export function branchOf(live: BufferedStore, command: TxnCommand): readonly TxnOperation[] {
+  return command.compare.every((compare) => holds(live, compare)) ? command.success : command.failure;
+}
+
+/** Whether it has to look at more than the keys that it names. */
+export function walksPrefix(operation: TxnOperation): boolean {
+  return operation.kind === 'getPrefix' || operation.kind === 'deletePrefix';
+}
+
+/** A key that the branch wrote or deleted. */
+interface Touched {
+  readonly id: KeyId;
+  readonly key: Uint8Array;
+  /** What was known of the key before the branch. */
+  readonly known: Current | undefined;
+  /** What it is now; undefined when it does not exist. */
+  now: { readonly state: KeyState; readonly value: Uint8Array } | undefined;
+  /** What that comes to; undefined when the key did not exist before, either. */
+  change: BufferedChange | undefined;
+}
+
+/**
+ * The operations of one branch of a transaction, done on the side: what they change is seen by those after them and by
+ * nobody else until the state machine commits it.
+ *
+ * Invariants:
+ * - all changes have the next revision, and a key has one change at most, however often it was written;
+ * - the changes are in the order in which their keys were first written, and keys that a prefix found in byte order;
+ * - nothing that members may differ in is seen: tombstones, which each prunes in its own time, count for nothing.
+ */
+export class Branch {
+  readonly results: TxnResult[] = [];
+  readonly #live: BufferedStore;
+  readonly #layers: Layers | undefined;
+  readonly #revision: Revision;
+  readonly #touched = new Map<KeyId, Touched>();
+  #refusal: UnchangedResult | undefined;
+  #deletedKeys = 0;
+  #deletedBytes = 0;
+  #answerBytes = 0;
+
+  /** @param layers The live state; needed where prefixes are walked, and not to change meanwhile. */
+  constructor(live: BufferedStore, layers: Layers | undefined) {
+    this.#live = live;
+    this.#layers = layers;
+    this.#revision = live.meta.revision + 1;
+  }
+
+  /** Why nothing may be changed, if so. */
+  get refusal(): UnchangedResult | undefined {
+    return this.#refusal;
+  }
+
+  /** What is to be committed. */
+  changes(): PlannedChanges {
+    const changes: BufferedChange[] = [];
+    let { digest } = this.#live.meta;
+    for (const { change } of this.#touched.values()) {
+      if (change === undefined) continue;
+      changes.push(change);
+      digest = digestWith(digest, change);
+    }
+    return { changes, digest };
+  }
+
+  /** Does one operation, after those before it; a promise only where a prefix has to be walked. */
+  perform(operation: TxnOperation): Promise<void> | undefined {
+    if (this.#refusal !== undefined) return undefined;
+    switch (operation.kind) {
+      case 'put':
+        this.results.push(this.#put(operation));
+        return undefined;
+      case 'get': {
+        const items: Item[] = [];
+        this.#answer(this.#find(operation.key), items);
+        this.results.push({ kind: 'get', items });
+        return undefined;
+      }
+      case 'delete': {
+        const deleted = this.#delete(this.#touch(operation.key));
+        this.results.push({ kind: 'delete', deleted });
+        return undefined;
+      }
+      case 'getPrefix':
+        return this.#getPrefix(operation.prefix);
+      case 'deletePrefix':
+        return this.#deletePrefix(operation.prefix);
+      default:
+        return unreachable(operation);
+    }
+  }
+
+  #put({ key, value, contentType }: Extract<TxnOperation, { kind: 'put' }>): TxnResult {
+    const touched = this.#touch(key);
+    const existing = touched.now?.state;
+    const revision = this.#revision;
+    const state = {
+      createRevision: existing?.createRevision ?? revision,
+      modRevision: revision,
+      // A key has one version a revision, however often it is written at it.
+      version: existing?.modRevision === revision ? existing.version : (existing?.version ?? 0) + 1,
+      deleted: false,
+      contentType,
+    };
+    touched.now = { state, value };
+    touched.change = changeOf(touched.id, touched.key, touched.known, value, state);
+    return { kind: 'put', key, created: existing === undefined };
+  }
+
+  #find(key: Uint8Array): Item | undefined {
+    const touched = this.#touched.get(keyId(key));
+    return touched === undefined ? this.#live.newest(key) : itemOf(touched);
+  }
+
+  async #getPrefix(prefix: Uint8Array): Promise<void> {
+    const items: Item[] = [];
+    const layers = this.#walkable();
+    const touched = this.#touchedUnder(prefix).sort((a, b) => (a.id < b.id ? -1 : 1));
+    let at = 0;
+    for await (const found of walk(layers, prefix, undefined)) {
+      for (const one of found) {
+        for (let next = touched[at]; next !== undefined && next.id < one.id; next = touched[at]) {
+          this.#answer(itemOf(next), items);
+          at += 1;
+        }
+        // What the branch made of it comes in its turn.
+        if (one.current.deleted || this.#touched.has(one.id)) continue;
+        this.#answer(toItem(one.key, one.current, currentVersion(layers, one).value), items);
+        if (this.#refusal !== undefined) return;
+      }
+    }
+    for (const one of touched.slice(at)) this.#answer(itemOf(one), items);
+    this.results.push({ kind: 'get', items });
+  }
+
+  async #deletePrefix(prefix: Uint8Array): Promise<void> {
+    let deleted = 0;
+    for (const touched of this.#touchedUnder(prefix)) deleted += this.#delete(touched);
+    for await (const found of walk(this.#walkable(), prefix, undefined)) {
+      for (const { id, key, current } of found) {
+        if (current.deleted || this.#touched.has(id)) continue;
+        deleted += this.#delete(this.#remember(id, key, current));
+        if (this.#refusal !== undefined) return;
+      }
+    }
+    this.results.push({ kind: 'delete', deleted });
+  }
+
+  #delete(touched: Touched): number {
+    if (touched.now === undefined) return 0;
+    const { id, key, known } = touched;
+    touched.now = undefined;
+    touched.change =
+      known?.deleted === false ? deletionOf({ id, key, current: known }, this.#revision) : undefined;
+    this.#deletedKeys += 1;
+    this.#deletedBytes += key.length;
+    if (this.#deletedKeys > DELETED_KEYS_MAX || this.#deletedBytes > DELETED_KEY_BYTES_MAX) {
+      this.#refusal = { kind: 'tooManyKeys', revision: this.#revision - 1 };
+    }
+    return 1;
+  }
+
+  /** Adds an item to what a get returns. */
+  #answer(item: Item | undefined, items: Item[]): void {
+    if (item === undefined) return;
+    items.push(item);
+    this.#answerBytes += TXN_ITEM_BYTES + item.key.length + item.value.length + item.contentType.length;
+    if (this.#answerBytes > TXN_ANSWER_BYTES_MAX) {
+      this.#refusal = { kind: 'answerTooLarge', revision: this.#revision - 1 };
+    }
+  }
+
+  #touch(key: Uint8Array): Touched {
+    const id = keyId(key);
+    return this.#touched.get(id) ?? this.#remember(id, key, this.#live.current(id, key));
+  }
+
+  #remember(id: KeyId, key: Uint8Array, known: Current | undefined): Touched {
+    // Whoever asks for the value of a key that was touched asks after it was written, so this one is never read.
+    const now = known?.deleted === false ? { state: known, value: NO_VALUE } : undefined;
+    const touched: Touched = { id, key, known, now, change: undefined };
+    this.#touched.set(id, touched);
+    return touched;
+  }
+
+  #touchedUnder(prefix: Uint8Array): Touched[] {
+    const start = keyId(prefix);
+    return [...this.#touched.values()].filter(({ id }) => id.startsWith(start));
+  }
+
+  #walkable(): Layers {
+    return present(this.#layers, 'A prefix is walked before its command is applied.');
+  }
+}
+
+const NO_VALUE = new Uint8Array(0);
+
+function itemOf({ key, now }: Touched): Item | undefined {
+  return now && toItem(key, now.state, now.value);
+}
+
+/** Whether a comparison holds before the transaction. */
+function holds(live: BufferedStore, compare: Compare): boolean {
+  const { key } = compare;
+  if (compare.target === 'value') {
+    const item = live.newest(key);
+    if (item === undefined) return compare.op === '!=';
+    return isInOrder(Buffer.compare(item.value, compare.value), compare.op);
+  }
+  const known = live.current(keyId(key), key);
+  const existing = known?.deleted === false ? known : undefined;
+  switch (compare.target) {
+    case 'exists':
+      return (existing !== undefined) === (compare.value === (compare.op === '='));
+    case 'version':
+    case 'createRevision':
+    case 'modRevision':
+      return isInOrder((existing?.[compare.target] ?? 0) - compare.value, compare.op);
+    default:
+      return unreachable(compare);
+  }
+}
+
+/** Whether two things stand to each other as `op` says, of which `order` is negative, zero or positive. */
+function isInOrder(order: number, op: CompareOperator): boolean {
+  switch (op) {
+    case '=':
+      return order === 0;
+    case '!=':
+      return order !== 0;
+    case '<':
+      return order < 0;
+    case '>':
+      return order > 0;
+  }
+}

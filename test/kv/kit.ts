@@ -1,0 +1,39 @@
+import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
+import type { Command, CommandResult } from '../../src/kv/types.js';
+import type { MemoryDisk } from '../../src/storage/memory-store.js';
+import { bytes, commandEntry } from './model.js';
+
+export const deletion = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
+export const deletePrefix = (prefix: string): Command => ({ kind: 'deletePrefix', prefix: bytes(prefix) });
+
+export const open = (disk: MemoryDisk, name = 'state-1', historyRevisions = 100) =>
+  openKv(disk.directory(), name, { historyRevisions });
+
+/** Applies a command stamped with this log time. */
+export async function performAt(kv: KvStateMachine, logTimeMs: number | undefined, command: Command) {
+  const entry = commandEntry(kv.appliedIndex + 1, command, logTimeMs);
+  await kv.prepare(entry);
+  return kv.apply(entry);
+}
+
+/** Applies commands without log time and returns what the last one gave. */
+export async function perform(kv: KvStateMachine, ...commands: Command[]) {
+  let result: CommandResult | undefined;
+  for (const command of commands) result = await performAt(kv, undefined, command);
+  return result;
+}
+
+/** The state after a restart without what was not flushed. */
+export function reopen(disk: MemoryDisk, kv: KvStateMachine): Promise<KvStateMachine> {
+  disk.crash();
+  return open(disk, kv.storeName);
+}
+
+/** Another member that got the state in a snapshot. */
+export async function follower(disk: MemoryDisk, kv: KvStateMachine): Promise<KvStateMachine> {
+  const other = await open(disk, 'state-1');
+  const snapshot = await kv.takeSnapshot();
+  other.activate(await other.stageSnapshot(snapshot.metadata, snapshot.chunks()));
+  await snapshot.close();
+  return other;
+}
