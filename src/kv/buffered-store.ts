@@ -4,7 +4,8 @@ import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
-import { decodeMeta, emptyMeta, encodeMeta, type Meta, metaKey } from './meta-codec.js';
+import { Leases } from './leases.js';
+import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { currentVersion, type Layers, toItem } from './reader.js';
 import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
 import type { Item } from './types.js';
@@ -28,7 +29,8 @@ export class BufferedStore {
   /** The name of the store in its directory. */
   readonly name: string;
   /** Brought forward, in place, with every entry that is applied. */
-  readonly meta: { -readonly [Field in keyof Meta]: Meta[Field] };
+  readonly meta: MutableMeta;
+  readonly leases: Leases;
   readonly #store: OrderedStore;
   /**
    * What is on disk for keys that were asked for or changed lately, because those are again: reading a record takes longer
@@ -51,6 +53,7 @@ export class BufferedStore {
     this.name = name;
     this.#store = store;
     this.meta = { ...meta };
+    this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
   }
@@ -64,7 +67,9 @@ export class BufferedStore {
     }
     const meta = decodeMeta(record);
     await checkChanges(store, meta);
-    return new BufferedStore(name, store, meta);
+    const state = new BufferedStore(name, store, meta);
+    await state.leases.load(store);
+    return state;
   }
 
   get flushedIndex(): Index {
@@ -169,7 +174,7 @@ export class BufferedStore {
       await this.#store.write(inTurn(pruning.operations, buffer.operations(), [note]));
       this.#prunedRevision = pruning.prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      for (const [id, { current }] of buffer.entries()) this.#currents.set(id, current);
+      for (const [id, { current }] of buffer.keys.entries()) this.#currents.set(id, current);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };
@@ -180,7 +185,7 @@ export class BufferedStore {
   }
 
   #buffered(id: KeyId): BufferedKey | undefined {
-    return this.#active.get(id) ?? this.#flushing?.get(id);
+    return this.#active.keys.get(id) ?? this.#flushing?.keys.get(id);
   }
 
   #layersOver(disk: Layers['disk']): Layers {

@@ -21,6 +21,7 @@ export function deletionOf({ id, key, current }: FoundKey, revision: Revision): 
     version: 0,
     deleted: true,
     contentType: '',
+    lease: 0,
   });
 }
 
@@ -32,7 +33,7 @@ export function changeOf(
   value: Uint8Array,
   state: KeyState,
 ): BufferedChange {
-  const { createRevision, modRevision, version, deleted, contentType } = state;
+  const { createRevision, modRevision, version, deleted, contentType, lease } = state;
   const { generation, ancestors, jump } = successor(known, modRevision);
   const record = encodeChange({
     revision: modRevision,
@@ -45,23 +46,27 @@ export function changeOf(
   return {
     id,
     key,
-    current: { createRevision, modRevision, version, deleted, contentType, generation, ancestors },
+    current: { createRevision, modRevision, version, deleted, contentType, lease, generation, ancestors },
     version: {
       createRevision,
       modRevision,
       version,
       deleted,
       contentType,
+      lease,
       previous: known?.modRevision ?? 0,
       jump,
       value,
     },
     record,
+    leaseBefore: known?.lease ?? 0,
   };
 }
 
 /** The rolling CRC-32 of all changes after one more. */
 export function digestWith(before: number, { version, record }: BufferedChange): number {
-  const digest = crc32(version.value, crc32(record, before));
-  return version.contentType === '' ? digest : crc32(version.contentType, digest);
+  let digest = crc32(version.value, crc32(record, before));
+  if (version.contentType !== '') digest = crc32(version.contentType, digest);
+  if (version.lease !== 0) digest = crc32(`${version.lease}`, digest);
+  return digest;
 }

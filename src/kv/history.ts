@@ -52,7 +52,7 @@ export async function pruneHistory(
 
 /** Whether the key is still as that deletion left it: neither this flush nor an earlier one brought it back. */
 function isForgotten({ buffers, disk }: Layers, key: Uint8Array, deletedAt: Revision): boolean {
-  if (buffers.some((buffer) => buffer.get(keyId(key)) !== undefined)) return false;
+  if (buffers.some((buffer) => buffer.keys.get(keyId(key)) !== undefined)) return false;
   const record = disk.get(currentKey(key));
   if (record === undefined) return false;
   const current = decodeCurrent(record);

@@ -3,7 +3,7 @@ import { RaftkvError } from '../errors.js';
 import { decodeConfiguration, emptyConfiguration, encodeConfiguration } from '../raft/configuration.js';
 import type { Configuration, Index, Term } from '../raft/types.js';
 import { stateDamaged } from './damage.js';
-import type { LogTime, Revision } from './types.js';
+import type { LeaseId, LogTime, Revision } from './types.js';
 
 /** The key of the record that says how far a state has come. */
 export const metaKey = Buffer.from('m');
@@ -22,7 +22,14 @@ export interface Meta {
   readonly digest: number;
   /** The highest log time of a command up to `appliedIndex`. */
   readonly logTimeMs: LogTime;
+  /** The id of the lease that was granted last; 0 for none. */
+  readonly lastLease: LeaseId;
+  /** The sum of the checksums of all leases' records, of 32 bits. */
+  readonly leasesChecksum: number;
 }
+
+/** The same, to be brought forward in place. */
+export type MutableMeta = { -readonly [Field in keyof Meta]: Meta[Field] };
 
 /** The state before the first entry. */
 export const emptyMeta: Meta = {
@@ -34,11 +41,13 @@ export const emptyMeta: Meta = {
   prunedRevision: 0,
   digest: 0,
   logTimeMs: 0,
+  lastLease: 0,
+  leasesChecksum: 0,
 };
 
 /**
  * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 had no log time.
+ * says it for all of them. Version 1 had no log time and no leases.
  */
 const FORMAT_VERSION = 2;
 const CHECKSUM_END = 5;
@@ -46,7 +55,7 @@ const INTEGER_BYTES = 6;
 
 /** The numbers of 48 bits that a version has, in their order. */
 const INTEGERS = ['appliedIndex', 'appliedTerm', 'revision', 'compactedRevision', 'prunedRevision'] as const;
-const INTEGERS_SINCE_2 = ['logTimeMs'] as const;
+const INTEGERS_SINCE_2 = ['logTimeMs', 'lastLease', 'leasesChecksum'] as const;
 
 /** Version, CRC-32 of the rest, integers, digest, the integers that came later, configuration. */
 export function encodeMeta(meta: Meta): Uint8Array {
@@ -82,7 +91,7 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     );
   }
   let offset = CHECKSUM_END;
-  const meta: { -readonly [Field in keyof Meta]: Meta[Field] } = { ...emptyMeta };
+  const meta: MutableMeta = { ...emptyMeta };
   const readIntegers = (
     names: readonly ((typeof INTEGERS)[number] | (typeof INTEGERS_SINCE_2)[number])[],
   ) => {

@@ -1,5 +1,6 @@
-import type { KeyRange, Pair, Scan } from '../storage/ordered-store.js';
+import type { KeyRange, Scan } from '../storage/ordered-store.js';
 import { stateDamaged } from './damage.js';
+import { mergedWalk, type Walked } from './merged-walk.js';
 import {
   type Current,
   currentKey,
@@ -14,8 +15,6 @@ import {
 import type { Item, ListRequest, ListResult, Revision } from './types.js';
 import { type BufferedKey, type KeyId, keyId, versionOf, type WriteBuffer } from './write-buffer.js';
 
-/** Keys read in one step of a listing, between which the event loop gets a turn. */
-const KEYS_PER_STEP = 128;
 /** A page of a listing ends, with `more` set, after the item with which it reaches this size. */
 export const PAGE_BYTES_MAX = 1024 * 1024;
 
@@ -38,7 +37,7 @@ export interface Layers {
 
 function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
   for (const buffer of buffers) {
-    const buffered = buffer.get(id);
+    const buffered = buffer.keys.get(id);
     if (buffered !== undefined) return buffered.current;
   }
   const record = disk.get(currentKey(key));
@@ -59,38 +58,24 @@ export interface FoundKey {
 }
 
 /** All keys with the prefix, tombstones included, in byte order, a bounded number at a time. */
-export async function* walk(
+export function walk(
   layers: Layers,
   prefix: Uint8Array,
   after: Uint8Array | undefined,
 ): AsyncGenerator<readonly FoundKey[]> {
-  const buffered = new BufferCursor(layers.buffers, keyId(prefix), after && keyId(after));
-  const scan = layers.disk.scan(currentRange(prefix, after));
-  try {
-    for (;;) {
-      const pairs = await scan.next(KEYS_PER_STEP);
-      if (pairs.length === 0) break;
-      const found: FoundKey[] = [];
-      for (const pair of pairs) {
-        const id = keyId(keyOfCurrent(pair.key));
-        buffered.takeBefore(id, KEYS_PER_STEP, found);
-        while ((buffered.peek() ?? id) < id) {
-          yield found.splice(0);
-          buffered.takeBefore(id, KEYS_PER_STEP, found);
-        }
-        found.push(buffered.take(id) ?? fromDisk(id, pair));
-      }
-      yield found;
-    }
-    while (buffered.peek() !== undefined) {
-      const found: FoundKey[] = [];
-      buffered.takeBefore(undefined, KEYS_PER_STEP, found);
-      yield found;
-    }
-  } finally {
-    await scan.close();
-  }
+  return mergedWalk(
+    layers.buffers.map((buffer) => buffer.keys),
+    layers.disk.scan(currentRange(prefix, after)),
+    { prefix: keyId(prefix), after: after && keyId(after) },
+    walkedKeys,
+  );
 }
+
+const walkedKeys: Walked<BufferedKey, FoundKey> = {
+  idOf: (pair) => keyId(keyOfCurrent(pair.key)),
+  fromBuffer: (id, { key, current }) => ({ id, key, current }),
+  fromDisk: (id, pair) => ({ id, key: keyOfCurrent(pair.key), current: decodeCurrent(pair.value) }),
+};
 
 /** One page as of a revision that is at least the compacted one. Holds no more than the page in memory. */
 export async function readPage(
@@ -152,7 +137,7 @@ function versionAt(layers: Layers, found: FoundKey, revision: Revision): Version
 
 function readVersion({ buffers, disk }: Layers, found: FoundKey, revision: Revision): Version | undefined {
   for (const buffer of buffers) {
-    const buffered = buffer.get(found.id);
+    const buffered = buffer.keys.get(found.id);
     const version = buffered && versionOf(buffered, revision);
     if (version !== undefined) return version;
   }
@@ -161,68 +146,7 @@ function readVersion({ buffers, disk }: Layers, found: FoundKey, revision: Revis
 }
 
 export function toItem(key: Uint8Array, state: KeyState, value: Uint8Array): Item {
-  const { createRevision, modRevision, version, contentType } = state;
-  return { key, value, createRevision, modRevision, version, contentType };
-}
-
-function fromDisk(id: KeyId, pair: Pair): FoundKey {
-  return { id, key: keyOfCurrent(pair.key), current: decodeCurrent(pair.value) };
-}
-
-/** Walks the keys of several buffers in byte order; a key that is in two of them is taken from the newer. */
-class BufferCursor {
-  readonly #places: { readonly buffer: WriteBuffer; readonly ids: readonly KeyId[]; at: number }[];
-  readonly #prefix: KeyId;
-
-  constructor(buffers: readonly WriteBuffer[], prefix: KeyId, after: KeyId | undefined) {
-    this.#prefix = prefix;
-    // The smallest string after another one is that string and a zero character.
-    const from = after !== undefined && after >= prefix ? `${after}\0` : prefix;
-    this.#places = buffers.map((buffer) => {
-      const ids = buffer.sortedIds();
-      return { buffer, ids, at: firstAtLeast(ids, from) };
-    });
-  }
-
-  /** The next key, or undefined at the end. */
-  peek(): KeyId | undefined {
-    let least: KeyId | undefined;
-    for (const { ids, at } of this.#places) {
-      const id = ids[at];
-      if (id?.startsWith(this.#prefix) && (least === undefined || id < least)) least = id;
-    }
-    return least;
-  }
-
-  /** Takes the next key if it is this one. */
-  take(id: KeyId): FoundKey | undefined {
-    let taken: BufferedKey | undefined;
-    for (const place of this.#places) {
-      if (place.ids[place.at] !== id) continue;
-      taken ??= place.buffer.get(id);
-      place.at += 1;
-    }
-    return taken && { id, key: taken.key, current: taken.current };
-  }
-
-  /** Takes keys before `end`, or all, as long as `found` has less than `countMax`. */
-  takeBefore(end: KeyId | undefined, countMax: number, found: FoundKey[]): void {
-    while (found.length < countMax) {
-      const id = this.peek();
-      if (id === undefined || (end !== undefined && id >= end)) return;
-      const taken = this.take(id);
-      if (taken !== undefined) found.push(taken);
-    }
-  }
-}
-
-function firstAtLeast(ids: readonly KeyId[], least: KeyId): number {
-  let low = 0;
-  let high = ids.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((ids[middle] ?? least) < least) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  const { createRevision, modRevision, version, contentType, lease } = state;
+  if (lease === 0) return { key, value, createRevision, modRevision, version, contentType };
+  return { key, value, createRevision, modRevision, version, contentType, lease };
 }

@@ -1,19 +1,21 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.js';
 import { stateDamaged } from './damage.js';
-import type { Revision } from './types.js';
+import type { LeaseId, LogTime, Revision } from './types.js';
 
 /**
- * The records of the state's store. All integers are big-endian, revisions have 48 bits.
+ * The records of the state's store. All integers are big-endian; revisions, ids of leases and times have 48 bits.
  *
  * | key | value |
  * | --- | --- |
  * | `c` key | {@link Current}: what the key is now |
  * | `v` escaped key, revision | {@link Version}: what the key was from that revision on, with the value; written once |
+ * | `l` lease | {@link Lease} |
+ * | `k` lease, key | empty: the key is attached to the lease |
  * | `x` last revision, part | changes in the order of their making, see change-index.ts |
  * | `m` | `Meta` of meta-codec.ts: how far the log is applied; rewritten with every flush |
  *
- * Values of `c`, `v` and `x` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
+ * Values of `c`, `v`, `l` and `x` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
  */
 const CRC_BYTES = 4;
 export const REVISION_BYTES = 6;
@@ -22,7 +24,13 @@ export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
 
 const TAG_CURRENT = 0x63;
 const TAG_VERSION = 0x76;
+const TAG_LEASE = 0x6c;
+const TAG_ATTACHMENT = 0x6b;
 const TAG_CHANGES = 0x78;
+
+/** What the first byte of a current record and of a version says. */
+const FLAG_DELETED = 1;
+const FLAG_LEASE = 2;
 
 /** What is known of a key without its value. */
 export interface KeyState {
@@ -33,6 +41,8 @@ export interface KeyState {
   /** A tombstone: it stays until history compaction has passed it, so that the past can be read. */
   readonly deleted: boolean;
   readonly contentType: string;
+  /** 0 for none. */
+  readonly lease: LeaseId;
 }
 
 export interface Current extends KeyState {
@@ -117,21 +127,22 @@ export function versionKey(key: Uint8Array, revision: Revision): Uint8Array {
 }
 
 export function encodeCurrent(current: Current): Uint8Array {
-  const contentType = current.contentType;
+  const { contentType, lease, ancestors } = current;
   const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 1;
   const record = Buffer.allocUnsafe(
     head +
-      current.ancestors.length * REVISION_BYTES +
+      (ancestors.length + (lease === 0 ? 0 : 1)) * REVISION_BYTES +
       (contentType === '' ? 0 : Buffer.byteLength(contentType)),
   );
-  record[CRC_BYTES] = current.deleted ? 1 : 0;
+  record[CRC_BYTES] = flagsOf(current);
   record.writeUIntBE(current.createRevision, CRC_BYTES + 1, REVISION_BYTES);
   record.writeUIntBE(current.modRevision, CRC_BYTES + 7, REVISION_BYTES);
   record.writeUIntBE(current.version, CRC_BYTES + 13, REVISION_BYTES);
   record.writeUIntBE(current.generation, CRC_BYTES + 19, REVISION_BYTES);
-  record[head - 1] = current.ancestors.length;
+  record[head - 1] = ancestors.length;
   let offset = head;
-  for (const revision of current.ancestors) offset = record.writeUIntBE(revision, offset, REVISION_BYTES);
+  for (const revision of ancestors) offset = record.writeUIntBE(revision, offset, REVISION_BYTES);
+  if (lease !== 0) offset = record.writeUIntBE(lease, offset, REVISION_BYTES);
   if (contentType !== '') record.write(contentType, offset);
   return seal(record);
 }
@@ -139,53 +150,143 @@ export function encodeCurrent(current: Current): Uint8Array {
 export function decodeCurrent(bytes: Uint8Array): Current {
   const record = unseal(bytes, 'The record of a key');
   const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 1;
+  const flags = record[CRC_BYTES] ?? 0;
   const ancestors: Revision[] = [];
   let offset = head;
   for (let count = record[head - 1] ?? 0; count > 0; count -= 1) {
     ancestors.push(record.readUIntBE(offset, REVISION_BYTES));
     offset += REVISION_BYTES;
   }
+  const lease = (flags & FLAG_LEASE) === 0 ? 0 : record.readUIntBE(offset, REVISION_BYTES);
+  if (lease !== 0) offset += REVISION_BYTES;
   return {
-    deleted: record[CRC_BYTES] === 1,
+    deleted: (flags & FLAG_DELETED) !== 0,
     createRevision: record.readUIntBE(CRC_BYTES + 1, REVISION_BYTES),
     modRevision: record.readUIntBE(CRC_BYTES + 7, REVISION_BYTES),
     version: record.readUIntBE(CRC_BYTES + 13, REVISION_BYTES),
     generation: record.readUIntBE(CRC_BYTES + 19, REVISION_BYTES),
     ancestors,
     contentType: offset === record.length ? '' : record.toString('utf8', offset),
+    lease,
   };
 }
 
 export function encodeVersion(version: Version): Uint8Array {
-  const { contentType, value } = version;
+  const { contentType, value, lease } = version;
   const contentTypeBytes = contentType === '' ? 0 : Buffer.byteLength(contentType);
   const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 2;
-  const record = Buffer.allocUnsafe(head + contentTypeBytes + value.length);
-  record[CRC_BYTES] = version.deleted ? 1 : 0;
+  const contentTypeAt = lease === 0 ? head : head + REVISION_BYTES;
+  const record = Buffer.allocUnsafe(contentTypeAt + contentTypeBytes + value.length);
+  record[CRC_BYTES] = flagsOf(version);
   record.writeUIntBE(version.createRevision, CRC_BYTES + 1, REVISION_BYTES);
   record.writeUIntBE(version.version, CRC_BYTES + 7, REVISION_BYTES);
   record.writeUIntBE(version.previous, CRC_BYTES + 13, REVISION_BYTES);
   record.writeUIntBE(version.jump, CRC_BYTES + 19, REVISION_BYTES);
   record.writeUInt16BE(contentTypeBytes, head - 2);
-  if (contentTypeBytes > 0) record.write(contentType, head);
-  record.set(value, head + contentTypeBytes);
+  if (lease !== 0) record.writeUIntBE(lease, head, REVISION_BYTES);
+  if (contentTypeBytes > 0) record.write(contentType, contentTypeAt);
+  record.set(value, contentTypeAt + contentTypeBytes);
   return seal(record);
 }
 
 export function decodeVersion(bytes: Uint8Array, modRevision: Revision): Version {
   const record = unseal(bytes, `A version of revision ${modRevision}`);
   const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 2;
-  const valueAt = head + record.readUInt16BE(head - 2);
+  const flags = record[CRC_BYTES] ?? 0;
+  const lease = (flags & FLAG_LEASE) === 0 ? 0 : record.readUIntBE(head, REVISION_BYTES);
+  const contentTypeAt = lease === 0 ? head : head + REVISION_BYTES;
+  const valueAt = contentTypeAt + record.readUInt16BE(head - 2);
   return {
-    deleted: record[CRC_BYTES] === 1,
+    deleted: (flags & FLAG_DELETED) !== 0,
     createRevision: record.readUIntBE(CRC_BYTES + 1, REVISION_BYTES),
     modRevision,
     version: record.readUIntBE(CRC_BYTES + 7, REVISION_BYTES),
     previous: record.readUIntBE(CRC_BYTES + 13, REVISION_BYTES),
     jump: record.readUIntBE(CRC_BYTES + 19, REVISION_BYTES),
-    contentType: valueAt === head ? '' : record.toString('utf8', head, valueAt),
+    contentType: valueAt === contentTypeAt ? '' : record.toString('utf8', contentTypeAt, valueAt),
+    lease,
     value: record.subarray(valueAt),
   };
+}
+
+function flagsOf({ deleted, lease }: KeyState): number {
+  return (deleted ? FLAG_DELETED : 0) | (lease === 0 ? 0 : FLAG_LEASE);
+}
+
+/** A lease as it is on disk. */
+export interface Lease {
+  readonly lease: LeaseId;
+  readonly ttlMs: number;
+  /** In log time; 0 when it is ending. */
+  readonly expiresAtMs: LogTime;
+  /** Raised by each keepalive; 1 at first. */
+  readonly generation: number;
+  /** Granted with a key, and gone with it. */
+  readonly own: boolean;
+  /** Some of its keys are deleted already. */
+  readonly ending: boolean;
+}
+
+const LEASE_OWN = 1;
+const LEASE_ENDING = 2;
+
+/** The range of the records of all leases. */
+export const leaseRange = { gte: Buffer.of(TAG_LEASE), lt: Buffer.of(TAG_LEASE + 1) };
+
+export function leaseKey(lease: LeaseId): Uint8Array {
+  const record = Buffer.allocUnsafe(1 + REVISION_BYTES);
+  record[0] = TAG_LEASE;
+  record.writeUIntBE(lease, 1, REVISION_BYTES);
+  return record;
+}
+
+/** The id is in it, so that the checksum covers that, too. */
+export function encodeLease({ lease, ttlMs, expiresAtMs, generation, own, ending }: Lease): Uint8Array {
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + 4 * REVISION_BYTES);
+  record[CRC_BYTES] = (own ? LEASE_OWN : 0) | (ending ? LEASE_ENDING : 0);
+  let offset = CRC_BYTES + 1;
+  for (const value of [lease, ttlMs, expiresAtMs, generation]) {
+    offset = record.writeUIntBE(value, offset, REVISION_BYTES);
+  }
+  return seal(record);
+}
+
+export function decodeLease(bytes: Uint8Array): Lease {
+  const record = unseal(bytes, 'The record of a lease');
+  const flags = record[CRC_BYTES] ?? 0;
+  const integer = (position: number) =>
+    record.readUIntBE(CRC_BYTES + 1 + position * REVISION_BYTES, REVISION_BYTES);
+  return {
+    lease: integer(0),
+    ttlMs: integer(1),
+    expiresAtMs: integer(2),
+    generation: integer(3),
+    own: (flags & LEASE_OWN) !== 0,
+    ending: (flags & LEASE_ENDING) !== 0,
+  };
+}
+
+export function attachmentKey(lease: LeaseId, key: Uint8Array): Uint8Array {
+  const record = Buffer.allocUnsafe(1 + REVISION_BYTES + key.length);
+  record[0] = TAG_ATTACHMENT;
+  record.writeUIntBE(lease, 1, REVISION_BYTES);
+  record.set(key, 1 + REVISION_BYTES);
+  return record;
+}
+
+export function keyOfAttachment(record: Uint8Array): Uint8Array {
+  return record.subarray(1 + REVISION_BYTES);
+}
+
+/** The range of what is attached to a lease. */
+export function attachmentRange(lease: LeaseId) {
+  const start = attachmentKey(lease, new Uint8Array(0));
+  return { gte: start, lt: endOfPrefix(start) };
+}
+
+/** The checksum of a sealed record. */
+export function checksumOf(record: Uint8Array): number {
+  return Buffer.from(record.buffer, record.byteOffset, CRC_BYTES).readUInt32BE(0);
 }
 
 /** A sealed record of these parts, for the change index. */

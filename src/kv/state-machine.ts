@@ -1,4 +1,4 @@
-import { AssertionError, assert, present } from '../assert.js';
+import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
 import {
@@ -10,28 +10,23 @@ import {
   type Term,
 } from '../raft/types.js';
 import type { StoreDirectory } from '../storage/ordered-store.js';
+import { walkAttached } from './attachments.js';
 import { BufferedStore } from './buffered-store.js';
-import { changeOf, deletionOf, digestWith } from './changes.js';
-import { type DecodedCommand, decodeCommand } from './command-codec.js';
+import { CommandExecutor } from './command-executor.js';
 import { readItem, readPage } from './reader.js';
-import type { Current } from './record-codec.js';
+import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
-import { Branch, branchOf, walksPrefix } from './transaction.js';
 import type {
   CommandResult,
-  Condition,
-  DeleteCommand,
   Item,
+  LeaseId,
+  LeaseInfo,
   ListRequest,
   ListResult,
   LogTime,
-  PutCommand,
   Revision,
-  TxnCommand,
-  TxnOperation,
 } from './types.js';
-import { type BufferedChange, keyId } from './write-buffer.js';
 
 /**
  * How far the past can be read, in revisions. Part of what replicas agree on: all members drop the same revisions at
@@ -86,16 +81,16 @@ export class KvStateMachine {
   readonly #historyRevisions: number;
   readonly #onBackgroundError: (error: unknown) => void;
   #live: BufferedStore;
+  #executor: CommandExecutor;
   /** Resolves when the states that were replaced are closed and deleted. */
   #retired: Promise<unknown> = Promise.resolve();
-  /** What was done ahead for the entry at `prepared.index`. */
-  #prepared: Prepared | undefined;
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
     this.#staging = new SnapshotStaging(directory);
     this.#live = live;
     this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
+    this.#executor = new CommandExecutor(live, this.#historyRevisions);
     this.#onBackgroundError = options.onBackgroundError ?? (() => {});
   }
 
@@ -146,31 +141,18 @@ export class KvStateMachine {
   }
 
   /**
-   * Decodes the command of the next entry, and finds the keys under its prefixes, which cannot be done synchronously. Only
-   * then is there something to wait for.
+   * Decodes the command of the next entry, and finds the keys under its prefixes or of its lease, which cannot be done
+   * synchronously. Only then is there something to wait for.
    */
   prepare(entry: Entry): Promise<void> | undefined {
     this.#assertNext(entry);
-    if (entry.kind !== EntryKind.command) return undefined;
-    const prepared = { index: entry.index, decoded: decodeCommand(entry.payload), branch: undefined };
-    this.#prepared = prepared;
-    const { command } = prepared.decoded;
-    switch (command.kind) {
-      case 'deletePrefix':
-        return this.#performAhead(prepared, [command]);
-      case 'txn': {
-        const operations = branchOf(this.#live, command);
-        return operations.some(walksPrefix) ? this.#performAhead(prepared, operations) : undefined;
-      }
-      default:
-        return undefined;
-    }
+    return entry.kind === EntryKind.command ? this.#executor.prepare(entry) : undefined;
   }
 
   apply(entry: Entry): CommandResult | undefined {
     this.#assertNext(entry);
     const { meta } = this.#live;
-    const result = entry.kind === EntryKind.command ? this.#perform(entry) : undefined;
+    const result = entry.kind === EntryKind.command ? this.#executor.execute(entry) : undefined;
     if (entry.kind === EntryKind.configuration) meta.configuration = decodeConfiguration(entry.payload);
     meta.appliedIndex = entry.index;
     meta.appliedTerm = entry.term;
@@ -196,6 +178,46 @@ export class KvStateMachine {
     } finally {
       await layers.close();
     }
+  }
+
+  /** A lease, unless it is gone or going. */
+  lease(lease: LeaseId): LeaseInfo | undefined {
+    const found = this.#live.leases.usable(lease);
+    return found && infoOf(found, this.logTimeMs);
+  }
+
+  /** Up to `limit` leases after an id, in the order of ids. */
+  leases(after: LeaseId, limit: number): readonly LeaseInfo[] {
+    return this.#live.leases.list(after, limit).map((lease) => infoOf(lease, this.logTimeMs));
+  }
+
+  /** Up to `limit` keys that are attached to a lease, in byte order; changes that are applied meanwhile may show or not. */
+  async leaseKeys(lease: LeaseId, limit: number): Promise<readonly Uint8Array[]> {
+    const layers = this.#live.freeze();
+    try {
+      const keys: Uint8Array[] = [];
+      for await (const found of walkAttached(layers, lease)) {
+        keys.push(...found);
+        if (keys.length >= limit) break;
+      }
+      return keys.slice(0, limit);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  /** Up to `limit` leases that are to be expired at this log time, the first of them first. */
+  dueLeases(nowMs: LogTime, limit: number): readonly { lease: LeaseId; generation: number }[] {
+    return this.#live.leases.due(nowMs, limit).map(({ lease, generation }) => ({ lease, generation }));
+  }
+
+  /** When the first lease is to be expired, in log time; undefined when there is none. */
+  get nextLeaseDueMs(): LogTime | undefined {
+    return this.#live.leases.nextDueMs;
+  }
+
+  get leaseCount(): number {
+    return this.#live.leases.count;
   }
 
   /** Applies and flushes go on while the snapshot is read (correctness row 25). */
@@ -228,7 +250,7 @@ export class KvStateMachine {
     );
     const replaced = this.#live;
     this.#live = this.#staging.take(directory);
-    this.#prepared = undefined;
+    this.#executor = new CommandExecutor(this.#live, this.#historyRevisions);
     const retire = () => replaced.abandon().then(() => this.#directory.remove(replaced.name));
     this.#retired = Promise.all([this.#retired, retire().catch(this.#onBackgroundError)]);
   }
@@ -271,128 +293,8 @@ export class KvStateMachine {
     }
     return revision;
   }
-
-  /** Does ahead, in many turns, what takes long about ten thousand keys; nothing is applied meanwhile. */
-  async #performAhead(
-    prepared: { branch: Branch | undefined },
-    operations: readonly TxnOperation[],
-  ): Promise<void> {
-    const layers = this.#live.freeze();
-    try {
-      const branch = new Branch(this.#live, layers);
-      for (const operation of operations) await branch.perform(operation);
-      prepared.branch = branch;
-    } finally {
-      await layers.close();
-    }
-  }
-
-  #perform(entry: Entry): CommandResult {
-    const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
-    this.#prepared = undefined;
-    const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
-    this.#advanceTime(logTimeMs);
-    switch (command.kind) {
-      case 'put':
-        return this.#put(command);
-      case 'delete':
-        return this.#delete(command);
-      case 'deletePrefix':
-        return this.#deletePrefix(
-          present(prepared?.branch, 'The deletion of a prefix is prepared before it is applied.'),
-        );
-      case 'txn':
-        return this.#transact(command, prepared?.branch);
-      case 'tick':
-        return { kind: 'ticked', revision: this.revision };
-      default:
-        throw new AssertionError(`The ${command.kind} is not built yet.`);
-    }
-  }
-
-  #put(command: PutCommand): CommandResult {
-    const { key, value, contentType } = command;
-    const id = keyId(key);
-    const known = this.#live.current(id, key);
-    const existing = known?.deleted === false ? known : undefined;
-    if (!holds(command, existing)) return this.#preconditionFailed(existing);
-    const revision = this.revision + 1;
-    const change = changeOf(id, key, known, value, {
-      createRevision: existing?.createRevision ?? revision,
-      modRevision: revision,
-      version: (existing?.version ?? 0) + 1,
-      deleted: false,
-      contentType,
-    });
-    this.#commit([change], digestWith(this.#live.meta.digest, change));
-    return { kind: 'put', revision, created: existing === undefined };
-  }
-
-  #delete(command: DeleteCommand): CommandResult {
-    const { key } = command;
-    const id = keyId(key);
-    const known = this.#live.current(id, key);
-    const existing = known?.deleted === false ? known : undefined;
-    if (!holds(command, existing)) return this.#preconditionFailed(existing);
-    if (existing === undefined) return { kind: 'delete', revision: this.revision, deleted: 0 };
-    const change = deletionOf({ id, key, current: existing }, this.revision + 1);
-    this.#commit([change], digestWith(this.#live.meta.digest, change));
-    return { kind: 'delete', revision: this.revision, deleted: 1 };
-  }
-
-  #deletePrefix(branch: Branch): CommandResult {
-    const { refusal } = branch;
-    if (refusal !== undefined) return refusal;
-    const { changes, digest } = branch.changes();
-    this.#commit(changes, digest);
-    return { kind: 'delete', revision: this.revision, deleted: changes.length };
-  }
-
-  #transact(command: TxnCommand, prepared: Branch | undefined): CommandResult {
-    const operations = branchOf(this.#live, command);
-    const branch = prepared ?? new Branch(this.#live, undefined);
-    if (prepared === undefined) for (const operation of operations) branch.perform(operation);
-    const { refusal, results } = branch;
-    if (refusal !== undefined) return refusal;
-    const { changes, digest } = branch.changes();
-    this.#commit(changes, digest);
-    return { kind: 'txn', revision: this.revision, succeeded: operations === command.success, results };
-  }
-
-  /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */
-  #commit(changes: readonly BufferedChange[], digest: number): void {
-    if (changes.length === 0) return;
-    this.#advance();
-    this.#live.meta.digest = digest;
-    for (const change of changes) this.#live.add(change);
-  }
-
-  #preconditionFailed(existing: Current | undefined): CommandResult {
-    return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
-  }
-
-  /** Log time never goes back: a new leader may not know how far the last one had come. */
-  #advanceTime(logTimeMs: LogTime | undefined): void {
-    const { meta } = this.#live;
-    if (logTimeMs !== undefined && logTimeMs > meta.logTimeMs) meta.logTimeMs = logTimeMs;
-  }
-
-  /** Takes the next revision, and lets the oldest go when there are too many. */
-  #advance(): void {
-    const { meta } = this.#live;
-    meta.revision += 1;
-    meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions);
-  }
 }
 
-interface Prepared {
-  readonly index: Index;
-  readonly decoded: DecodedCommand;
-  /** Set ahead where prefixes have to be walked. */
-  branch: Branch | undefined;
-}
-
-function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {
-  if (ifAbsent === true && existing !== undefined) return false;
-  return ifRevision === undefined || existing?.modRevision === ifRevision;
+function infoOf({ lease, ttlMs, expiresAtMs, generation, own }: Lease, logTimeMs: LogTime): LeaseInfo {
+  return { lease, ttlMs, remainingMs: Math.max(0, expiresAtMs - logTimeMs), generation, own };
 }

@@ -90,7 +90,7 @@ export class Branch {
     if (this.#refusal !== undefined) return undefined;
     switch (operation.kind) {
       case 'put':
-        this.results.push(this.#put(operation));
+        this.#put(operation);
         return undefined;
       case 'get': {
         const items: Item[] = [];
@@ -112,7 +112,11 @@ export class Branch {
     }
   }
 
-  #put({ key, value, contentType }: Extract<TxnOperation, { kind: 'put' }>): TxnResult {
+  #put({ key, value, contentType, lease = 0 }: Extract<TxnOperation, { kind: 'put' }>): void {
+    if (lease !== 0 && this.#live.leases.usable(lease) === undefined) {
+      this.#refusal = { kind: 'leaseNotFound', revision: this.#revision - 1, lease };
+      return;
+    }
     const touched = this.#touch(key);
     const existing = touched.now?.state;
     const revision = this.#revision;
@@ -123,10 +127,11 @@ export class Branch {
       version: existing?.modRevision === revision ? existing.version : (existing?.version ?? 0) + 1,
       deleted: false,
       contentType,
+      lease,
     };
     touched.now = { state, value };
     touched.change = changeOf(touched.id, touched.key, touched.known, value, state);
-    return { kind: 'put', key, created: existing === undefined };
+    this.results.push({ kind: 'put', key, created: existing === undefined });
   }
 
   #find(key: Uint8Array): Item | undefined {

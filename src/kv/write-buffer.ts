@@ -1,17 +1,23 @@
 import type { Operation } from '../storage/ordered-store.js';
 import { changeRecords } from './change-index.js';
 import {
+  attachmentKey,
   type Current,
   currentKey,
   encodeCurrent,
   encodeVersion,
+  leaseKey,
   type Version,
   versionKey,
 } from './record-codec.js';
-import type { Revision } from './types.js';
+import type { LeaseId, Revision } from './types.js';
 
 /** What one change costs in memory besides its bytes, roughly: objects, and entries of maps. */
 const CHANGE_OVERHEAD_BYTES = 400;
+/** What a record costs in memory that says little: objects, and entries of maps. */
+const RECORD_OVERHEAD_BYTES = 200;
+
+const NO_VALUE = new Uint8Array(0);
 
 /** A key as a string of one character a byte: it can be looked up, and its order is the order of the bytes. */
 export type KeyId = string;
@@ -27,6 +33,13 @@ export interface BufferedKey {
   readonly versions: Version[];
 }
 
+/** Whether a key is attached to a lease. */
+export interface BufferedAttachment {
+  /** The key of its record. */
+  readonly record: Uint8Array;
+  readonly attached: boolean;
+}
+
 /** What one command makes of one key. */
 export interface BufferedChange {
   readonly id: KeyId;
@@ -36,16 +49,55 @@ export interface BufferedChange {
   readonly version: Version;
   /** Its entry in the change index. */
   readonly record: Uint8Array;
+  /** The lease that the key was attached to before; 0 for none. */
+  readonly leaseBefore: LeaseId;
+}
+
+/** A map whose ids can also be read in byte order. */
+export class SortedMap<Value> {
+  readonly #values = new Map<KeyId, Value>();
+  #sorted: readonly KeyId[] = [];
+  /** Ids that came since they were last sorted. */
+  #unsorted: KeyId[] = [];
+
+  get(id: KeyId): Value | undefined {
+    return this.#values.get(id);
+  }
+
+  set(id: KeyId, value: Value): void {
+    const { size } = this.#values;
+    this.#values.set(id, value);
+    if (this.#values.size > size) this.#unsorted.push(id);
+  }
+
+  entries(): IterableIterator<[KeyId, Value]> {
+    return this.#values.entries();
+  }
+
+  values(): IterableIterator<Value> {
+    return this.#values.values();
+  }
+
+  /** All ids in byte order. The array does not change when more are added. */
+  sortedIds(): readonly KeyId[] {
+    if (this.#unsorted.length > 0) {
+      const added = this.#unsorted.sort();
+      this.#unsorted = [];
+      this.#sorted = this.#sorted.length === 0 ? added : merge(this.#sorted, added);
+    }
+    return this.#sorted;
+  }
 }
 
 /** Changes that are applied and not on disk. */
 export class WriteBuffer {
-  readonly #keys = new Map<KeyId, BufferedKey>();
+  readonly keys = new SortedMap<BufferedKey>();
+  /** By the key of their records. */
+  readonly attachments = new SortedMap<BufferedAttachment>();
+  /** What each lease's record is; undefined for a lease that is gone. */
+  readonly #leases = new Map<LeaseId, Uint8Array | undefined>();
   readonly #changes: Uint8Array[] = [];
   #bytes = 0;
-  #sorted: readonly KeyId[] = [];
-  /** Keys that came since they were last sorted. */
-  #unsorted: KeyId[] = [];
 
   /** Bytes of memory, roughly. */
   get bytes(): number {
@@ -56,48 +108,51 @@ export class WriteBuffer {
     return this.#changes.length;
   }
 
-  get(id: KeyId): BufferedKey | undefined {
-    return this.#keys.get(id);
-  }
-
-  entries(): IterableIterator<[KeyId, BufferedKey]> {
-    return this.#keys.entries();
-  }
-
   /** Adds a version of a key. */
-  add({ id, key, current, version, record }: BufferedChange): void {
-    const known = this.#keys.get(id);
+  add({ id, key, current, version, record, leaseBefore }: BufferedChange): void {
+    const known = this.keys.get(id);
     if (known === undefined) {
-      this.#keys.set(id, { key, current, versions: [version] });
-      this.#unsorted.push(id);
+      this.keys.set(id, { key, current, versions: [version] });
     } else {
       known.current = current;
       known.versions.push(version);
     }
     this.#changes.push(record);
     this.#bytes += version.value.length + 3 * key.length + CHANGE_OVERHEAD_BYTES;
+    if (leaseBefore === current.lease) return;
+    if (leaseBefore !== 0) this.#attach(leaseBefore, key, false);
+    if (current.lease !== 0) this.#attach(current.lease, key, true);
   }
 
-  /** All keys in byte order. The array does not change when keys are added. */
-  sortedIds(): readonly KeyId[] {
-    if (this.#unsorted.length > 0) {
-      const added = this.#unsorted.sort();
-      this.#unsorted = [];
-      this.#sorted = this.#sorted.length === 0 ? added : merge(this.#sorted, added);
-    }
-    return this.#sorted;
+  /** Takes note of a lease's record; undefined when the lease is gone. */
+  setLease(lease: LeaseId, record: Uint8Array | undefined): void {
+    this.#leases.set(lease, record);
+    this.#bytes += RECORD_OVERHEAD_BYTES;
+  }
+
+  #attach(lease: LeaseId, key: Uint8Array, attached: boolean): void {
+    const record = attachmentKey(lease, key);
+    this.attachments.set(keyId(record), { record, attached });
+    this.#bytes += 2 * record.length + RECORD_OVERHEAD_BYTES;
   }
 
   /**
-   * What brings the store to where this buffer is: each key's last record, each version, and the change index. Made one by
+   * What brings the store to where this buffer is: each key's last record, each version, what is attached, the leases, and the change index. Made one by
    * one, because all together would hold the event loop; the buffer must not change meanwhile.
    */
   *operations(): Generator<Operation> {
-    for (const { key, current, versions } of this.#keys.values()) {
+    for (const { key, current, versions } of this.keys.values()) {
       yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
       for (const version of versions) {
         yield { kind: 'put', key: versionKey(key, version.modRevision), value: encodeVersion(version) };
       }
+    }
+    for (const { record, attached } of this.attachments.values()) {
+      yield attached ? { kind: 'put', key: record, value: NO_VALUE } : { kind: 'delete', key: record };
+    }
+    for (const [lease, value] of this.#leases) {
+      const key = leaseKey(lease);
+      yield value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
     }
     yield* changeRecords(this.#changes);
   }

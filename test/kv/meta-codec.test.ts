@@ -14,6 +14,8 @@ const meta: Meta = {
   prunedRevision: 3,
   digest: 0xfedcba98,
   logTimeMs: large - 2,
+  lastLease: large - 3,
+  leasesChecksum: 0xffffffff,
 };
 
 describe('the record of how far a state came', () => {
@@ -22,7 +24,7 @@ describe('the record of how far a state came', () => {
     expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
   });
 
-  it('is still read in format 1, which knew no time', () => {
+  it('is still read in format 1, which knew neither time nor leases', () => {
     // Written by version 0.1.
     const written = Buffer.from(
       '015e76bef6000000000009000000000002000000000007000000000003000000000001deadbeef' +

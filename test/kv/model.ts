@@ -5,6 +5,8 @@ import type {
   Compare,
   DeleteCommand,
   Item,
+  LeaseExpireCommand,
+  LeaseRevokeCommand,
   LogTime,
   PutCommand,
   TxnCommand,
@@ -47,10 +49,22 @@ export function plain(item: Item | undefined) {
   return item && { ...item, key: text(item.key), value: text(item.value) };
 }
 
+/** A lease as the model keeps it. */
+interface ModelLease {
+  readonly lease: number;
+  ttlMs: number;
+  expiresAtMs: number;
+  generation: number;
+  own: boolean;
+}
+
 /** The store kept the plainest way: the whole state of every revision. */
 export class NaiveStore {
   readonly states: ReadonlyMap<string, Item>[] = [new Map()];
+  readonly leases = new Map<number, ModelLease>();
+  logTimeMs = 0;
   readonly #historyRevisions: number;
+  #lastLease = 0;
 
   constructor(historyRevisions: number) {
     this.#historyRevisions = historyRevisions;
@@ -68,7 +82,8 @@ export class NaiveStore {
     return this.states[revision] ?? new Map();
   }
 
-  apply(command: Command): CommandResult {
+  apply(command: Command, logTimeMs?: LogTime): CommandResult {
+    this.logTimeMs = Math.max(this.logTimeMs, logTimeMs ?? 0);
     switch (command.kind) {
       case 'deletePrefix':
         return this.#remove([...this.#now.keys()].filter((key) => key.startsWith(text(command.prefix))));
@@ -77,8 +92,60 @@ export class NaiveStore {
       case 'put':
       case 'delete':
         return this.#change(command);
-      default:
-        throw new Error('Not built yet.');
+      case 'leaseGrant':
+        return { kind: 'lease', revision: this.revision, ...this.#grant(command.ttlMs, false) };
+      case 'leaseKeepAlive': {
+        const lease = this.leases.get(command.lease);
+        if (!lease) return { kind: 'leaseNotFound', revision: this.revision, lease: command.lease };
+        lease.generation += 1;
+        lease.ttlMs = command.ttlMs ?? lease.ttlMs;
+        lease.expiresAtMs = this.logTimeMs + lease.ttlMs;
+        return { kind: 'lease', revision: this.revision, lease: lease.lease, ttlMs: lease.ttlMs };
+      }
+      case 'leaseRevoke':
+      case 'leaseExpire':
+        return this.#endLease(command);
+      case 'tick':
+        return { kind: 'ticked', revision: this.revision };
+    }
+  }
+
+  #grant(ttlMs: number, own: boolean) {
+    this.#lastLease += 1;
+    const lease = this.#lastLease;
+    this.leases.set(lease, { lease, ttlMs, expiresAtMs: this.logTimeMs + ttlMs, generation: 1, own });
+    return { lease, ttlMs };
+  }
+
+  #endLease(command: LeaseRevokeCommand | LeaseExpireCommand): CommandResult {
+    const { lease } = command;
+    const found = this.leases.get(lease);
+    if (!found) return { kind: 'leaseNotFound', revision: this.revision, lease };
+    if (
+      command.kind === 'leaseExpire' &&
+      (command.generation !== found.generation || found.expiresAtMs > this.logTimeMs)
+    ) {
+      return { kind: 'leaseKept', revision: this.revision };
+    }
+    const { deleted } = this.#remove(this.keysOf(lease));
+    this.leases.delete(lease);
+    return { kind: 'leaseRevoked', revision: this.revision, lease, deleted, remaining: false };
+  }
+
+  keysOf(lease: number): string[] {
+    return [...this.#now.entries()].flatMap(([key, item]) => (item.lease === lease ? [key] : [])).sort();
+  }
+
+  /** Makes `next` the newest state. Leases of a key's own end with what their key was, unless a put names them. */
+  #push(next: ReadonlyMap<string, Item>): void {
+    const before = this.#now;
+    this.states.push(next);
+    for (const [key, item] of next) {
+      const lease = item === before.get(key) ? undefined : this.leases.get(item.lease ?? 0);
+      if (lease) lease.own = false;
+    }
+    for (const [key, { lease = 0 }] of before) {
+      if (next.get(key)?.lease !== lease && this.leases.get(lease)?.own) this.leases.delete(lease);
     }
   }
 
@@ -94,24 +161,36 @@ export class NaiveStore {
       return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
     }
     if (command.kind === 'delete') return this.#remove(existing ? [key] : []);
+    const { ttlMs } = command;
+    const lease = ttlMs === undefined ? command.lease : this.#lastLease + 1;
+    if (command.lease !== undefined && !this.leases.has(command.lease)) {
+      return { kind: 'leaseNotFound', revision: this.revision, lease: command.lease };
+    }
     const next = new Map(this.#now);
-    putInto(next, command, this.revision + 1);
-    this.states.push(next);
-    return { kind: 'put', revision: this.revision, created: !existing };
+    putInto(next, lease === undefined ? command : { ...command, lease }, this.revision + 1);
+    this.#push(next);
+    const result = { kind: 'put', revision: this.revision, created: !existing } as const;
+    return ttlMs === undefined ? result : { ...result, lease: this.#grant(ttlMs, true).lease };
   }
 
-  #remove(keys: readonly string[]): CommandResult {
-    if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 };
+  #remove(keys: readonly string[]) {
+    if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 } as const;
     const next = new Map(this.#now);
     for (const key of keys) next.delete(key);
-    this.states.push(next);
-    return { kind: 'delete', revision: this.revision, deleted: keys.length };
+    this.#push(next);
+    return { kind: 'delete', revision: this.revision, deleted: keys.length } as const;
   }
 
   #transact({ compare, success, failure }: TxnCommand): CommandResult {
     const succeeded = compare.every((one) => compares(this.#now.get(text(one.key)), one));
+    const branch = succeeded ? success : failure;
+    for (const operation of branch) {
+      if (operation.kind !== 'put' || operation.lease === undefined || this.leases.has(operation.lease))
+        continue;
+      return { kind: 'leaseNotFound', revision: this.revision, lease: operation.lease };
+    }
     const next = new Map(this.#now);
-    const results = (succeeded ? success : failure).map((operation): TxnResult => {
+    const results = branch.map((operation): TxnResult => {
       const wanted = 'key' in operation ? text(operation.key) : text(operation.prefix);
       const found = [...next.keys()]
         .filter((key) => ('key' in operation ? key === wanted : key.startsWith(wanted)))
@@ -129,7 +208,7 @@ export class NaiveStore {
       }
     });
     const names = new Set([...next.keys(), ...this.#now.keys()]);
-    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.states.push(next);
+    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.#push(next);
     return { kind: 'txn', revision: this.revision, succeeded, results };
   }
 
@@ -143,11 +222,7 @@ export class NaiveStore {
 
 function putInto(
   state: Map<string, Item>,
-  {
-    key,
-    value,
-    contentType,
-  }: { readonly key: Uint8Array; readonly value: Uint8Array; readonly contentType: string },
+  { key, value, contentType, lease }: Omit<PutCommand, 'kind'>,
   revision: number,
 ): void {
   const existing = state.get(text(key));
@@ -159,6 +234,7 @@ function putInto(
     createRevision: existing?.createRevision ?? revision,
     modRevision: revision,
     version: existing?.modRevision === revision ? version : version + 1,
+    ...(lease !== undefined && { lease }),
   });
 }
 

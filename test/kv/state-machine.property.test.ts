@@ -4,7 +4,7 @@ import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command, Compare, Item, TxnOperation } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { bytes, commandEntry, NaiveStore, plain, plainBytes } from './model.js';
+import { bytes, commandEntry, NaiveStore, plain, plainBytes, text } from './model.js';
 
 const HISTORY = 12;
 
@@ -30,7 +30,7 @@ const condition = fc.oneof(
 );
 
 type Step =
-  | { readonly kind: 'command'; readonly command: Command }
+  | { readonly kind: 'command'; readonly command: Command; readonly passedMs: number | undefined }
   | { readonly kind: 'other' }
   | { readonly kind: 'flush' }
   | { readonly kind: 'startFlush' }
@@ -42,6 +42,8 @@ const key = keyText.map(bytes);
 const prefix = prefixText.map(bytes);
 const value = fc.string({ maxLength: 3 }).map(bytes);
 const contentType = fc.constantFrom('', 'text/plain');
+const lease = fc.integer({ min: 1, max: 6 });
+const ttlMs = fc.integer({ min: 1, max: 30 });
 const op = fc.constantFrom('=', '!=', '<', '>');
 
 const compare: fc.Arbitrary<Compare> = fc.oneof(
@@ -61,7 +63,13 @@ const compare: fc.Arbitrary<Compare> = fc.oneof(
 );
 
 const operation: fc.Arbitrary<TxnOperation> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('put'), key, value, contentType }) },
+  {
+    weight: 4,
+    arbitrary: fc.record(
+      { kind: fc.constant('put'), key, value, contentType, lease },
+      { requiredKeys: ['kind', 'key', 'value', 'contentType'] },
+    ),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('get', 'delete'), key }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('getPrefix', 'deletePrefix'), prefix }) },
 );
@@ -79,15 +87,40 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc
-      .tuple(keyText, fc.string({ maxLength: 3 }), fc.constantFrom('', 'text/plain'), condition)
-      .map(([key, value, contentType, when]) => ({
+      .tuple(
+        key,
+        value,
+        contentType,
+        condition,
+        fc.oneof(fc.constant({}), fc.record({ lease }), fc.record({ ttlMs })),
+      )
+      .map(([key, value, contentType, when, attach]) => ({
         kind: 'put' as const,
-        key: bytes(key),
-        value: bytes(value),
+        key,
+        value,
         contentType,
         ...when,
+        ...attach,
       })),
   },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('leaseGrant'), ttlMs }) },
+  {
+    weight: 2,
+    arbitrary: fc.record(
+      { kind: fc.constant('leaseKeepAlive'), lease, ttlMs },
+      { requiredKeys: ['kind', 'lease'] },
+    ),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('leaseRevoke'), lease }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('leaseExpire'),
+      lease,
+      generation: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: 'tick' as const }) },
   {
     weight: 3,
     arbitrary: fc
@@ -101,7 +134,15 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 );
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 20, arbitrary: command.map((value) => ({ kind: 'command' as const, command: value })) },
+  {
+    weight: 20,
+    arbitrary: fc.record({
+      kind: fc.constant('command'),
+      command,
+      // Below 0 when a leader does not know how far time had come.
+      passedMs: fc.option(fc.integer({ min: -3, max: 10 }), { nil: undefined }),
+    }),
+  },
   { weight: 1, arbitrary: fc.constant({ kind: 'other' as const }) },
   { weight: 2, arbitrary: fc.constant({ kind: 'flush' as const }) },
   { weight: 2, arbitrary: fc.constant({ kind: 'startFlush' as const }) },
@@ -120,8 +161,30 @@ async function apply(kv: KvStateMachine, entry: Entry) {
 
 const KEYS = ['a', 'a\x00', 'aa', 'b', '\xff', 'nothing'];
 
+/** Compares all leases and what is attached to them. */
+async function expectSameLeases(kv: KvStateMachine, model: NaiveStore): Promise<void> {
+  const { logTimeMs } = model;
+  const leases = [...model.leases.values()];
+  const infos = leases.map(({ expiresAtMs, ...lease }) => ({
+    ...lease,
+    remainingMs: Math.max(0, expiresAtMs - logTimeMs),
+  }));
+  expect([kv.logTimeMs, kv.leaseCount]).toEqual([logTimeMs, leases.length]);
+  expect([...kv.leases(0, 2), ...kv.leases(infos[1]?.lease ?? 0, 100)].slice(0, infos.length)).toEqual(infos);
+  const times = leases.map(({ expiresAtMs }) => expiresAtMs).sort((a, b) => a - b);
+  expect(kv.nextLeaseDueMs).toBe(times[0]);
+  const due = kv.dueLeases(logTimeMs, 100).map(({ lease, generation }) => [lease, generation]);
+  const expected = leases.filter(({ expiresAtMs }) => expiresAtMs <= logTimeMs);
+  expect(due.sort()).toEqual(expected.map(({ lease, generation }) => [lease, generation]).sort());
+  for (let lease = 1; lease <= 8; lease += 1) {
+    expect(kv.lease(lease)).toEqual(infos.find((info) => info.lease === lease));
+    expect((await kv.leaseKeys(lease, 100)).map(text)).toEqual(model.keysOf(lease));
+  }
+}
+
 /** Compares every revision that can be read, key by key and page by page. */
 async function expectSame(kv: KvStateMachine, model: NaiveStore): Promise<void> {
+  await expectSameLeases(kv, model);
   expect(kv.revision).toBe(model.revision);
   expect(kv.compactedRevision).toBe(model.compactedRevision);
   for (const key of KEYS) expect(plain(kv.get(bytes(key)))).toEqual(plain(model.at(model.revision).get(key)));
@@ -152,7 +215,7 @@ async function* cutInto(chunks: AsyncIterable<Uint8Array>, size: number): AsyncG
 describe('the key-value state machine', () => {
   it('rows 22, 24, 25: is what a plain model is, at every revision, over flushes, crashes and snapshots', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 100, size: 'max' }), async (steps) => {
         const disk = new MemoryDisk(() => {});
         const finishWrites = () => {
           for (const write of disk.pendingWrites) write.complete();
@@ -180,8 +243,10 @@ describe('the key-value state machine', () => {
         digests[0] = kv.digest;
         for (const next of steps) {
           if (next.kind === 'command') {
-            const entry = commandEntry(log.length + 1, next.command);
-            const expected = model.apply(next.command);
+            const { passedMs } = next;
+            const logTimeMs = passedMs === undefined ? undefined : Math.max(0, model.logTimeMs + passedMs);
+            const entry = commandEntry(log.length + 1, next.command, logTimeMs);
+            const expected = model.apply(next.command, logTimeMs);
             const result = await finish(apply(kv, entry));
             expect(plainBytes(result)).toEqual(plainBytes(expected));
             log.push(entry);

@@ -1,0 +1,27 @@
+import { mergedWalk, type Walked } from './merged-walk.js';
+import type { Layers } from './reader.js';
+import { attachmentKey, attachmentRange, keyOfAttachment } from './record-codec.js';
+import type { LeaseId } from './types.js';
+import { type BufferedAttachment, keyId } from './write-buffer.js';
+
+const NO_KEY = new Uint8Array(0);
+
+/** The keys that are attached to a lease, in byte order, a bounded number at a time. */
+export async function* walkAttached(layers: Layers, lease: LeaseId): AsyncGenerator<readonly Uint8Array[]> {
+  const walked = mergedWalk(
+    layers.buffers.map((buffer) => buffer.attachments),
+    layers.disk.scan(attachmentRange(lease)),
+    { prefix: keyId(attachmentKey(lease, NO_KEY)) },
+    walkedAttachments,
+  );
+  for await (const found of walked) {
+    yield found.filter(({ attached }) => attached).map(({ record }) => keyOfAttachment(record));
+  }
+}
+
+/** One that was taken away in a buffer hides the one on disk, so it is found, too. */
+const walkedAttachments: Walked<BufferedAttachment, BufferedAttachment> = {
+  idOf: (pair) => keyId(pair.key),
+  fromBuffer: (_, attachment) => attachment,
+  fromDisk: (_, pair) => ({ record: pair.key, attached: true }),
+};

@@ -1,0 +1,266 @@
+import { present, unreachable } from '../assert.js';
+import type { Entry, Index } from '../raft/types.js';
+import type { BufferedStore } from './buffered-store.js';
+import { changeOf, deletionOf, digestWith } from './changes.js';
+import { type DecodedCommand, decodeCommand } from './command-codec.js';
+import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
+import type { Current } from './record-codec.js';
+import { Branch, branchOf, walksPrefix } from './transaction.js';
+import type {
+  CommandResult,
+  Condition,
+  DeleteCommand,
+  LeaseExpireCommand,
+  LeaseGrantCommand,
+  LeaseId,
+  LeaseKeepAliveCommand,
+  LeaseRevokeCommand,
+  LogTime,
+  PutCommand,
+  Revision,
+  TxnCommand,
+  TxnOperation,
+  UnchangedResult,
+} from './types.js';
+import { type BufferedChange, keyId } from './write-buffer.js';
+
+/** What was done ahead for the next entry. */
+interface Prepared {
+  readonly index: Index;
+  readonly decoded: DecodedCommand;
+  /** Set ahead where prefixes have to be walked. */
+  branch?: Branch;
+  /** Set ahead where a lease ends. */
+  leaseEnd?: LeaseEnd;
+}
+
+/**
+ * Executes commands on one state: what each changes and what it answers. A function of the state and the command alone.
+ */
+export class CommandExecutor {
+  readonly #live: BufferedStore;
+  readonly #historyRevisions: number;
+  #prepared: Prepared | undefined;
+
+  /** @param historyRevisions How many revisions of the past can be read. */
+  constructor(live: BufferedStore, historyRevisions: number) {
+    this.#live = live;
+    this.#historyRevisions = historyRevisions;
+  }
+
+  /** Decodes the command of the next entry; where there is something to wait for, see the state machine, it is done. */
+  prepare({ index, payload }: Entry): Promise<void> | undefined {
+    const prepared: Prepared = { index, decoded: decodeCommand(payload) };
+    this.#prepared = prepared;
+    const { command } = prepared.decoded;
+    switch (command.kind) {
+      case 'deletePrefix':
+        return this.#performAhead(prepared, [command]);
+      case 'txn': {
+        const operations = branchOf(this.#live, command);
+        return operations.some(walksPrefix) ? this.#performAhead(prepared, operations) : undefined;
+      }
+      case 'leaseRevoke':
+      case 'leaseExpire': {
+        const { logTimeMs } = prepared.decoded;
+        const ends = this.#refuseEnd(command, laterOf(this.#live.meta.logTimeMs, logTimeMs)) === undefined;
+        return ends ? this.#endAhead(prepared, command.lease) : undefined;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Does ahead, in many turns, what takes long about ten thousand keys; nothing is applied meanwhile. */
+  async #performAhead(prepared: Prepared, operations: readonly TxnOperation[]): Promise<void> {
+    const layers = this.#live.freeze();
+    try {
+      const branch = new Branch(this.#live, layers);
+      for (const operation of operations) await branch.perform(operation);
+      prepared.branch = branch;
+    } finally {
+      await layers.close();
+    }
+  }
+
+  async #endAhead(prepared: Prepared, lease: LeaseId): Promise<void> {
+    const layers = this.#live.freeze();
+    try {
+      prepared.leaseEnd = await planLeaseEnd(this.#live, layers, lease);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  /** Executes the command of the next entry. */
+  execute(entry: Entry): CommandResult {
+    const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
+    this.#prepared = undefined;
+    const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
+    const { meta } = this.#live;
+    meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);
+    switch (command.kind) {
+      case 'put':
+        return this.#put(command);
+      case 'delete':
+        return this.#delete(command);
+      case 'deletePrefix':
+        return this.#deletePrefix(
+          present(prepared?.branch, 'The deletion of a prefix is prepared before it is applied.'),
+        );
+      case 'txn':
+        return this.#transact(command, prepared?.branch);
+      case 'leaseGrant':
+        return this.#grantLease(command);
+      case 'leaseKeepAlive':
+        return this.#keepLeaseAlive(command);
+      case 'leaseRevoke':
+      case 'leaseExpire':
+        return this.#endLease(command, prepared?.leaseEnd);
+      case 'tick':
+        return { kind: 'ticked', revision: this.#revision };
+      default:
+        return unreachable(command);
+    }
+  }
+
+  #put(command: PutCommand): CommandResult {
+    const { key, value, contentType, lease = 0, ttlMs } = command;
+    const { leases } = this.#live;
+    const id = keyId(key);
+    const known = this.#live.current(id, key);
+    const existing = known?.deleted === false ? known : undefined;
+    if (!holds(command, existing)) return this.#preconditionFailed(existing);
+    if (lease !== 0 && leases.usable(lease) === undefined) return this.#leaseNotFound(lease);
+    if (ttlMs !== undefined && leases.isFull(existing?.lease ?? 0)) return this.#tooManyLeases();
+    const revision = this.#revision + 1;
+    const created = existing === undefined;
+    const change = changeOf(id, key, known, value, {
+      createRevision: existing?.createRevision ?? revision,
+      modRevision: revision,
+      version: (existing?.version ?? 0) + 1,
+      deleted: false,
+      contentType,
+      lease: ttlMs === undefined ? lease : leases.nextId,
+    });
+    this.#commit([change], digestWith(this.#live.meta.digest, change));
+    if (ttlMs === undefined) return { kind: 'put', revision, created };
+    return { kind: 'put', revision, created, lease: leases.grant(ttlMs, true) };
+  }
+
+  #delete(command: DeleteCommand): CommandResult {
+    const { key } = command;
+    const id = keyId(key);
+    const known = this.#live.current(id, key);
+    const existing = known?.deleted === false ? known : undefined;
+    if (!holds(command, existing)) return this.#preconditionFailed(existing);
+    if (existing === undefined) return { kind: 'delete', revision: this.#revision, deleted: 0 };
+    const change = deletionOf({ id, key, current: existing }, this.#revision + 1);
+    this.#commit([change], digestWith(this.#live.meta.digest, change));
+    return { kind: 'delete', revision: this.#revision, deleted: 1 };
+  }
+
+  #deletePrefix(branch: Branch): CommandResult {
+    const { refusal } = branch;
+    if (refusal !== undefined) return refusal;
+    const { changes, digest } = branch.changes();
+    this.#commit(changes, digest);
+    return { kind: 'delete', revision: this.#revision, deleted: changes.length };
+  }
+
+  #transact(command: TxnCommand, prepared: Branch | undefined): CommandResult {
+    const operations = branchOf(this.#live, command);
+    const branch = prepared ?? new Branch(this.#live, undefined);
+    if (prepared === undefined) for (const operation of operations) branch.perform(operation);
+    const { refusal, results } = branch;
+    if (refusal !== undefined) return refusal;
+    const { changes, digest } = branch.changes();
+    this.#commit(changes, digest);
+    return { kind: 'txn', revision: this.#revision, succeeded: operations === command.success, results };
+  }
+
+  #grantLease({ ttlMs }: LeaseGrantCommand): CommandResult {
+    const { leases } = this.#live;
+    if (leases.isFull(0)) return this.#tooManyLeases();
+    return { kind: 'lease', revision: this.#revision, lease: leases.grant(ttlMs, false), ttlMs };
+  }
+
+  #keepLeaseAlive({ lease, ttlMs }: LeaseKeepAliveCommand): CommandResult {
+    const { leases } = this.#live;
+    if (leases.usable(lease) === undefined) return this.#leaseNotFound(lease);
+    return { kind: 'lease', revision: this.#revision, lease, ttlMs: leases.keepAlive(lease, ttlMs) };
+  }
+
+  #endLease(command: LeaseRevokeCommand | LeaseExpireCommand, planned: LeaseEnd | undefined): CommandResult {
+    const { lease } = command;
+    const { leases } = this.#live;
+    const refusal = this.#refuseEnd(command, this.#live.meta.logTimeMs);
+    if (refusal !== undefined) return refusal;
+    const { changes, digest, remaining } = present(
+      planned,
+      'The end of a lease is prepared before it is applied.',
+    );
+    this.#commit(changes, digest);
+    if (remaining) leases.beginEnd(lease);
+    // A lease of a key's own has gone with its key.
+    else if (leases.get(lease) !== undefined) leases.remove(lease);
+    return { kind: 'leaseRevoked', revision: this.#revision, lease, deleted: changes.length, remaining };
+  }
+
+  /**
+   * Why a lease is not to end, if so. An expiry holds only for the generation that the leader saw, and once the time has come
+   * in the log, too: a leader that was paused may be late, and its successor may know better (correctness row 20).
+   */
+  #refuseEnd(
+    command: LeaseRevokeCommand | LeaseExpireCommand,
+    logTimeMs: LogTime,
+  ): UnchangedResult | undefined {
+    const lease = this.#live.leases.get(command.lease);
+    if (lease === undefined) return this.#leaseNotFound(command.lease);
+    if (command.kind === 'leaseRevoke') return undefined;
+    const fits = lease.generation === command.generation && lease.expiresAtMs <= logTimeMs;
+    return fits ? undefined : { kind: 'leaseKept', revision: this.#revision };
+  }
+
+  /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */
+  #commit(changes: readonly BufferedChange[], digest: number): void {
+    if (changes.length === 0) return;
+    this.#advance();
+    this.#live.meta.digest = digest;
+    for (const change of changes) this.#live.add(change);
+    this.#live.leases.follow(changes);
+  }
+
+  #leaseNotFound(lease: LeaseId): UnchangedResult {
+    return { kind: 'leaseNotFound', revision: this.#revision, lease };
+  }
+
+  #tooManyLeases(): UnchangedResult {
+    return { kind: 'tooManyLeases', revision: this.#revision };
+  }
+
+  #preconditionFailed(existing: Current | undefined): CommandResult {
+    return { kind: 'preconditionFailed', revision: this.#revision, modRevision: existing?.modRevision ?? 0 };
+  }
+
+  /** Takes the next revision, and lets the oldest go when there are too many. */
+  #advance(): void {
+    const { meta } = this.#live;
+    meta.revision += 1;
+    meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions);
+  }
+
+  get #revision(): Revision {
+    return this.#live.meta.revision;
+  }
+}
+
+/** Log time never goes back: a new leader may not know how far the last one had come. */
+function laterOf(before: LogTime, stamp: LogTime | undefined): LogTime {
+  return stamp !== undefined && stamp > before ? stamp : before;
+}
+
+function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {
+  if (ifAbsent === true && existing !== undefined) return false;
+  return ifRevision === undefined || existing?.modRevision === ifRevision;
+}

@@ -1,0 +1,115 @@
+import type { Pair, Scan } from '../storage/ordered-store.js';
+import type { KeyId, SortedMap } from './write-buffer.js';
+
+/** What is read in one step, between which the event loop gets a turn. */
+const FOUND_PER_STEP = 128;
+
+/** How what lies in buffers and on disk is told apart and read. */
+export interface Walked<Value, Found> {
+  /** The id under which a pair on disk would stand in a buffer. */
+  idOf(pair: Pair): KeyId;
+  fromBuffer(id: KeyId, value: Value): Found;
+  fromDisk(id: KeyId, pair: Pair): Found;
+}
+
+/**
+ * What stands under ids with the prefix, or under those of them after another, in byte order and a bounded number at a
+ * time: from buffers, the newest first, laid over what a scan gives of the same ids. Closes the scan.
+ */
+export async function* mergedWalk<Value, Found>(
+  buffers: readonly SortedMap<Value>[],
+  scan: Scan,
+  { prefix, after }: { readonly prefix: KeyId; readonly after?: KeyId | undefined },
+  walked: Walked<Value, Found>,
+): AsyncGenerator<readonly Found[]> {
+  const buffered = new BufferCursor(buffers, prefix, after, walked.fromBuffer);
+  try {
+    for (;;) {
+      const pairs = await scan.next(FOUND_PER_STEP);
+      if (pairs.length === 0) break;
+      const found: Found[] = [];
+      for (const pair of pairs) {
+        const id = walked.idOf(pair);
+        buffered.takeBefore(id, FOUND_PER_STEP, found);
+        while ((buffered.peek() ?? id) < id) {
+          yield found.splice(0);
+          buffered.takeBefore(id, FOUND_PER_STEP, found);
+        }
+        found.push(buffered.take(id) ?? walked.fromDisk(id, pair));
+      }
+      yield found;
+    }
+    while (buffered.peek() !== undefined) {
+      const found: Found[] = [];
+      buffered.takeBefore(undefined, FOUND_PER_STEP, found);
+      yield found;
+    }
+  } finally {
+    await scan.close();
+  }
+}
+
+/** Walks several buffers in the order of ids; what is in two of them is taken from the newer. */
+class BufferCursor<Value, Found> {
+  readonly #places: { readonly buffer: SortedMap<Value>; readonly ids: readonly KeyId[]; at: number }[];
+  readonly #prefix: KeyId;
+  readonly #toFound: (id: KeyId, value: Value) => Found;
+
+  constructor(
+    buffers: readonly SortedMap<Value>[],
+    prefix: KeyId,
+    after: KeyId | undefined,
+    toFound: (id: KeyId, value: Value) => Found,
+  ) {
+    this.#prefix = prefix;
+    this.#toFound = toFound;
+    // The smallest string after another one is that string and a zero character.
+    const from = after !== undefined && after >= prefix ? `${after}\0` : prefix;
+    this.#places = buffers.map((buffer) => {
+      const ids = buffer.sortedIds();
+      return { buffer, ids, at: firstAtLeast(ids, from) };
+    });
+  }
+
+  /** The next id, or undefined at the end. */
+  peek(): KeyId | undefined {
+    let least: KeyId | undefined;
+    for (const { ids, at } of this.#places) {
+      const id = ids[at];
+      if (id?.startsWith(this.#prefix) && (least === undefined || id < least)) least = id;
+    }
+    return least;
+  }
+
+  /** Takes what stands under the next id if it is this one. */
+  take(id: KeyId): Found | undefined {
+    let taken: Value | undefined;
+    for (const place of this.#places) {
+      if (place.ids[place.at] !== id) continue;
+      taken ??= place.buffer.get(id);
+      place.at += 1;
+    }
+    return taken && this.#toFound(id, taken);
+  }
+
+  /** Takes what stands before `end`, or all, as long as `found` has less than `countMax`. */
+  takeBefore(end: KeyId | undefined, countMax: number, found: Found[]): void {
+    while (found.length < countMax) {
+      const id = this.peek();
+      if (id === undefined || (end !== undefined && id >= end)) return;
+      const taken = this.take(id);
+      if (taken !== undefined) found.push(taken);
+    }
+  }
+}
+
+function firstAtLeast(ids: readonly KeyId[], least: KeyId): number {
+  let low = 0;
+  let high = ids.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ids[middle] ?? least) < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
