@@ -4,7 +4,7 @@ import { systemClock } from './clock.js';
 import type { ServerConfig } from './config.js';
 import { RaftkvError } from './errors.js';
 import { buildApp } from './http/app.js';
-import { encodeCommand } from './kv/command-codec.js';
+import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { createLogger, type Logger } from './logger.js';
@@ -113,6 +113,7 @@ class Server implements RunningServer {
   async stop(): Promise<void> {
     this.aborted.abort();
     this.addresses?.stop();
+    this.service?.stop();
     const drained = this.app?.close() ?? Promise.resolve();
     await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
     await this.transport?.stop(GOODBYE_MS);
@@ -169,8 +170,9 @@ class Server implements RunningServer {
       transport,
       clock: systemClock,
       identity: () => bootstrap.identity,
-      encode: encodeCommand,
+      codec: commandCodec,
       version,
+      newId: () => randomBytes(8).toString('hex'),
     });
     this.addresses = new AddressKeeper(
       this.node,
@@ -181,6 +183,7 @@ class Server implements RunningServer {
     port.open(this.service);
     this.node.start();
     this.addresses.start();
+    this.service.start();
   }
 
   private receiver(bootstrap: Bootstrap): Receiver {

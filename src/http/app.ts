@@ -7,11 +7,15 @@ import { registerClusterRoutes } from './cluster-routes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
+import { registerLeaseRoutes } from './lease-routes.js';
+import { registerLockRoutes } from './lock-routes.js';
 import { HttpMetrics } from './metrics.js';
 import { registerOpenApiRoute } from './openapi.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType } from './problem.js';
-import { keyRoutePath, routedUrl } from './target.js';
+import { routedUrl } from './target.js';
+import { registerTxnRoute } from './txn-routes.js';
+import { registerWatchRoute } from './watch-routes.js';
 
 export interface AppDependencies {
   readonly port: NodePort;
@@ -38,7 +42,14 @@ const closeSweepMs = 20;
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, logger } = dependencies;
   const metrics = new HttpMetrics(port);
-  const context: HttpContext = { port, clientRouting, valueBytesMax, logger, metrics, closing: false };
+  const context: HttpContext = {
+    port,
+    clientRouting,
+    valueBytesMax,
+    logger,
+    metrics,
+    closing: new AbortController(),
+  };
 
   const app = fastify({
     // Without a Host header, too, our own handlers refuse, with a problem document.
@@ -76,12 +87,16 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
 
   const methods = collectMethods(app);
   registerKeyValueRoutes(app, context);
+  registerTxnRoute(app, context);
+  registerLeaseRoutes(app, context);
+  registerLockRoutes(app, context);
+  registerWatchRoute(app, context);
   registerClusterRoutes(app, context);
   registerHealthRoutes(app, context);
   registerOpenApiRoute(app, context);
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
   app.addHook('preClose', (done) => {
-    context.closing = true;
+    context.closing.abort();
     closeConnections(app, dependencies.closeGraceMs ?? closeGraceMsDefault);
     done();
   });
@@ -112,21 +127,18 @@ function collectMethods(app: FastifyInstance): ReadonlyMap<RegExp, Set<string>> 
   return byPattern;
 }
 
-/** What the contract has and this version does not offer; everything else is simply unknown. */
-const laterPaths = /^\/v1\/(txn|watch|leases|locks)(\/|$)/;
-
 function refuseUnknown(exchange: Exchange, methods: ReadonlyMap<RegExp, Set<string>>): void {
-  const path = exchange.target.path.startsWith('/v1/kv/') ? keyRoutePath : exchange.target.path;
+  const path = routedUrl(exchange.target.path);
   for (const [pattern, known] of methods) {
     if (!pattern.test(path)) continue;
     const allow = [...known].sort().join(', ');
     exchange.fail(new RaftkvError('method_not_allowed', `Use one of: ${allow}.`), ['Allow', allow]);
     return;
   }
-  const detail = laterPaths.test(path)
-    ? 'This part of the contract is not offered yet by this version.'
-    : 'There is nothing at this path. Keys are at /v1/kv/<key>; GET /openapi.json lists all paths.';
-  throw new RaftkvError('not_found', detail);
+  throw new RaftkvError(
+    'not_found',
+    'There is nothing at this path. Keys are at /v1/kv/<key>; GET /openapi.json lists all paths.',
+  );
 }
 
 /** Answers what is not HTTP, or too large or too slow to be a request, where no request could be made of it. */

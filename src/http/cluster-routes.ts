@@ -1,17 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { percentDecode } from './bytes.js';
-import { refuseIdempotencyKey } from './conditions.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { refuseIdempotencyKey } from './idempotency.js';
 import type { MemberStatus, MembershipChange } from './port.js';
 import { Query, queryNames } from './query.js';
-import {
-  addMemberSchema,
-  checkBody,
-  checkMemberAddresses,
-  checkMemberId,
-  checkMembers,
-  transferSchema,
-} from './schemas.js';
+import { addMemberBody, checkMemberAddresses, checkMemberId, checkMembers, transferBody } from './schemas.js';
 
 const plainNames = queryNames([]);
 const changeNames = queryNames(['plan']);
@@ -46,8 +39,7 @@ function addMember(exchange: Exchange): void {
   const { isPlan, timeoutMs, redirectNever } = checkedChange(exchange, changeNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson(timeoutMs, (json) => {
-    const members = checkBody(addMemberSchema, json, '{"id":"n4","peer":"10.0.0.4:7101"}');
-    const { id = '', peer = '', client = '', incarnation = '' } = members;
+    const { id, peer, client = '', incarnation = '' } = addMemberBody.check(json);
     checkMemberAddresses(peer, client);
     if (isPlan) {
       plan(exchange, { kind: 'add', member: { id, peer } }, timeoutMs);
@@ -116,11 +108,11 @@ function plan(exchange: Exchange, change: MembershipChange, timeoutMs: number): 
 }
 
 function transferLeadership(exchange: Exchange): void {
-  refuseIdempotencyKey(exchange.request.headers);
+  refuseIdempotencyKey(exchange);
   const { timeoutMs, redirectNever } = checkedQuery(exchange, plainNames);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withJson(timeoutMs, (json) => {
-    const { to } = checkBody(transferSchema, json, '{"to":"n2"}, or nothing');
+    const { to } = transferBody.check(json);
     exchange.settle(
       exchange.context.port.transferLeadership(to, exchange.remainingMs(timeoutMs)),
       (leader) => {
@@ -148,7 +140,7 @@ interface CheckedChange extends CheckedQuery {
 }
 
 function checkedChange(exchange: Exchange, names: ReturnType<typeof queryNames>): CheckedChange {
-  refuseIdempotencyKey(exchange.request.headers);
+  refuseIdempotencyKey(exchange);
   const checked = checkedQuery(exchange, names);
   return { ...checked, isPlan: checked.query.flag('plan') };
 }

@@ -102,13 +102,3 @@ function tagSet(header: string, name: string, weakCounts: boolean): TagSet {
   }
   return tags;
 }
-
-/** Refused rather than ignored: a client that sends it relies on a repeat being harmless. */
-export function refuseIdempotencyKey(headers: IncomingHttpHeaders): void {
-  if (headers['idempotency-key'] === undefined) return;
-  throw new RaftkvError(
-    'bad_request',
-    'The header Idempotency-Key is not supported yet by this version; leave it out, and use If-Match to make a ' +
-      'repeat harmless.',
-  );
-}

@@ -17,15 +17,15 @@ export interface HttpContext {
   readonly valueBytesMax: number;
   readonly logger: Logger;
   readonly metrics: HttpMetrics;
-  /** Set once when the server begins to close. */
-  closing: boolean;
+  /** Aborted once, when the server begins to close. */
+  readonly closing: AbortController;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
 export type ServedConsistency = 'linearizable' | 'lease' | 'stale';
 
 /** The largest JSON document that a request may carry. */
-const jsonBytesMax = 65_536;
+export const jsonBytesMax = 65_536;
 
 /** How long, and for how many bytes, a client that was refused may go on sending before the connection is closed. */
 const lingerMs = 2_000;
@@ -92,6 +92,13 @@ export class Exchange {
 
   withJson(timeoutMs: number, use: (value: unknown) => void): void {
     this.withBody(jsonBytesMax, timeoutMs, (body) => use(parseJson(body)));
+  }
+
+  /** Aborted when nobody waits for the answer any more: the client hung up, or this node shuts down. */
+  signal(): AbortSignal {
+    const gone = new AbortController();
+    this.response.once('close', () => gone.abort());
+    return AbortSignal.any([gone.signal, this.context.closing.signal]);
   }
 
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
@@ -166,21 +173,7 @@ export class Exchange {
     // Fastify must not touch the reply any more; from here on only Node's response is used.
     this.reply.hijack();
     if (response.headersSent || response.destroyed) return;
-    const { port } = context;
-    const position = port.position();
-    const allHeaders = [
-      'Raftkv-Revision',
-      String(Math.max(position.revision, this.writtenRevision)),
-      'Raftkv-Term',
-      String(position.term),
-      'Raftkv-Node',
-      port.id,
-      'Raftkv-Consistency',
-      this.consistency,
-      'X-Content-Type-Options',
-      'nosniff',
-    ];
-    if (contentType !== null) allHeaders.push('Content-Type', contentType);
+    const allHeaders = this.commonHeaders(contentType);
     if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
     for (const part of headers) allHeaders.push(part);
     context.metrics.observe(this.route, request.method ?? '', status, performance.now() - this.startedAtMs);
@@ -193,7 +186,7 @@ export class Exchange {
       this.linger();
       return;
     }
-    if (context.closing) allHeaders.push('Connection', 'close');
+    if (context.closing.signal.aborted) allHeaders.push('Connection', 'close');
     response.writeHead(status, allHeaders);
     if (body === null || request.method === 'HEAD') response.end();
     else if (typeof body === 'string') response.end(body);
@@ -201,6 +194,45 @@ export class Exchange {
     // the conversion. One character of latin1 is one byte.
     else if (body.length <= joinedBytesMax) response.end(body.toString('latin1'), 'latin1');
     else response.end(body);
+  }
+
+  /** Begins an answer without an end that is known; the caller writes it. Undefined when the client is gone already. */
+  beginStream(contentType: string): ServerResponse | undefined {
+    const { request, response, context } = this;
+    this.reply.hijack();
+    if (response.headersSent || response.destroyed) return undefined;
+    // Between here and the client nobody may keep the stream, or hold it back until it is larger.
+    const headers = [
+      ...this.commonHeaders(contentType),
+      'Cache-Control',
+      'no-store',
+      'X-Accel-Buffering',
+      'no',
+    ];
+    context.metrics.observe(this.route, request.method ?? '', 200, performance.now() - this.startedAtMs);
+    response.writeHead(200, headers);
+    response.flushHeaders();
+    request.resume();
+    return response;
+  }
+
+  private commonHeaders(contentType: string | null): string[] {
+    const { port } = this.context;
+    const position = port.position();
+    const headers = [
+      'Raftkv-Revision',
+      String(Math.max(position.revision, this.writtenRevision)),
+      'Raftkv-Term',
+      String(position.term),
+      'Raftkv-Node',
+      port.id,
+      'Raftkv-Consistency',
+      this.consistency,
+      'X-Content-Type-Options',
+      'nosniff',
+    ];
+    if (contentType !== null) headers.push('Content-Type', contentType);
+    return headers;
   }
 
   /** A body that is small and on its way anyway is thrown away by Node, and the connection lives on. */
@@ -254,7 +286,7 @@ export function endpoint(
   return (request, reply) => {
     const exchange = new Exchange(context, route, request, reply);
     exchange.attempt(() => {
-      if (context.closing && availability === 'whileOpen') {
+      if (context.closing.signal.aborted && availability === 'whileOpen') {
         throw new RaftkvError(
           'shutting_down',
           'This node is shutting down and takes no new requests. Nothing was done; ask another node.',

@@ -2,35 +2,27 @@ import { Buffer } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
-import {
-  type CommandResult,
-  DELETED_KEY_BYTES_MAX,
-  DELETED_KEYS_MAX,
-  type Item,
-  type PutCommand,
-  type Revision,
-} from '../kv/types.js';
+import { type Item, type LeaseId, type PutCommand, type Revision, TTL_MS_MAX } from '../kv/types.js';
 import { asBuffer, bytesMember, keyBytesMax } from './bytes.js';
-import {
-  judgeRead,
-  type ReadCondition,
-  readCondition,
-  refuseIdempotencyKey,
-  writeCondition,
-} from './conditions.js';
+import { judgeRead, type ReadCondition, readCondition, writeCondition } from './conditions.js';
 import { decodeCursor } from './cursor.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { idempotencyKey, withIdempotency } from './idempotency.js';
 import { pageJson } from './page.js';
-import { Query, type QueryNames, queryNames } from './query.js';
+import { parseDurationMs, Query, type QueryNames, queryNames } from './query.js';
 import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
+import { refuseReserved, refuseReservedPrefix } from './reserved.js';
+import { expectResult, keyNotFound, preconditionFailed } from './results.js';
 import { keyOfPath, keyRoutePath } from './target.js';
 
 const limitDefault = 100;
 const limitMax = 1_000;
 const contentTypeDefault = 'application/octet-stream';
 const contentTypeCharactersMax = 256;
+/** As for a lease that is granted by itself. */
+const ttlMsMin = 1_000;
 
-const putNames = queryNames([], ['ttl', 'lease']);
+const putNames = queryNames(['ttl', 'lease']);
 const deleteNames = queryNames([]);
 const getNames = queryNames([...readNames, 'revision']);
 const listNames = queryNames([...readNames, 'revision', 'prefix', 'limit', 'cursor', 'keysOnly']);
@@ -51,20 +43,25 @@ export function registerKeyValueRoutes(app: FastifyInstance, context: HttpContex
 function put(exchange: Exchange): void {
   const { context, request, target } = exchange;
   const key = keyOfPath(target.path);
-  const { timeoutMs, redirectNever } = writeQuery(target.query, putNames);
-  refuseIdempotencyKey(request.headers);
+  refuseReserved(key);
+  const { timeoutMs, redirectNever, attach } = writeQuery(target.query, putNames);
+  const repeat = idempotencyKey(exchange);
   refuseContentCoding(request.headers);
   const condition = writeCondition(request.headers);
   const contentType = storedContentType(request.headers['content-type']);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withBody(context.valueBytesMax, timeoutMs, (value) => {
     const plain: PutCommand = { kind: 'put', key, value, contentType };
-    const command = condition === undefined ? plain : { ...plain, ...condition };
+    // Most puts are plain, and spreading takes longer than all else that is done with them here.
+    const isPlain = condition === undefined && attach === undefined && repeat === undefined;
+    const command = isPlain
+      ? plain
+      : { ...plain, ...condition, ...attach, ...withIdempotency(exchange, repeat, value) };
     exchange.settle(context.port.write(command, exchange.remainingMs(timeoutMs)), (result) => {
-      confirmWrite(exchange, result.revision);
-      if (result.kind !== 'put') throw unexpected(result, condition?.ifAbsent === true);
-      const json = `{${bytesMember('key', key)},"revision":${result.revision},"created":${result.created}}`;
-      exchange.sendJson(result.created ? 201 : 200, json, ['ETag', `"${result.revision}"`]);
+      const { created, revision, lease } = expectResult(exchange, result, 'put');
+      const granted = lease === undefined ? '' : `,"lease":"${lease}"`;
+      const json = `{${bytesMember('key', key)},"revision":${revision},"created":${created}${granted}}`;
+      exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
     });
   });
 }
@@ -72,16 +69,19 @@ function put(exchange: Exchange): void {
 function remove(exchange: Exchange): void {
   const { context, request, target } = exchange;
   const key = keyOfPath(target.path);
+  refuseReserved(key);
   const { timeoutMs, redirectNever } = writeQuery(target.query, deleteNames);
-  refuseIdempotencyKey(request.headers);
+  const repeat = idempotencyKey(exchange);
   const condition = writeCondition(request.headers);
   if (!exchange.staysHere(redirectNever)) return;
-  const written = context.port.write({ kind: 'delete', key, ...condition }, timeoutMs);
+  const written = context.port.write(
+    { kind: 'delete', key, ...condition, ...withIdempotency(exchange, repeat, undefined) },
+    timeoutMs,
+  );
   exchange.settle(written, (result) => {
-    confirmWrite(exchange, result.revision);
-    if (result.kind !== 'delete') throw unexpected(result, condition?.ifAbsent === true);
-    if (result.deleted === 0) throw keyNotFound();
-    exchange.sendJson(200, `{"revision":${result.revision},"deleted":${result.deleted}}`);
+    const { deleted, revision } = expectResult(exchange, result, 'delete');
+    if (deleted === 0) throw keyNotFound();
+    exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
   });
 }
 
@@ -97,9 +97,10 @@ function removePrefix(exchange: Exchange): void {
     );
   }
   checkPrefix(prefix);
+  refuseReservedPrefix(prefix);
   const timeoutMs = query.timeoutMs();
   const redirectNever = query.redirectNever();
-  refuseIdempotencyKey(request.headers);
+  const repeat = idempotencyKey(exchange);
   if (writeCondition(request.headers) !== undefined) {
     throw new RaftkvError(
       'bad_request',
@@ -107,11 +108,13 @@ function removePrefix(exchange: Exchange): void {
     );
   }
   if (!exchange.staysHere(redirectNever)) return;
-  exchange.settle(context.port.write({ kind: 'deletePrefix', prefix }, timeoutMs), (result) => {
-    confirmWrite(exchange, result.revision);
-    if (result.kind === 'tooManyKeys') throw tooManyKeys();
-    if (result.kind !== 'delete') throw unexpected(result, false);
-    exchange.sendJson(200, `{"revision":${result.revision},"deleted":${result.deleted}}`);
+  const written = context.port.write(
+    { kind: 'deletePrefix', prefix, ...withIdempotency(exchange, repeat, undefined) },
+    timeoutMs,
+  );
+  exchange.settle(written, (result) => {
+    const { deleted, revision } = expectResult(exchange, result, 'delete');
+    exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
   });
 }
 
@@ -175,6 +178,8 @@ function list(exchange: Exchange): void {
 interface WriteQuery {
   readonly timeoutMs: number;
   readonly redirectNever: boolean;
+  /** The lease that a put asks for; undefined for none. */
+  readonly attach: { readonly ttlMs: number } | { readonly lease: LeaseId } | undefined;
 }
 
 const writeQueryDefault: WriteQuery = parseWriteQuery('', deleteNames);
@@ -185,12 +190,21 @@ function writeQuery(text: string, names: QueryNames): WriteQuery {
 
 function parseWriteQuery(text: string, names: QueryNames): WriteQuery {
   const query = new Query(text, names);
-  return { timeoutMs: query.timeoutMs(), redirectNever: query.redirectNever() };
+  return { timeoutMs: query.timeoutMs(), redirectNever: query.redirectNever(), attach: attachment(query) };
 }
 
-function confirmWrite(exchange: Exchange, revision: Revision): void {
-  exchange.consistency = 'linearizable';
-  exchange.writtenRevision = revision;
+function attachment(query: Query): WriteQuery['attach'] {
+  const ttl = query.text('ttl');
+  const lease = query.integer('lease', 1);
+  if (ttl !== undefined && lease !== undefined) {
+    throw new RaftkvError(
+      'bad_request',
+      '"ttl" gives the key a lease of its own, and "lease" an existing one; send one of them.',
+    );
+  }
+  if (lease !== undefined) return { lease };
+  if (ttl === undefined) return undefined;
+  return { ttlMs: parseDurationMs(ttl, 'ttl', ttlMsMin, TTL_MS_MAX) };
 }
 
 function checkPrefix(prefix: Buffer): void {
@@ -232,35 +246,3 @@ function storedContentType(header: string | undefined): string {
 }
 
 const mediaType = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(;[\x20-\x7e\t]*)?$/;
-
-function keyNotFound(): RaftkvError {
-  return new RaftkvError('key_not_found', 'There is no such key at this revision. PUT creates it.');
-}
-
-function preconditionFailed(modRevision: Revision): RaftkvError {
-  const detail =
-    modRevision === 0
-      ? 'The key does not exist. Nothing was changed; send If-None-Match: * to create it.'
-      : `The key's revision is ${modRevision}. Nothing was changed; read it again and decide anew.`;
-  return new RaftkvError('precondition_failed', detail, { revision: modRevision });
-}
-
-function tooManyKeys(): RaftkvError {
-  return new RaftkvError(
-    'too_many_keys',
-    `More than ${DELETED_KEYS_MAX} keys start with this prefix, or their names take more than ${DELETED_KEY_BYTES_MAX} bytes. ` +
-      'Nothing was deleted; delete them in parts, by longer prefixes, or list them and delete each.',
-    { keysMax: DELETED_KEYS_MAX },
-  );
-}
-
-/** The error for a result that is not the one the command asks for: the condition did not hold, or a mistake. */
-function unexpected(result: CommandResult, ifAbsent: boolean): Error {
-  if (result.kind !== 'preconditionFailed') return new Error(`The node answered with a ${result.kind}.`);
-  if (!ifAbsent) return preconditionFailed(result.modRevision);
-  return new RaftkvError(
-    'precondition_failed',
-    `The key exists already, with revision ${result.modRevision}. Nothing was changed.`,
-    { revision: result.modRevision },
-  );
-}

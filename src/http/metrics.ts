@@ -30,6 +30,7 @@ export class HttpMetrics {
   private readonly port: NodePort;
   private readonly durations = new Durations();
   private registries: Promise<readonly Registry[]> | undefined;
+  private streams: Readonly<{ size: number; eventsSent: number }> = { size: 0, eventsSent: 0 };
 
   constructor(port: NodePort) {
     this.port = port;
@@ -38,6 +39,11 @@ export class HttpMetrics {
   /** @param route A fixed name, never a part of a request. */
   observe(route: string, method: string, status: number, durationMs: number): void {
     this.durations.observe(route, knownMethods.has(method) ? method : 'other', status, durationMs / 1_000);
+  }
+
+  /** Whose watches are counted. */
+  follow(streams: Readonly<{ size: number; eventsSent: number }>): void {
+    this.streams = streams;
   }
 
   async text(): Promise<string> {
@@ -56,6 +62,24 @@ export class HttpMetrics {
   private addGauges(client: PromClient, registry: Registry): void {
     const { port } = this;
     const registers = [registry];
+    const streams = () => this.streams;
+    new client.Gauge({
+      name: 'raftkv_watches',
+      help: 'Open watches on this node.',
+      registers,
+      collect() {
+        this.set(streams().size);
+      },
+    });
+    new client.Counter({
+      name: 'raftkv_watch_events_total',
+      help: 'Events that were sent to watches.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(streams().eventsSent);
+      },
+    });
     new client.Gauge({
       name: 'raftkv_role',
       help: 'The role of this node: 1 for the one it has, 0 for the others.',

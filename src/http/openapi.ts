@@ -1,10 +1,23 @@
 import type { FastifyInstance } from 'fastify';
-import { errorCatalogue } from '../errors.js';
-import { DELETED_KEYS_MAX } from '../kv/types.js';
+import { type ErrorCode, errorCatalogue } from '../errors.js';
+import { DELETED_KEYS_MAX, IDEMPOTENCY_KEY_LENGTH_MAX } from '../kv/types.js';
+import * as answers from './answer-schemas.js';
+import { integer, type Schema, text } from './answer-schemas.js';
 import { endpoint, type HttpContext } from './exchange.js';
+import type { JsonBody } from './json-body.js';
 import { problemContentType } from './problem.js';
 import { Query, queryNames } from './query.js';
-import { addMemberSchema, memberIdSchema, setMembersSchema, transferSchema } from './schemas.js';
+import {
+  addMemberBody,
+  grantLeaseBody,
+  keepAliveBody,
+  lockBody,
+  memberIdSchema,
+  setMembersBody,
+  transferBody,
+  unlockBody,
+} from './schemas.js';
+import { txnBody } from './txn-body.js';
 
 /** Serves the contract in OpenAPI 3.1, as far as this version offers it. */
 export function registerOpenApiRoute(app: FastifyInstance, context: HttpContext): void {
@@ -21,15 +34,7 @@ export function registerOpenApiRoute(app: FastifyInstance, context: HttpContext)
   );
 }
 
-type Schema = Readonly<Record<string, unknown>>;
-
-const integer: Schema = { type: 'integer', minimum: 0 };
-const text: Schema = { type: 'string' };
-const bytes = { 'application/octet-stream': {} };
-
-function object(properties: Readonly<Record<string, unknown>>): Schema {
-  return { type: 'object', properties };
-}
+const bytes: Schema = { 'application/octet-stream': {} };
 
 function json(schema: unknown): Schema {
   return { 'application/json': { schema } };
@@ -43,15 +48,25 @@ function inQuery(name: string, schema: unknown, description: string): Schema {
   return { name, in: 'query', schema, description };
 }
 
-function inHeader(name: string, description: string): Schema {
-  return { name, in: 'header', schema: text, description };
+function inHeader(name: string, description: string, schema: Schema = text): Schema {
+  return { name, in: 'header', schema, description };
+}
+
+function inPath(name: string, schema: Schema, description: string): Schema {
+  return { name, in: 'path', required: true, schema, description };
 }
 
 const common = [
   inQuery('timeout', { type: 'string', default: '5s' }, 'How long the request may take: 250ms, 5s, 2m, 1h.'),
   inQuery('redirect', { enum: ['never'] }, 'The node that was asked does the work itself.'),
 ];
-const read = [
+const repeatable = inHeader(
+  'Idempotency-Key',
+  'A repeat of the request under the same key gets the first answer, and changes nothing again.',
+  { type: 'string', minLength: 1, maxLength: IDEMPOTENCY_KEY_LENGTH_MAX },
+);
+const change = [...common, repeatable];
+const consistent = [
   ...common,
   inQuery(
     'consistency',
@@ -59,26 +74,52 @@ const read = [
     'What the read sees.',
   ),
   inQuery('minRevision', integer, 'Wait until the answering node has this revision.'),
-  inQuery('revision', integer, 'Read the past; 0 is the empty store.'),
 ];
+const read = [...consistent, inQuery('revision', integer, 'Read the past; 0 is the empty store.')];
 const plan = inQuery('plan', { type: 'boolean' }, 'Change nothing, and answer with what would happen.');
 const force = inQuery('force', { type: 'boolean' }, 'Even if the voters would have no live quorum.');
 const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42".');
 const ifNoneMatch = inHeader('If-None-Match', '* on a write: only if there is no such key. On a read: tags.');
-const key = { name: 'key', in: 'path', required: true, schema: text, description: 'Slashes are part of it.' };
-const id = { name: 'id', in: 'path', required: true, schema: memberIdSchema };
+const key = inPath('key', text, 'Slashes are part of it.');
+const member = inPath('id', memberIdSchema, "A member's id.");
+const lease = inPath('id', { type: 'string', pattern: '^[1-9][0-9]*$' }, "A lease's id.");
+const lock = inPath('name', text, 'Slashes are part of it.');
 
-const problem: Schema = {
-  description: `A problem document; "code" is one of ${Object.keys(errorCatalogue).join(', ')}.`,
-  content: {
-    [problemContentType]: {
-      schema: object({ type: text, title: text, status: integer, code: text, detail: text }),
-    },
-  },
+const problemContent: Schema = { [problemContentType]: { schema: answers.problemDocument } };
+const problem = answer(
+  `A problem document; "code" is one of ${Object.keys(errorCatalogue).join(', ')}.`,
+  problemContent,
+);
+/** The codes of the catalogue that an operation is known to answer with, each under its status. */
+function refusals(codes: readonly ErrorCode[]): Readonly<Record<string, Schema>> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of codes) {
+    const { status } = errorCatalogue[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, same]) => {
+      const described = same.map((code) => `${code}: ${errorCatalogue[code].title}.`).join(' ');
+      return [String(status), answer(described, problemContent)];
+    }),
+  );
+}
+
+const redirected = {
+  '307': answer('This node does not lead; the same request goes to the Location.', problemContent),
 };
-const redirected = answer('This node does not lead; the same request goes to the Location.');
+const readRefusals: readonly ErrorCode[] = ['bad_request', 'unavailable', 'no_leader', 'overloaded'];
+const writeRefusals: readonly ErrorCode[] = [
+  'bad_request',
+  'idempotency_mismatch',
+  'no_leader',
+  'overloaded',
+  'shutting_down',
+  'outcome_unknown',
+];
+const bodyRefusals: readonly ErrorCode[] = [...writeRefusals, 'request_timeout', 'value_too_large'];
 
-/** One operation. All of them can answer with a problem, and all but local ones with a redirect. */
+/** One operation. All of them can answer with any problem that concerns every request, such as `internal`. */
 function operation(
   summary: string,
   parameters: readonly Schema[],
@@ -89,37 +130,19 @@ function operation(
   return { summary, parameters, ...body, responses: { ...responses, default: problem } };
 }
 
-const item = object({
-  key: text,
-  keyBase64: text,
-  value: text,
-  valueBase64: text,
-  createRevision: integer,
-  modRevision: integer,
-  version: integer,
-  contentType: text,
-});
-const putResult = json(
-  object({ key: text, keyBase64: text, revision: integer, created: { type: 'boolean' } }),
-);
-const ids: Schema = { type: 'array', items: text };
-const membership = object({ voters: ids, learners: ids, quorum: integer, faultTolerance: integer });
-const setMembersResult = object({ voters: ids, added: ids, removed: ids });
-const membershipPlan = object({
-  before: membership,
-  after: membership,
-  liveVotersAfter: ids,
-  steps: { type: 'array', items: object({ step: text, members: ids, description: text }) },
-  warnings: { type: 'array', items: text },
-});
-/** What the change itself answers with 200, or the plan of it. */
-function doneOrPlanned(description: string, result: Schema = object({})): Schema {
+function body(kind: JsonBody<unknown>): Schema {
+  return json(kind.schema);
+}
+
+/** What the change itself answers with, or the plan of it. */
+function doneOrPlanned(description: string, result: Schema): Schema {
   return answer(
     `${description}; with plan=true, what would happen`,
-    json({ anyOf: [result, membershipPlan] }),
+    json({ anyOf: [result, answers.membershipPlan] }),
   );
 }
-const deleteResult = json(object({ revision: integer, deleted: integer }));
+
+const alive = (word: string) => json(answers.object({ status: { const: word } }));
 
 export const openApiDocument = {
   openapi: '3.1.0',
@@ -128,18 +151,32 @@ export const openApiDocument = {
     '/v1/kv/{key}': {
       put: operation(
         'Store a value',
-        [key, ...common, ifMatch, ifNoneMatch],
-        { '200': answer('Replaced', putResult), '201': answer('Created', putResult), '307': redirected },
+        [
+          key,
+          ...change,
+          ifMatch,
+          ifNoneMatch,
+          inQuery('ttl', text, 'Delete the key after this time, 1s or longer: it gets a lease of its own.'),
+          inQuery('lease', integer, 'Attach the key to this lease.'),
+        ],
+        {
+          '200': answer('Replaced', json(answers.putAnswer)),
+          '201': answer('Created', json(answers.putAnswer)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'precondition_failed', 'lease_not_found', 'too_many_leases']),
+        },
         bytes,
       ),
       get: operation('Read a value', [key, ...read, ifMatch, ifNoneMatch], {
         '200': answer('The bytes that were put, with their Content-Type', bytes),
         '304': answer('Not modified'),
-        '307': redirected,
+        ...redirected,
+        ...refusals([...readRefusals, 'key_not_found', 'compacted', 'precondition_failed']),
       }),
-      delete: operation('Delete a key', [key, ...common, ifMatch, ifNoneMatch], {
-        '200': answer('Deleted', deleteResult),
-        '307': redirected,
+      delete: operation('Delete a key', [key, ...change, ifMatch, ifNoneMatch], {
+        '200': answer('Deleted', json(answers.deleteAnswer)),
+        ...redirected,
+        ...refusals([...writeRefusals, 'key_not_found', 'precondition_failed']),
       }),
     },
     '/v1/kv': {
@@ -157,74 +194,218 @@ export const openApiDocument = {
           inQuery('keysOnly', { type: 'boolean' }, 'Leave the values out.'),
         ],
         {
-          '200': answer(
-            'One page',
-            json(object({ revision: integer, items: { type: 'array', items: item }, nextCursor: text })),
-          ),
-          '307': redirected,
+          '200': answer('One page', json(answers.listAnswer)),
+          ...redirected,
+          ...refusals([...readRefusals, 'compacted']),
         },
       ),
       delete: operation(
         `Delete every key with a prefix, if they are at most ${DELETED_KEYS_MAX}`,
-        [...common, inQuery('prefix', { type: 'string', minLength: 1 }, 'Not empty.')],
+        [...change, inQuery('prefix', { type: 'string', minLength: 1 }, 'Not empty.')],
         {
-          '200': answer('Deleted', deleteResult),
-          '307': redirected,
-          '409': { ...problem, description: 'Code too_many_keys: nothing was deleted; delete in parts.' },
+          '200': answer('Deleted', json(answers.deleteAnswer)),
+          ...redirected,
+          ...refusals([...writeRefusals, 'too_many_keys']),
         },
+      ),
+    },
+    '/v1/txn': {
+      post: operation(
+        'Compare, then do one of two branches, all at one revision',
+        change,
+        {
+          '200': answer('Done: the one branch or the other', json(answers.txnAnswer)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'lease_not_found', 'too_many_keys', 'answer_too_large']),
+        },
+        body(txnBody),
+      ),
+    },
+    '/v1/watch': {
+      get: operation(
+        'Follow the changes of a key, or of all keys with a prefix, on the node that was asked',
+        [
+          ...common,
+          inQuery('key', text, 'The key; this or "prefix".'),
+          inQuery('prefix', text, 'All keys that start with it; empty for all.'),
+          inQuery(
+            'fromRevision',
+            { type: 'integer', minimum: 1 },
+            'Begin with the changes of this revision.',
+          ),
+          inQuery('previous', { type: 'boolean' }, 'Tell what each key was before, too.'),
+          inHeader('Last-Event-ID', 'Resume after this event.'),
+          inHeader('Accept', 'application/x-ndjson for one JSON object a line.'),
+        ],
+        {
+          '200': answer('Events until the client hangs up: put, delete, progress, error', {
+            'text/event-stream': {},
+            'application/x-ndjson': {},
+          }),
+          ...refusals(['bad_request', 'compacted', 'overloaded', 'shutting_down', 'no_leader']),
+        },
+      ),
+    },
+    '/v1/leases': {
+      post: operation(
+        'Grant a lease: when it runs out, the keys that are attached to it are deleted',
+        change,
+        {
+          '201': answer('Granted', json(answers.leaseGranted)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'too_many_leases']),
+        },
+        body(grantLeaseBody),
+      ),
+      get: operation(
+        'List leases, in the order of their ids',
+        [
+          ...consistent,
+          inQuery('after', integer, 'Only those with greater ids.'),
+          inQuery('limit', { type: 'integer', minimum: 1, maximum: 1000, default: 1000 }, 'At most so many.'),
+        ],
+        { '200': answer('Leases', json(answers.leasesListed)), ...redirected, ...refusals(readRefusals) },
+      ),
+    },
+    '/v1/leases/{id}': {
+      get: operation('A lease, and the first 1,000 of its keys', [lease, ...consistent], {
+        '200': answer('The lease', json(answers.leaseShown)),
+        ...redirected,
+        ...refusals([...readRefusals, 'lease_not_found']),
+      }),
+      delete: operation('Revoke a lease, and delete its keys', [lease, ...change], {
+        '200': answer('Revoked', json(answers.leaseRevoked)),
+        ...redirected,
+        ...refusals([...writeRefusals, 'lease_not_found']),
+      }),
+    },
+    '/v1/leases/{id}/keepalive': {
+      post: operation(
+        'Let a lease begin anew',
+        [lease, ...change],
+        {
+          '200': answer('It begins anew', json(answers.leaseGranted)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'lease_not_found']),
+        },
+        body(keepAliveBody),
+      ),
+    },
+    '/v1/locks/{name}': {
+      post: operation(
+        'Take a lock, or stand in line for it',
+        [lock, ...change],
+        {
+          '200': answer('Taken; the token is greater for every later holder', json(answers.lockTaken)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'lock_held', 'lock_not_held', 'too_many_leases']),
+        },
+        body(lockBody),
+      ),
+      get: operation('Who holds a lock', [lock, ...consistent], {
+        '200': answer('Held or free', json(answers.lockShown)),
+        ...redirected,
+        ...refusals(readRefusals),
+      }),
+      delete: operation(
+        'Give a lock back',
+        [lock, ...change, inQuery('token', { type: 'integer', minimum: 1 }, 'What taking it gave.')],
+        {
+          '200': answer('Given back', json(answers.lockReleased)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'lock_not_held']),
+        },
+        body(unlockBody),
       ),
     },
     '/v1/status': {
       get: operation('How this node sees itself and the cluster', common, {
-        '200': answer('Status', json(object({}))),
+        '200': answer('Status', json(answers.status)),
       }),
     },
     '/v1/members': {
-      get: operation('The members', common, { '200': answer('Members', json(object({}))) }),
+      get: operation('The members', common, { '200': answer('Members', json(answers.membersListed)) }),
       post: operation(
         'Add a learner, which is promoted by itself',
         [...common, plan],
-        { '200': doneOrPlanned('A member already'), '201': answer('Added'), '307': redirected },
-        json(addMemberSchema),
+        {
+          '200': doneOrPlanned('A member already', answers.memberAdded),
+          '201': answer('Added', json(answers.memberAdded)),
+          ...redirected,
+          ...refusals(['bad_request', 'member_exists', 'change_in_progress', 'no_leader', 'outcome_unknown']),
+        },
+        body(addMemberBody),
       ),
       put: operation(
         'Make these the voters, at once, and remove all others',
         [...common, plan, force],
         {
-          '200': doneOrPlanned('They are', setMembersResult),
-          '307': redirected,
-          '409': {
-            ...problem,
-            description:
-              'Code member_not_ready: a new member did not come in time, and the voters are what they were.',
-          },
+          '200': doneOrPlanned('They are', answers.membersSet),
+          ...redirected,
+          ...refusals([
+            'bad_request',
+            'member_not_ready',
+            'member_exists',
+            'quorum_at_risk',
+            'change_in_progress',
+            'no_leader',
+            'outcome_unknown',
+          ]),
         },
-        json(setMembersSchema),
+        body(setMembersBody),
       ),
     },
     '/v1/members/{id}': {
-      delete: operation('Remove a member', [id, ...common, plan, force], {
-        '200': doneOrPlanned('Removed'),
-        '307': redirected,
+      delete: operation('Remove a member', [member, ...common, plan, force], {
+        '200': doneOrPlanned('Removed', answers.memberRemoved),
+        ...redirected,
+        ...refusals([
+          'bad_request',
+          'member_not_found',
+          'quorum_at_risk',
+          'change_in_progress',
+          'no_leader',
+          'outcome_unknown',
+        ]),
       }),
     },
     '/v1/members/{id}/promote': {
-      post: operation('Make a learner a voter', [id, ...common, plan], {
-        '200': doneOrPlanned('Promoted'),
-        '307': redirected,
+      post: operation('Make a learner a voter', [member, ...common, plan], {
+        '200': doneOrPlanned('Promoted', answers.memberPromoted),
+        ...redirected,
+        ...refusals([
+          'bad_request',
+          'member_not_found',
+          'change_in_progress',
+          'no_leader',
+          'outcome_unknown',
+        ]),
       }),
     },
     '/v1/leader': {
       post: operation(
         'Hand leadership over',
         common,
-        { '200': answer('The new leader'), '307': redirected },
-        json(transferSchema),
+        {
+          '200': answer('The new leader', json(answers.leaderMoved)),
+          ...redirected,
+          ...refusals(['bad_request', 'member_not_found', 'no_leader', 'unavailable']),
+        },
+        body(transferBody),
       ),
     },
-    '/healthz': { get: operation('Liveness', [], { '200': answer('Alive') }) },
-    '/readyz': { get: operation('Readiness', [], { '200': answer('Ready') }) },
-    '/metrics': { get: operation('Metrics for Prometheus', [], { '200': answer('Text') }) },
-    '/openapi.json': { get: operation('This document', common, { '200': answer('OpenAPI 3.1') }) },
+    '/healthz': { get: operation('Liveness', common, { '200': answer('Alive', alive('alive')) }) },
+    '/readyz': {
+      get: operation('Readiness', common, {
+        '200': answer('Ready', alive('ready')),
+        ...refusals(['not_ready', 'shutting_down']),
+      }),
+    },
+    '/metrics': {
+      get: operation('Metrics for Prometheus', common, { '200': answer('Text', { 'text/plain': {} }) }),
+    },
+    '/openapi.json': {
+      get: operation('This document', common, { '200': answer('OpenAPI 3.1', json({ type: 'object' })) }),
+    },
   },
 };

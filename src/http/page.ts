@@ -15,42 +15,65 @@ const sliceLength = 3 * 16_384;
  */
 export async function pageJson(result: ListResult, prefix: Uint8Array, keysOnly: boolean): Promise<Buffer> {
   const { revision, items } = result;
-  const done: Buffer[] = [];
-  let doneBytes = 0;
-  let text = `{"revision":${revision},"items":[`;
+  const json = new JsonSlices();
+  await json.add(`{"revision":${revision},"items":[`);
   let last: Item | undefined;
   let more = result.more;
   for (const item of items) {
-    if (last !== undefined) text += ',';
-    for (const slice of itemSlices(item, keysOnly)) {
-      text += slice;
-      if (text.length < sliceLength) continue;
-      const bytes = Buffer.from(text, 'utf8');
-      done.push(bytes);
-      doneBytes += bytes.length;
-      text = '';
-      await turn();
-    }
+    if (last !== undefined) await json.add(',');
+    for (const slice of itemSlices(item, keysOnly)) await json.add(slice);
     last = item;
-    if (doneBytes + text.length >= pageJsonBytesMax) {
+    if (json.length >= pageJsonBytesMax) {
       more ||= item !== items.at(-1);
       break;
     }
   }
   const next = more && last !== undefined ? encodeCursor(revision, prefix, last.key) : undefined;
-  text += next === undefined ? ']}' : `],"nextCursor":"${next}"}`;
-  done.push(Buffer.from(text, 'utf8'));
-  return Buffer.concat(done);
+  await json.add(next === undefined ? ']}' : `],"nextCursor":"${next}"}`);
+  return json.end();
 }
 
-function* itemSlices(item: Item, keysOnly: boolean): Generator<string> {
+/** A large document that is put together in many short turns of the event loop. */
+export class JsonSlices {
+  private readonly done: Buffer[] = [];
+  private doneBytes = 0;
+  private text = '';
+
+  /** Of what was added, about: what is not encoded yet counts by its characters. */
+  get length(): number {
+    return this.doneBytes + this.text.length;
+  }
+
+  async add(text: string): Promise<void> {
+    this.text += text;
+    if (this.text.length < sliceLength) return;
+    this.encode();
+    await turn();
+  }
+
+  end(): Buffer {
+    this.encode();
+    return Buffer.concat(this.done);
+  }
+
+  private encode(): void {
+    const bytes = Buffer.from(this.text, 'utf8');
+    this.done.push(bytes);
+    this.doneBytes += bytes.length;
+    this.text = '';
+  }
+}
+
+/** An item as a JSON object, in parts where it is long. */
+export function* itemSlices(item: Item, keysOnly: boolean): Generator<string> {
   yield `{${bytesMember('key', item.key)}`;
   if (!keysOnly) {
     yield ',';
     yield* valueSlices(asBuffer(item.value));
   }
+  const lease = item.lease === undefined ? '' : `,"lease":"${item.lease}"`;
   const contentType = item.contentType === '' ? '' : `,"contentType":${JSON.stringify(item.contentType)}`;
-  yield `,"createRevision":${item.createRevision},"modRevision":${item.modRevision},"version":${item.version}${contentType}}`;
+  yield `,"createRevision":${item.createRevision},"modRevision":${item.modRevision},"version":${item.version}${lease}${contentType}}`;
 }
 
 /** What `bytesMember` gives, in parts where it is long. */

@@ -1,4 +1,16 @@
-import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
+import type {
+  Command,
+  CommandResult,
+  Idempotency,
+  Item,
+  LeaseId,
+  LeaseInfo,
+  ListRequest,
+  ListResult,
+  Revision,
+  Watcher,
+  WatchRequest,
+} from '../kv/types.js';
 import type { NodeId, Term } from '../raft/types.js';
 
 /**
@@ -34,6 +46,22 @@ export interface NodePort {
   /** The key's item in the local store, or undefined; `revision` reads the past (throws compacted, bad_request). */
   get(key: Uint8Array, revision: Revision | undefined): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
+  /** Begins a watch on the local store. Throws compacted when events that it should have are gone. */
+  watch(request: WatchRequest): Watcher;
+
+  /** What this node knows of a lease; on the leader the remaining time is that of this very moment. */
+  lease(id: LeaseId): LeaseInfo | undefined;
+  /** Leases with greater ids than `after`, in the order of their ids. */
+  leases(after: LeaseId, limit: number): readonly LeaseInfo[];
+  /** Keys that are attached to a lease, in byte order. */
+  leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]>;
+
+  /** Takes a lock, waiting for it in line. Throws what a write throws, and lock_not_held when its place ran out. */
+  acquireLock(request: LockRequest, timeoutMs: number): Promise<LockResult>;
+  /** Gives a lock back. False when the token does not hold it. */
+  releaseLock(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean>;
+  /** Who holds a lock, as this node has it applied. */
+  lockState(name: Uint8Array): Promise<LockState>;
 
   members(timeoutMs: number): Promise<readonly MemberStatus[]>;
   /** Adds a learner that is promoted by itself. Harmless when repeated. `incarnation` is '' when added by hand. */
@@ -49,6 +77,39 @@ export interface NodePort {
   planMembers(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan>;
   /** Hands leadership to `to`, or to the most up-to-date voter, and resolves with the new leader's id. */
   transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId>;
+}
+
+export interface LockRequest {
+  /** 1 to 1024 bytes, none of them 0. */
+  readonly name: Uint8Array;
+  /** How long the lock is held unless its lease is kept alive. */
+  readonly ttlMs: number;
+  /** How long to wait in line; 0 for not at all. */
+  readonly waitMs: number;
+  /** Says who holds the lock; '' for nothing. */
+  readonly value: string;
+  readonly idempotency?: Idempotency;
+  /** Aborted when nobody waits for the answer any more: the place in line is given up. */
+  readonly signal: AbortSignal;
+}
+
+export type LockResult =
+  | { readonly kind: 'held'; readonly token: Revision; readonly lease: LeaseId }
+  /** `holder` is undefined when it let go at this very moment. */
+  | { readonly kind: 'busy'; readonly holder: LockHolder | undefined }
+  /** The place in line could not be taken. */
+  | { readonly kind: 'refused'; readonly result: CommandResult };
+
+export interface LockHolder {
+  /** The fencing token: greater for every later holder. */
+  readonly token: Revision;
+  readonly lease: LeaseId;
+  readonly value: string;
+}
+
+export interface LockState {
+  readonly holder: LockHolder | undefined;
+  readonly waiting: number;
 }
 
 export type Route =

@@ -8,17 +8,23 @@ const timeoutMsMax = 3_600_000;
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** Reads a duration such as `250ms` or `5s`; between 1 ms and 1 h. */
-export function parseDurationMs(text: string, name: string): number {
+/** Reads a duration such as `250ms` or `5s`; from 1 ms to 1 h unless told otherwise. */
+export function parseDurationMs(text: string, name: string, minimumMs = 1, maximumMs = timeoutMsMax): number {
   const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
   const milliseconds = match === null ? 0 : Number(match[1]) * (unitMs[match[2] ?? ''] ?? 0);
-  if (milliseconds < 1 || milliseconds > timeoutMsMax) {
+  if (milliseconds < minimumMs || milliseconds > maximumMs) {
     throw new RaftkvError(
       'bad_request',
-      `"${name}" must be a duration from 1ms to 1h, an integer with its unit: 250ms, 5s, 2m or 1h.`,
+      `"${name}" must be a duration from ${showMs(minimumMs)} to ${showMs(maximumMs)}, an integer with its unit: 250ms, 5s, 2m or 1h.`,
     );
   }
   return milliseconds;
+}
+
+function showMs(milliseconds: number): string {
+  const unit =
+    (['h', 's'] as const).find((candidate) => milliseconds % (unitMs[candidate] ?? 1) === 0) ?? 'ms';
+  return `${milliseconds / (unitMs[unit] ?? 1)}${unit}`;
 }
 
 /** The names that a route knows, and the ones that the contract has but this version does not offer. */

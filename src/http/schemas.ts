@@ -1,115 +1,149 @@
 import { clientUrl, isWildcard, parseHostAndPort } from '../addresses.js';
 import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from '../config.js';
 import { RaftkvError } from '../errors.js';
+import { jsonBody } from './json-body.js';
 import type { MemberAddress } from './port.js';
 
-/** An object of texts, in the words of JSON Schema: all that the bodies of this API need. */
-interface BodySchema<Name extends string> {
-  readonly type: 'object';
-  readonly properties: Readonly<Record<Name, TextSchema>>;
-  readonly required: readonly Name[];
-  readonly additionalProperties: false;
-}
-
-interface TextSchema {
-  readonly type: 'string';
-  readonly pattern: string;
-  readonly description: string;
-}
+/** The bodies of requests, and what a schema cannot say of them. */
 
 const memberIdWords = "a member's id: letters, digits, dots, hyphens and underscores, at most 63";
 
-export const memberIdSchema: TextSchema = text(nodeIdPattern, memberIdWords);
-
-export const addMemberSchema: BodySchema<'id' | 'peer' | 'client' | 'incarnation'> = {
-  type: 'object',
-  properties: {
-    id: memberIdSchema,
-    peer: text(hostAndPortPattern, 'HOST:PORT of its peer address'),
-    client: text(`^$|${clientUrlPattern}`, 'its client URL, http://HOST:PORT'),
-    incarnation: text('^[A-Za-z0-9_-]{0,64}$', 'the id of its data directory, made by itself'),
-  },
-  required: ['id', 'peer'],
-  additionalProperties: false,
-};
-
-export const memberAddressSchema: BodySchema<'id' | 'peer'> = {
-  type: 'object',
-  properties: { id: memberIdSchema, peer: text(hostAndPortPattern, 'HOST:PORT of its peer address') },
-  required: ['id', 'peer'],
-  additionalProperties: false,
-};
-
-export const setMembersSchema = {
-  type: 'object',
-  properties: { members: { type: 'array', items: memberAddressSchema, minItems: 1 } },
-  required: ['members'],
-  additionalProperties: false,
+export const memberIdSchema = {
+  type: 'string',
+  pattern: nodeIdPattern,
+  description: memberIdWords,
 } as const;
 
-export const transferSchema: BodySchema<'to'> = {
-  type: 'object',
-  properties: { to: memberIdSchema },
-  required: [],
-  additionalProperties: false,
-};
+const peerSchema = {
+  type: 'string',
+  pattern: hostAndPortPattern,
+  description: 'HOST:PORT of its peer address',
+} as const;
 
-const memberId = new RegExp(nodeIdPattern);
+export const addMemberBody = jsonBody(
+  {
+    type: 'object',
+    properties: {
+      id: memberIdSchema,
+      peer: peerSchema,
+      client: {
+        type: 'string',
+        pattern: `^$|${clientUrlPattern}`,
+        description: 'its client URL, http://HOST:PORT',
+      },
+      incarnation: {
+        type: 'string',
+        pattern: '^[A-Za-z0-9_-]{0,64}$',
+        description: 'the id of its data directory, made by itself',
+      },
+    },
+    required: ['id', 'peer'],
+    additionalProperties: false,
+  },
+  '{"id":"n4","peer":"10.0.0.4:7101"}',
+);
 
-function text(pattern: string, description: string): TextSchema {
-  return { type: 'string', pattern, description };
-}
+export const setMembersBody = jsonBody(
+  {
+    type: 'object',
+    properties: {
+      members: {
+        type: 'array',
+        items: {
+          type: 'object',
+          properties: { id: memberIdSchema, peer: peerSchema },
+          required: ['id', 'peer'],
+          additionalProperties: false,
+        },
+        minItems: 1,
+        description: 'a list of the voters, that is not empty',
+      },
+    },
+    required: ['members'],
+    additionalProperties: false,
+  },
+  '{"members":[{"id":"n1","peer":"10.0.0.1:7101"}]}',
+);
 
-/**
- * Checks a body against its schema and returns its members. A validator library is not used: loading one takes longer
- * than everything else that a node does before it answers.
- *
- * @param example A body that fits, for the error's text.
- */
-export function checkBody<Name extends string>(
-  schema: BodySchema<Name>,
-  body: unknown,
-  example: string,
-): Partial<Record<Name, string>> {
-  const wrong = (reason: string) =>
-    new RaftkvError('bad_request', `The body does not fit: ${reason}. Send JSON such as ${example}.`);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw wrong('it is not an object');
-  const names = Object.keys(schema.properties) as Name[];
-  const members: Partial<Record<Name, string>> = {};
-  for (const [given, value] of Object.entries(body)) {
-    const name = names.find((candidate) => candidate === given);
-    if (name === undefined) throw wrong(`the member ${JSON.stringify(given)} is not known`);
-    const { pattern, description } = schema.properties[name];
-    if (typeof value !== 'string' || !new RegExp(pattern).test(value)) {
-      throw wrong(`"${name}" must be a text: ${description}`);
-    }
-    members[name] = value;
-  }
-  const missing = schema.required.find((name) => members[name] === undefined);
-  if (missing !== undefined)
-    throw wrong(`"${missing}" is missing: ${schema.properties[missing].description}`);
-  return members;
-}
+export const transferBody = jsonBody(
+  { type: 'object', properties: { to: memberIdSchema }, additionalProperties: false },
+  '{"to":"n2"}',
+);
 
-/** Checks a body against {@link setMembersSchema}, and that every member has an id and an address of its own. */
+/** A lease lives between a second and a year; a fraction of a millisecond would say nothing. */
+export const TTL_SECONDS_MAX = 31_536_000;
+
+const ttlSecondsSchema = {
+  type: 'number',
+  minimum: 1,
+  maximum: TTL_SECONDS_MAX,
+  description: `a number of seconds from 1 to ${TTL_SECONDS_MAX}`,
+} as const;
+
+export const grantLeaseBody = jsonBody(
+  {
+    type: 'object',
+    properties: { ttlSeconds: ttlSecondsSchema },
+    required: ['ttlSeconds'],
+    additionalProperties: false,
+  },
+  '{"ttlSeconds":30}',
+);
+
+export const keepAliveBody = jsonBody(
+  { type: 'object', properties: { ttlSeconds: ttlSecondsSchema }, additionalProperties: false },
+  '{"ttlSeconds":30}, or none',
+);
+
+/** Longer waits would outlive what connections and proxies in between allow; a client asks again. */
+export const LOCK_WAIT_SECONDS_MAX = 3_600;
+
+export const lockBody = jsonBody(
+  {
+    type: 'object',
+    properties: {
+      ttlSeconds: ttlSecondsSchema,
+      waitSeconds: {
+        type: 'number',
+        minimum: 0,
+        maximum: LOCK_WAIT_SECONDS_MAX,
+        description: `a number of seconds from 0 to ${LOCK_WAIT_SECONDS_MAX}`,
+      },
+      value: {
+        type: 'string',
+        maxLength: 4_096,
+        description: 'a text of at most 4096 characters that says who holds the lock',
+      },
+    },
+    required: ['ttlSeconds'],
+    additionalProperties: false,
+  },
+  '{"ttlSeconds":30,"waitSeconds":10}',
+);
+
+export const unlockBody = jsonBody(
+  {
+    type: 'object',
+    properties: {
+      token: { type: 'integer', minimum: 1, description: 'the fencing token that taking the lock gave' },
+    },
+    additionalProperties: false,
+  },
+  '{"token":42}',
+);
+
+/** Checks a body against {@link setMembersBody}, and that every member has an id and an address of its own. */
 export function checkMembers(body: unknown): readonly MemberAddress[] {
-  const example = '{"members":[{"id":"n1","peer":"10.0.0.1:7101"}]}';
-  const wrong = (reason: string) =>
-    new RaftkvError('bad_request', `The body does not fit: ${reason}. Send JSON such as ${example}.`);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw wrong('it is not an object');
-  const unknown = Object.keys(body).find((name) => name !== 'members');
-  if (unknown !== undefined) throw wrong(`the member ${JSON.stringify(unknown)} is not known`);
-  const given: unknown = 'members' in body ? body.members : undefined;
-  if (!Array.isArray(given) || given.length === 0) throw wrong('"members" must be a list that is not empty');
-  const members = given.map((member: unknown) => {
-    const { id = '', peer = '' } = checkBody(memberAddressSchema, member, example);
-    checkMemberAddresses(peer, '');
-    return { id, peer };
-  });
+  const { members } = setMembersBody.check(body);
+  for (const { peer } of members) checkMemberAddresses(peer, '');
   for (const name of ['id', 'peer'] as const) {
     const values = members.map((member) => member[name]);
     const twice = values.find((value, position) => values.indexOf(value) < position);
-    if (twice !== undefined) throw wrong(`${twice} is named twice`);
+    if (twice === undefined) continue;
+    throw new RaftkvError(
+      'bad_request',
+      `The body does not fit: ${twice} is named twice. Name each member once, with an address of its own.`,
+    );
   }
   return members;
 }
@@ -131,6 +165,8 @@ function impossible(name: string, what: string): RaftkvError {
     `"${name}" cannot be reached by anybody: it needs ${what}. Correct it.`,
   );
 }
+
+const memberId = new RegExp(nodeIdPattern);
 
 export function checkMemberId(id: string): string {
   if (memberId.test(id)) return id;

@@ -12,7 +12,12 @@ export interface Target {
 /** Where all requests for a single key are routed to: the key itself is taken from the raw target. */
 export const keyRoutePath = '/v1/kv/key';
 
+/** The same for locks. */
+export const lockRoutePath = '/v1/locks/name';
+
 const keyPathPrefix = '/v1/kv/';
+const lockPathPrefix = '/v1/locks/';
+const lockNameBytesMax = 1_024;
 const absoluteForm = /^https?:\/\/[^/?#]*/i;
 
 /** The target in origin form: a client may send the whole URL, as it would to a proxy (RFC 9112 §3.2.2). */
@@ -28,7 +33,8 @@ export function originForm(url: string): string {
  */
 export function routedUrl(url: string): string {
   const target = originForm(url);
-  return target.startsWith(keyPathPrefix) ? keyRoutePath : target;
+  if (target.startsWith(keyPathPrefix)) return keyRoutePath;
+  return target.startsWith(lockPathPrefix) ? lockRoutePath : target;
 }
 
 export function splitTarget(url: string): Target {
@@ -61,4 +67,21 @@ export function keyOfPath(path: string): Buffer {
     );
   }
   return key;
+}
+
+/** The name of a path below `/v1/locks/`. Throws `not_found` for any other path, `bad_request` for what is no name. */
+export function lockOfPath(path: string): Buffer {
+  if (!path.startsWith(lockPathPrefix)) {
+    throw new RaftkvError(
+      'not_found',
+      'Locks are at /v1/locks/<name>; write these letters without percent-encoding.',
+    );
+  }
+  const name = percentDecode(path.slice(lockPathPrefix.length), 'name of the lock');
+  // A zero byte ends a name where locks are kept.
+  if (name.length >= 1 && name.length <= lockNameBytesMax && !name.includes(0)) return name;
+  throw new RaftkvError(
+    'bad_request',
+    `A lock's name has 1 to ${lockNameBytesMax} bytes, none of them 0. Write it after /v1/locks/.`,
+  );
 }

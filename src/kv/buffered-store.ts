@@ -1,14 +1,16 @@
 import type { Index } from '../raft/types.js';
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { checkChanges } from './change-index.js';
+import type { WindowEvent } from './change-window.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
 import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
-import { currentVersion, type Layers, toItem } from './reader.js';
+import { pastEvents } from './past-events.js';
+import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
 import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
-import type { Item } from './types.js';
+import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
 /** Bytes of current records that are kept in memory after they were used; and twice as many at most. */
@@ -41,6 +43,7 @@ export class BufferedStore {
   /** What was read lately of those keys. A version never changes, so one that is not the current one is only useless. */
   readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES, ({ value }) => value.length);
   #active = new WriteBuffer();
+  #onChange: (change: BufferedChange) => void = () => {};
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
   #prunedRevision: number;
@@ -82,6 +85,7 @@ export class BufferedStore {
 
   add(change: BufferedChange): void {
     this.#active.add(change);
+    this.#onChange(change);
   }
 
   /** What a key is now, tombstones included; undefined for a key that never was, or was forgotten. */
@@ -108,6 +112,34 @@ export class BufferedStore {
     // A value that is still in a buffer is a part of a larger message, which the cache would keep as a whole.
     if (this.#buffered(id) === undefined) this.#versions.set(id, version);
     return toItem(key, current, version.value);
+  }
+
+  /** Tells of every change from now on. */
+  follow(onChange: (change: BufferedChange) => void): void {
+    this.#onChange = onChange;
+  }
+
+  // As watches see it ----------------------------------------------------------------------------------------------
+
+  get revision(): Revision {
+    return this.meta.revision;
+  }
+
+  get compactedRevision(): Revision {
+    return this.meta.compactedRevision;
+  }
+
+  async *eventsFrom(revision: Revision): AsyncGenerator<readonly WindowEvent[]> {
+    const layers = this.freeze();
+    try {
+      yield* pastEvents(layers, revision);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  itemAt(key: Uint8Array, revision: Revision): Item | undefined {
+    return readItemOf(this.layers(), key, revision);
   }
 
   /** What is applied up to now, for reads that end before anything else is applied. */

@@ -111,19 +111,25 @@ export async function checkChanges(store: Pick<OrderedStore, 'scan'>, meta: Meta
   }
 }
 
+/** Reads what {@link encodeChange} wrote, from `offset` on; the key is a view into `bytes`. */
+export function decodeChange(bytes: Uint8Array, offset = 0): Change {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const keyAt = offset + HEAD_BYTES;
+  return {
+    revision: buffer.readUIntBE(offset, 6),
+    kind: buffer[offset + 6] === ChangeKind.put ? 'put' : 'delete',
+    previous: buffer.readUIntBE(offset + 7, 6),
+    key: buffer.subarray(keyAt, keyAt + buffer.readUInt16BE(offset + 13)),
+  };
+}
+
 function decodeChanges(value: Uint8Array, lastRevision: Revision): readonly Change[] {
   const bytes = unsealParts(value, `The record of the changes up to revision ${lastRevision}`);
   const changes: Change[] = [];
   for (let offset = 0; offset < bytes.length; ) {
-    const keyAt = offset + HEAD_BYTES;
-    const end = keyAt + bytes.readUInt16BE(offset + 13);
-    changes.push({
-      revision: bytes.readUIntBE(offset, 6),
-      kind: bytes[offset + 6] === ChangeKind.put ? 'put' : 'delete',
-      previous: bytes.readUIntBE(offset + 7, 6),
-      key: bytes.subarray(keyAt, end),
-    });
-    offset = end;
+    const change = decodeChange(bytes, offset);
+    changes.push(change);
+    offset += HEAD_BYTES + change.key.length;
   }
   return changes;
 }

@@ -135,7 +135,17 @@ function versionAt(layers: Layers, found: FoundKey, revision: Revision): Version
   return version;
 }
 
-function readVersion({ buffers, disk }: Layers, found: FoundKey, revision: Revision): Version | undefined {
+/** The value that a key got at exactly this revision, if it is still there. */
+export function readItemOf(layers: Layers, key: Uint8Array, revision: Revision): Item | undefined {
+  const version = readVersion(layers, { id: keyId(key), key }, revision);
+  return version === undefined || version.deleted ? undefined : toItem(key, version, version.value);
+}
+
+function readVersion(
+  { buffers, disk }: Layers,
+  found: Pick<FoundKey, 'id' | 'key'>,
+  revision: Revision,
+): Version | undefined {
   for (const buffer of buffers) {
     const buffered = buffer.keys.get(found.id);
     const version = buffered && versionOf(buffered, revision);

@@ -26,7 +26,10 @@ import type {
   ListResult,
   LogTime,
   Revision,
+  Watcher,
+  WatchRequest,
 } from './types.js';
+import { WatchHub } from './watch-hub.js';
 
 /**
  * How far the past can be read, in revisions. Part of what replicas agree on: all members drop the same revisions at
@@ -37,6 +40,8 @@ export const HISTORY_REVISIONS = 100_000;
 export interface KvOptions {
   /** Only tests shorten it. */
   readonly historyRevisions?: number;
+  /** Runs a task in another turn of the event loop; `setImmediate` unless time is simulated. */
+  readonly soon?: (task: () => void) => void;
   /** Told of a replaced state that could not be closed or deleted: its directory only takes room until the next start. */
   readonly onBackgroundError?: (error: unknown) => void;
 }
@@ -80,6 +85,8 @@ export class KvStateMachine {
   readonly #staging: SnapshotStaging;
   readonly #historyRevisions: number;
   readonly #onBackgroundError: (error: unknown) => void;
+  /** Watches on this state, whatever takes its place. */
+  readonly #watches: WatchHub;
   #live: BufferedStore;
   #executor: CommandExecutor;
   /** Resolves when the states that were replaced are closed and deleted. */
@@ -92,6 +99,8 @@ export class KvStateMachine {
     this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
     this.#executor = new CommandExecutor(live, this.#historyRevisions);
     this.#onBackgroundError = options.onBackgroundError ?? (() => {});
+    this.#watches = new WatchHub(() => this.#live, options.soon ?? setImmediate);
+    live.follow((change) => this.#watches.record(change));
   }
 
   get appliedIndex(): Index {
@@ -220,6 +229,11 @@ export class KvStateMachine {
     return this.#live.leases.count;
   }
 
+  /** Begins a watch on what is applied here. Throws `compacted` when events that it should have are gone. */
+  watch(request: WatchRequest): Watcher {
+    return this.#watches.watch(request);
+  }
+
   /** Applies and flushes go on while the snapshot is read (correctness row 25). */
   async takeSnapshot(): Promise<KvSnapshot> {
     await this.#live.flush();
@@ -251,6 +265,8 @@ export class KvStateMachine {
     const replaced = this.#live;
     this.#live = this.#staging.take(directory);
     this.#executor = new CommandExecutor(this.#live, this.#historyRevisions);
+    this.#live.follow((change) => this.#watches.record(change));
+    this.#watches.replaced(replaced.revision);
     const retire = () => replaced.abandon().then(() => this.#directory.remove(replaced.name));
     this.#retired = Promise.all([this.#retired, retire().catch(this.#onBackgroundError)]);
   }

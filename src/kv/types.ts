@@ -301,3 +301,47 @@ export interface ListResult {
   /** Whether more keys follow the last item. */
   readonly more: boolean;
 }
+
+/** Keys below it are kept by the server itself, such as those of locks; clients read them and never write them. */
+export const RESERVED_PREFIX = '.raftkv/';
+
+/** What to watch: one key, or every key with a prefix (which may be empty). */
+export interface WatchRequest {
+  readonly key: Uint8Array;
+  readonly isPrefix: boolean;
+  /** Events that follow this one. */
+  readonly after: WatchPosition;
+}
+
+/** A place among all events: the events of one revision are counted from 0. */
+export interface WatchPosition {
+  readonly revision: Revision;
+  /** Infinity for the end of the revision. */
+  readonly number: number;
+}
+
+/** One key changed at one revision. Equal on all members. */
+export interface WatchEvent extends WatchPosition {
+  readonly kind: 'put' | 'delete';
+  readonly key: Uint8Array;
+  /** What the key is from then on; undefined for a deletion. */
+  readonly item: Item | undefined;
+  /** The revision of what the key was before, a deletion included; 0 for nothing. */
+  readonly previousRevision: Revision;
+}
+
+/** Events one after the other, as fast as whoever watches takes them (correctness row 28). */
+export interface Watcher {
+  /**
+   * Resolves with the events that follow, once there are any: a bounded number of them, none of which was given before.
+   * Empty at times, when many were looked through in vain. Throws `compacted` when some that should follow are gone. One
+   * call at a time.
+   */
+  read(): Promise<readonly WatchEvent[]>;
+  /** What the key was before the event; undefined if it was not there, or is not kept any more. */
+  previousOf(event: WatchEvent): Item | undefined;
+  /** Everything up to this revision was given; undefined while there may be more. */
+  readonly settledThrough: Revision | undefined;
+  /** Nothing is read any more; a call under way never resolves. */
+  close(): void;
+}

@@ -96,7 +96,8 @@ export class WriteBuffer {
   readonly attachments = new SortedMap<BufferedAttachment>();
   /** What each lease's record is; undefined for a lease that is gone. */
   readonly #leases = new Map<LeaseId, Uint8Array | undefined>();
-  readonly #changes: Uint8Array[] = [];
+  /** Entries of the change index, in the order of the changes. */
+  readonly changes: Uint8Array[] = [];
   #bytes = 0;
 
   /** Bytes of memory, roughly. */
@@ -105,7 +106,7 @@ export class WriteBuffer {
   }
 
   get changeCount(): number {
-    return this.#changes.length;
+    return this.changes.length;
   }
 
   /** Adds a version of a key. */
@@ -117,7 +118,7 @@ export class WriteBuffer {
       known.current = current;
       known.versions.push(version);
     }
-    this.#changes.push(record);
+    this.changes.push(record);
     this.#bytes += version.value.length + 3 * key.length + CHANGE_OVERHEAD_BYTES;
     if (leaseBefore === current.lease) return;
     if (leaseBefore !== 0) this.#attach(leaseBefore, key, false);
@@ -154,7 +155,7 @@ export class WriteBuffer {
       const key = leaseKey(lease);
       yield value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
     }
-    yield* changeRecords(this.#changes);
+    yield* changeRecords(this.changes);
   }
 }
 

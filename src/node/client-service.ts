@@ -4,6 +4,9 @@ import { RaftkvError } from '../errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  LockRequest,
+  LockResult,
+  LockState,
   MemberAddress,
   MemberStatus,
   MembershipChange,
@@ -14,22 +17,50 @@ import type {
   Route,
   SetMembersResult,
 } from '../http/port.js';
-import type { Command, CommandResult, Item, ListRequest, ListResult, Revision } from '../kv/types.js';
+import type {
+  Command,
+  CommandResult,
+  Item,
+  LeaseId,
+  LeaseInfo,
+  ListRequest,
+  ListResult,
+  LogTime,
+  Revision,
+  Watcher,
+  WatchRequest,
+} from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
 import { LeaderReads } from './leader-reads.js';
+import { LeaseKeeper, type LeaseTable } from './lease-keeper.js';
+import { LockService } from './lock-service.js';
+import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
-import { noLeader } from './waiting.js';
+import { noLeader, readUnavailable } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
-export interface StoreReader {
+export interface StoreReader extends LeaseTable {
   readonly appliedIndex: number;
   readonly flushedIndex: number;
   readonly revision: Revision;
   readonly digest: string;
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
+  watch(request: WatchRequest): Watcher;
+  lease(id: LeaseId): LeaseInfo | undefined;
+  leases(after: LeaseId, limit: number): readonly LeaseInfo[];
+  leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]>;
+}
+
+/** The bytes of commands and of what they gave; `kv/` implements it. */
+export interface CommandCodec {
+  encode(command: Command): Uint8Array;
+  /** What the leader adds to an encoded command when it proposes it. */
+  stamp(payload: Uint8Array, logTime: LogTime): Uint8Array;
+  encodeResult(result: CommandResult): Uint8Array;
+  decodeResult(bytes: Uint8Array): CommandResult;
 }
 
 export interface ClientServiceParts {
@@ -38,8 +69,10 @@ export interface ClientServiceParts {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly identity: () => Identity;
-  readonly encode: (command: Command) => Uint8Array;
+  readonly codec: CommandCodec;
   readonly version: string;
+  /** An id that nobody else has: 16 hexadecimal digits. */
+  readonly newId: () => string;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -54,13 +87,45 @@ export class ClientService implements NodePort {
   private readonly membership: MembershipService;
   private readonly startedAt: number;
   private readonly leaderReads: LeaderReads;
+  private readonly logClock: LogClock;
+  private readonly leaseKeeper: LeaseKeeper;
+  private readonly locks: LockService;
 
   constructor(private readonly parts: ClientServiceParts) {
     const { id, clientUrl } = parts.identity();
     this.id = id;
     this.startedAt = parts.clock.now();
     this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
-    parts.node.onLeaderChange(() => this.leaderReads.leaderChanged());
+    const { node, clock, store } = parts;
+    this.logClock = new LogClock(clock, () => store.logTimeMs);
+    this.leaseKeeper = new LeaseKeeper({
+      clock,
+      leases: store,
+      isLeader: () => node.raft.role === 'leader',
+      logTime: () => this.logClock.now(),
+      propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
+    });
+    this.locks = new LockService({
+      clock,
+      newId: parts.newId,
+      write: (command, timeoutMs) => this.write(command, timeoutMs),
+      confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
+      waitForRevision: (revision, timeoutMs) => this.waitForRevision(revision, timeoutMs),
+      list: (request) => store.list(request),
+      get: (key) => store.get(key),
+      whenApplied: async (holds, timeoutMs) => {
+        const late = readUnavailable();
+        await node
+          .when(holds, timeoutMs, () => late)
+          .catch((error: unknown) => {
+            if (error !== late) throw error;
+          });
+      },
+    });
+    node.onLeaderChange(() => {
+      this.leaderReads.leaderChanged();
+      if (node.raft.role === 'leader') this.logClock.restart();
+    });
     parts.node.finishesFirst(() => parts.node.raft.role === 'leader' && this.leaderReads.size > 0);
     const greet = async (address: string, timeoutMs: number) => {
       const hello = { identity: parts.identity(), initialCluster: '' };
@@ -118,10 +183,20 @@ export class ClientService implements NodePort {
     return { ready: true, reason: '' };
   }
 
+  /** Looks after leases while this node leads. */
+  start(): void {
+    this.leaseKeeper.start();
+  }
+
+  stop(): void {
+    this.leaseKeeper.stop();
+  }
+
   async write(command: Command, timeoutMs: number): Promise<CommandResult> {
-    const payload = this.parts.encode(command);
-    if (this.parts.node.raft.role === 'leader') return this.parts.node.propose(payload, timeoutMs);
-    return parse(await this.forward('propose', payload, timeoutMs));
+    const { node, codec } = this.parts;
+    const payload = codec.encode(command);
+    if (node.raft.role === 'leader') return this.propose(payload, timeoutMs);
+    return codec.decodeResult(await this.forward('propose', payload, timeoutMs));
   }
 
   async confirmRead(timeoutMs: number): Promise<void> {
@@ -156,6 +231,35 @@ export class ClientService implements NodePort {
 
   list(request: ListRequest): Promise<ListResult> {
     return this.parts.store.list(request);
+  }
+
+  watch(request: WatchRequest): Watcher {
+    return this.parts.store.watch(request);
+  }
+
+  lease(id: LeaseId): LeaseInfo | undefined {
+    const info = this.parts.store.lease(id);
+    return info && this.atThisMoment(info);
+  }
+
+  leases(after: LeaseId, limit: number): readonly LeaseInfo[] {
+    return this.parts.store.leases(after, limit).map((info) => this.atThisMoment(info));
+  }
+
+  leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]> {
+    return this.parts.store.leaseKeys(id, limit);
+  }
+
+  acquireLock(request: LockRequest, timeoutMs: number): Promise<LockResult> {
+    return this.locks.acquire(request, timeoutMs);
+  }
+
+  releaseLock(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean> {
+    return this.locks.release(name, token, timeoutMs);
+  }
+
+  lockState(name: Uint8Array): Promise<LockState> {
+    return this.locks.state(name);
   }
 
   async members(timeoutMs: number): Promise<readonly MemberStatus[]> {
@@ -217,7 +321,7 @@ export class ClientService implements NodePort {
     if (node.raft.role !== 'leader') throw noLeader();
     switch (request.operation) {
       case 'propose':
-        return json(await node.propose(request.payload, timeoutMs));
+        return this.parts.codec.encodeResult(await this.propose(request.payload, timeoutMs));
       case 'readIndex':
         return json({ index: await node.readIndex(timeoutMs) });
       case 'members':
@@ -243,6 +347,19 @@ export class ClientService implements NodePort {
         return json({ leader: await this.membership.transfer(to, timeoutMs) });
       }
     }
+  }
+
+  /** Of the leader: its clock stamps what goes into the log. */
+  private propose(payload: Uint8Array, timeoutMs: number): Promise<CommandResult> {
+    const { node, codec } = this.parts;
+    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs);
+  }
+
+  /** The state knows the time of the last command; a leader knows how much has passed since. */
+  private atThisMoment(info: LeaseInfo): LeaseInfo {
+    const { node, store } = this.parts;
+    if (node.raft.role !== 'leader') return info;
+    return { ...info, remainingMs: Math.max(0, info.remainingMs - (this.logClock.now() - store.logTimeMs)) };
   }
 
   private forward(operation: ForwardOperation, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {

@@ -71,7 +71,14 @@ export class LatePort implements NodePort {
   waitForRevision: NodePort['waitForRevision'] = (...parameters) =>
     this.node().waitForRevision(...parameters);
   get: NodePort['get'] = (...parameters) => this.node().get(...parameters);
+  watch: NodePort['watch'] = (...parameters) => this.node().watch(...parameters);
   list: NodePort['list'] = (...parameters) => this.node().list(...parameters);
+  lease: NodePort['lease'] = (...parameters) => this.node().lease(...parameters);
+  leases: NodePort['leases'] = (...parameters) => this.node().leases(...parameters);
+  leaseKeys: NodePort['leaseKeys'] = (...parameters) => this.node().leaseKeys(...parameters);
+  acquireLock: NodePort['acquireLock'] = (...parameters) => this.node().acquireLock(...parameters);
+  releaseLock: NodePort['releaseLock'] = (...parameters) => this.node().releaseLock(...parameters);
+  lockState: NodePort['lockState'] = (...parameters) => this.node().lockState(...parameters);
   members: NodePort['members'] = (...parameters) => this.node().members(...parameters);
   addMember: NodePort['addMember'] = (...parameters) => this.node().addMember(...parameters);
   removeMember: NodePort['removeMember'] = (...parameters) => this.node().removeMember(...parameters);

@@ -77,3 +77,17 @@ export const CHANGE_RETRY_MS = 20;
 export const STOP_POLL_MS = 1;
 /** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */
 export const SUCCESSOR_PATIENCE_MS = 500;
+
+/** How often a leader looks for leases that have run out, and how often where there are none. */
+export const LEASE_REVIEW_MS = 100;
+export const IDLE_LEASE_REVIEW_MS = 500;
+/** Expiries that are proposed and not applied yet; further ones wait for the next look. */
+export const EXPIRIES_UNDER_WAY_MAX = 256;
+/** An expiry whose fate is not known by then is looked at anew. */
+export const EXPIRY_TIMEOUT_MS = 5_000;
+/** While there are leases, log time is written down when no command has carried it for so long. */
+export const CHECKPOINT_MS = 1_000;
+/** Requests that wait for a lock on this node; more are refused as overloaded. */
+export const LOCK_WAITERS_MAX = 1_000;
+/** Waiters for one lock, its holder included; more are refused as overloaded. */
+export const LOCK_QUEUE_MAX = 1_000;

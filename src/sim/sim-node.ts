@@ -1,5 +1,5 @@
 import { RaftkvError } from '../errors.js';
-import { encodeCommand } from '../kv/command-codec.js';
+import { commandCodec } from '../kv/codec.js';
 import { type KvStateMachine, openKv } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY } from '../node/bootstrap.js';
@@ -219,13 +219,15 @@ export class SimNode implements NodeView {
       transport,
       clock,
       identity: () => bootstrap.identity,
-      encode: encodeCommand,
+      codec: commandCodec,
       version: 'simulated',
+      newId: () => `${this.id}-${this.random.integer(0, 2 ** 32 - 1).toString(16)}`,
     });
     if (process.hasEnded) return;
     this.server = { node, store, service };
     world.checkers.started(this, node.raft);
     node.start();
+    service.start();
   }
 
   private receiver(process: Process, bootstrap: Bootstrap): Receiver {

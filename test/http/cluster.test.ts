@@ -300,15 +300,6 @@ describe('errors', () => {
     },
   );
 
-  it.each(['/v1/txn', '/v1/watch?key=a', '/v1/leases', '/v1/locks/a'])(
-    'says that %s comes later',
-    async (url) => {
-      const { app } = serve();
-      const answer = await app.inject({ method: 'POST', url, payload: '{}' });
-      expect([answer.statusCode, answer.body]).toEqual([404, expect.stringContaining('not offered yet')]);
-    },
-  );
-
   it('answers 400 to a path that cannot be decoded', async () => {
     const { app } = serve();
     expect((await app.inject('/v1/%FF')).statusCode).toBe(400);

@@ -1,8 +1,9 @@
-import { Buffer } from 'node:buffer';
+import { systemClock } from '../../src/clock.js';
 import { RaftkvError } from '../../src/errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  LockRequest,
   MemberAddress,
   MemberStatus,
   MembershipChange,
@@ -13,7 +14,21 @@ import type {
   Route,
   SetMembersResult,
 } from '../../src/http/port.js';
-import type { Command, CommandResult, Item, ListRequest, ListResult } from '../../src/kv/types.js';
+import { commandCodec } from '../../src/kv/codec.js';
+import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
+import type {
+  Command,
+  CommandResult,
+  Item,
+  ListRequest,
+  ListResult,
+  Watcher,
+  WatchRequest,
+} from '../../src/kv/types.js';
+import { LockService } from '../../src/node/lock-service.js';
+import { Conditions } from '../../src/node/waiting.js';
+import { EntryKind } from '../../src/raft/types.js';
+import { MemoryDisk } from '../../src/storage/memory-store.js';
 
 /** What the fake node answers to every plan. */
 export const examplePlan: MembershipPlan = {
@@ -27,7 +42,10 @@ export const examplePlan: MembershipPlan = {
   warnings: ['4 voters is an even number.'],
 };
 
-/** A node in memory, with all revisions kept: what the HTTP layer and the command line are tested against. */
+/**
+ * A node of one, in memory: commands go through the bytes of the log to the real state machine at once. What the HTTP layer and
+ * the command line are tested against.
+ */
 export class FakeNode implements NodePort {
   readonly id = 'n1';
   /** What the node says of itself; tests change it. */
@@ -37,10 +55,13 @@ export class FakeNode implements NodePort {
   compactedRevision = 0;
   /** Thrown by every method that can fail, when set. */
   failure: unknown;
-  /** How many keys a deletion by prefix may delete. */
-  deletedKeysMax = 10_000;
+  /** The answer to the next write, in place of what it would give. */
+  nextResult: CommandResult | undefined;
   /** Delays writes until it resolves. */
   writeGate: Promise<void> | undefined;
+  holdsLease = false;
+  /** Log time stands still unless tests move it. */
+  logTimeMs = 0;
   /** What was asked of the node, in order. */
   readonly calls: string[] = [];
   memberList: MemberStatus[] = [
@@ -53,9 +74,23 @@ export class FakeNode implements NodePort {
       health: 'healthy',
     },
   ];
-  private revision = 0;
-  private readonly history = new Map<string, (Item | { readonly deletedAt: number })[]>();
-  private waiters: { readonly revision: number; readonly resolve: () => void }[] = [];
+  private readonly opened = openKv(new MemoryDisk().directory(), 'state-1');
+  private kv: KvStateMachine | undefined;
+  private writing: Promise<unknown> = this.opened.then((kv) => {
+    this.kv = kv;
+  });
+  private readonly conditions = new Conditions();
+  private lockCount = 0;
+  private readonly locks = new LockService({
+    clock: systemClock,
+    newId: () => `${++this.lockCount}`.padStart(16, '0'),
+    write: (command) => this.perform(command),
+    confirmRead: async () => {},
+    waitForRevision: async () => {},
+    list: (request) => this.list(request),
+    get: (key) => this.get(key, undefined),
+    whenApplied: (holds, timeoutMs) => this.when(holds, timeoutMs).catch(() => {}),
+  });
 
   route(): Route {
     return this.routed;
@@ -96,35 +131,10 @@ export class FakeNode implements NodePort {
     this.calls.push(`write ${command.kind} ${timeoutMs}`);
     if (this.writeGate !== undefined) await this.writeGate;
     this.throwFailure();
-    if (command.kind === 'deletePrefix') {
-      const keys = this.keys(Buffer.from(command.prefix).toString('latin1'));
-      if (keys.length > this.deletedKeysMax) return { kind: 'tooManyKeys', revision: this.revision };
-      return this.removeAll(keys);
-    }
-    if (command.kind !== 'put' && command.kind !== 'delete') throw new Error(`No ${command.kind} here.`);
-    const name = Buffer.from(command.key).toString('latin1');
-    const current = this.at(name, this.revision);
-    const modRevision = current?.modRevision ?? 0;
-    if (
-      (command.ifAbsent === true && current !== undefined) ||
-      (command.ifRevision !== undefined && command.ifRevision !== modRevision)
-    ) {
-      return { kind: 'preconditionFailed', revision: this.revision, modRevision };
-    }
-    if (command.kind === 'delete') return this.removeAll(current === undefined ? [] : [name]);
-    this.revision++;
-    this.append(name, {
-      key: command.key,
-      value: command.value,
-      contentType: command.contentType,
-      createRevision: current?.createRevision ?? this.revision,
-      modRevision: this.revision,
-      version: (current?.version ?? 0) + 1,
-    });
-    return { kind: 'put', revision: this.revision, created: current === undefined };
+    const { nextResult } = this;
+    this.nextResult = undefined;
+    return nextResult ?? this.perform(command);
   }
-
-  holdsLease = false;
 
   readsByLease(): boolean {
     this.calls.push('readsByLease');
@@ -134,47 +144,64 @@ export class FakeNode implements NodePort {
   async confirmRead(timeoutMs: number): Promise<void> {
     this.calls.push(`confirmRead ${timeoutMs}`);
     this.throwFailure();
+    await this.writing;
   }
 
   async waitForRevision(revision: number, timeoutMs: number): Promise<void> {
     this.calls.push(`waitForRevision ${revision}`);
     this.throwFailure();
-    if (this.revision >= revision) return;
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new RaftkvError('unavailable', 'This node has not reached that revision.')),
-        timeoutMs,
-      );
-      this.waiters.push({
-        revision,
-        resolve: () => {
-          clearTimeout(timer);
-          resolve();
-        },
-      });
-    });
+    await this.when(() => this.revision >= revision, timeoutMs);
   }
 
   get(key: Uint8Array, revision: number | undefined): Item | undefined {
     this.throwFailure();
     this.checkRevision(revision);
-    return this.at(Buffer.from(key).toString('latin1'), revision ?? this.revision);
+    return this.kv?.get(key, revision);
   }
 
   async list(request: ListRequest): Promise<ListResult> {
     this.calls.push(`list ${request.limit}`);
     this.throwFailure();
     this.checkRevision(request.revision);
-    const revision = request.revision ?? this.revision;
-    const after = request.after === undefined ? '' : Buffer.from(request.after).toString('latin1');
-    const prefix = Buffer.from(request.prefix).toString('latin1');
-    const found: Item[] = [];
-    for (const name of [...this.history.keys()].sort()) {
-      if (!name.startsWith(prefix) || name <= after) continue;
-      const item = this.at(name, revision);
-      if (item !== undefined) found.push(request.keysOnly ? { ...item, value: new Uint8Array() } : item);
-    }
-    return { revision, items: found.slice(0, request.limit), more: found.length > request.limit };
+    return (await this.opened).list(request);
+  }
+
+  watch(request: WatchRequest): Watcher {
+    this.throwFailure();
+    if (this.kv === undefined) throw new Error('Call `opened` first.');
+    return this.kv.watch(request);
+  }
+
+  /** Resolves when watches can begin. */
+  async opens(): Promise<void> {
+    await this.opened;
+  }
+
+  lease(id: number) {
+    return this.kv?.lease(id);
+  }
+
+  leases(after: number, limit: number) {
+    return this.kv?.leases(after, limit) ?? [];
+  }
+
+  async leaseKeys(id: number, limit: number) {
+    return (await this.opened).leaseKeys(id, limit);
+  }
+
+  acquireLock(request: LockRequest, timeoutMs: number) {
+    this.throwFailure();
+    return this.locks.acquire(request, timeoutMs);
+  }
+
+  releaseLock(name: Uint8Array, token: number, timeoutMs: number) {
+    this.throwFailure();
+    return this.locks.release(name, token, timeoutMs);
+  }
+
+  lockState(name: Uint8Array) {
+    this.throwFailure();
+    return this.locks.state(name);
   }
 
   async members(): Promise<readonly MemberStatus[]> {
@@ -246,39 +273,42 @@ export class FakeNode implements NodePort {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  private checkRevision(revision: number | undefined): void {
-    if (revision === undefined) return;
-    if (revision > this.revision) throw new RaftkvError('bad_request', 'That revision is in the future.');
-    if (revision < this.compactedRevision) throw new RaftkvError('compacted', 'That revision is gone.');
+  private get revision(): number {
+    return this.kv?.revision ?? 0;
   }
 
-  private keys(prefix: string): string[] {
-    return [...this.history.keys()].filter((name) => {
-      return name.startsWith(prefix) && this.at(name, this.revision) !== undefined;
+  /** One after the other, as a log has them. */
+  private perform(command: Command): Promise<CommandResult> {
+    const payload = commandCodec.stamp(commandCodec.encode(command), this.logTimeMs);
+    const done = this.writing.then(async () => {
+      const kv = await this.opened;
+      const entry = { index: kv.appliedIndex + 1, term: this.term, kind: EntryKind.command, payload };
+      await kv.prepare(entry);
+      const result = kv.apply(entry);
+      this.conditions.check();
+      if (result === undefined) throw new Error('A command has a result.');
+      return commandCodec.decodeResult(commandCodec.encodeResult(result));
+    });
+    this.writing = done.catch(() => {});
+    return done;
+  }
+
+  private async when(holds: () => boolean, timeoutMs: number): Promise<void> {
+    await this.writing;
+    if (holds()) return;
+    const late = () => new RaftkvError('unavailable', 'This node has not come so far.');
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(late()), timeoutMs);
+      const done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.conditions.add(holds, late, { resolve: done, reject, deadline: Number.POSITIVE_INFINITY });
     });
   }
 
-  private removeAll(names: readonly string[]): CommandResult {
-    if (names.length > 0) this.revision++;
-    for (const name of names) this.append(name, { deletedAt: this.revision });
-    return { kind: 'delete', revision: this.revision, deleted: names.length };
-  }
-
-  private append(name: string, state: Item | { readonly deletedAt: number }): void {
-    const states = this.history.get(name);
-    if (states === undefined) this.history.set(name, [state]);
-    else states.push(state);
-    const reached = this.waiters.filter((waiter) => waiter.revision <= this.revision);
-    this.waiters = this.waiters.filter((waiter) => waiter.revision > this.revision);
-    for (const waiter of reached) waiter.resolve();
-  }
-
-  private at(name: string, revision: number): Item | undefined {
-    for (const state of (this.history.get(name) ?? []).toReversed()) {
-      if ('deletedAt' in state) {
-        if (state.deletedAt <= revision) return undefined;
-      } else if (state.modRevision <= revision) return state;
-    }
-    return undefined;
+  private checkRevision(revision: number | undefined): void {
+    if (revision === undefined) return;
+    if (revision < this.compactedRevision) throw new RaftkvError('compacted', 'That revision is gone.');
   }
 }

@@ -53,7 +53,10 @@ export class RawConnection {
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.received)) {
       if (this.ended) throw new Error(`The connection ended after ${JSON.stringify(this.received)}.`);
-      await Promise.race([once(this.socket, 'data'), once(this.socket, 'close')]);
+      const heard = new AbortController();
+      const { signal } = heard;
+      await Promise.race([once(this.socket, 'data', { signal }), once(this.socket, 'close', { signal })]);
+      heard.abort();
     }
     return this.received;
   }

@@ -58,12 +58,12 @@ describe('on the socket', () => {
     const { port } = await listening();
     const connection = new RawConnection(port);
     const put = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello';
-    connection.send(put + get('/v1/kv/a') + get('/v1/kv/b') + get('/healthz'));
+    connection.send(put + get('/v1/kv/b') + get('/v1/kv') + get('/healthz'));
     const received = await connection.until(/alive/);
     expect(received.match(/HTTP\/1\.1 \d+/g)?.map((line) => line.slice(9))).toEqual([
       '201',
-      '200',
       '404',
+      '200',
       '200',
     ]);
   });

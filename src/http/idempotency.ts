@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { RaftkvError } from '../errors.js';
+import { FINGERPRINT_BYTES, IDEMPOTENCY_KEY_LENGTH_MAX, type Idempotency } from '../kv/types.js';
+import type { Exchange } from './exchange.js';
+
+const header = 'idempotency-key';
+/** How a request travels says nothing of what it asks for, and a repeat may travel differently. */
+const travelNames = new Set(['timeout', 'redirect']);
+/** Of the headers, what changes the meaning of a request. */
+const meaningfulHeaders = ['if-match', 'if-none-match', 'content-type'] as const;
+const printable = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
+
+/** What makes a repeat harmless, checked; undefined where the client did not ask for it. Throws `bad_request`. */
+export function idempotencyKey({ request }: Exchange): string | undefined {
+  const given = request.headers[header];
+  if (given === undefined) return undefined;
+  const key = Array.isArray(given) ? given.join(', ') : given;
+  if (key.length <= IDEMPOTENCY_KEY_LENGTH_MAX && printable.test(key)) return key;
+  throw new RaftkvError(
+    'bad_request',
+    `Idempotency-Key must have 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} printable characters of ASCII, such as a UUID. Nothing was changed.`,
+  );
+}
+
+/** Where no record of the answer is kept: a client that sends the header relies on one. Throws `bad_request`. */
+export function refuseIdempotencyKey({ request }: Exchange): void {
+  if (request.headers[header] === undefined) return;
+  throw new RaftkvError(
+    'bad_request',
+    'Changes of the cluster take no Idempotency-Key: leave it out. To repeat one, look at GET /v1/members first.',
+  );
+}
+
+/** The member of a command that makes a repeat of it harmless (correctness rule 27); none where there is no key. */
+export function withIdempotency(
+  exchange: Exchange,
+  key: string | undefined,
+  body: Uint8Array | undefined,
+): { readonly idempotency?: Idempotency } {
+  return key === undefined ? {} : { idempotency: { key, fingerprint: fingerprint(exchange, body) } };
+}
+
+/** Each part goes in with its length, so that no two requests run together to the same bytes. */
+function fingerprint({ request, target }: Exchange, body: Uint8Array | undefined): Uint8Array {
+  const query = target.query
+    .split('&')
+    .filter((pair) => pair !== '' && !travelNames.has(pair.split('=', 1)[0] ?? ''))
+    .sort()
+    .join('&');
+  const head = [
+    request.method ?? '',
+    target.path,
+    query,
+    ...meaningfulHeaders.map((name) => request.headers[name] ?? ''),
+  ];
+  const hash = createHash('sha256').update(JSON.stringify(head));
+  if (body !== undefined) hash.update(body);
+  return hash.digest().subarray(0, FINGERPRINT_BYTES);
+}

@@ -1,0 +1,78 @@
+import type { Revision, WatchEvent, WatchPosition } from './types.js';
+import type { KeyId } from './write-buffer.js';
+
+/** Events that the window holds, and bytes of their keys and values; past either, the oldest are dropped. */
+const EVENTS_MAX = 8_192;
+const BYTES_MAX = 8 * 1024 * 1024;
+/** Dropped places at the front of the array before it is cut. */
+const CUT_AT = 1_024;
+
+/** An event with the key as it is looked up. */
+export interface WindowEvent extends WatchEvent {
+  readonly id: KeyId;
+}
+
+/**
+ * The latest events in memory, shared by all who watch: most of them are at the end of it.
+ *
+ * Invariant: every event after `completeAfter` is in it, in order.
+ */
+export class ChangeWindow {
+  #events: WindowEvent[] = [];
+  #start = 0;
+  #bytes = 0;
+  #completeAfter: Revision;
+
+  constructor(completeAfter: Revision) {
+    this.#completeAfter = completeAfter;
+  }
+
+  /** Takes the next event. */
+  add(event: WindowEvent): void {
+    this.#events.push(event);
+    this.#bytes += sizeOf(event);
+    while (this.#events.length - this.#start > EVENTS_MAX || this.#bytes > BYTES_MAX) {
+      const oldest = this.#events[this.#start];
+      if (oldest === undefined) break;
+      this.#start += 1;
+      this.#bytes -= sizeOf(oldest);
+      this.#completeAfter = oldest.revision;
+    }
+    if (this.#start < CUT_AT) return;
+    this.#events = this.#events.slice(this.#start);
+    this.#start = 0;
+  }
+
+  /** Whether every event after a position is here. */
+  covers({ revision, number }: WatchPosition): boolean {
+    // Of the last revision that was dropped, some may be left.
+    return (
+      revision > this.#completeAfter ||
+      (revision === this.#completeAfter && number === Number.POSITIVE_INFINITY)
+    );
+  }
+
+  /** The events after a position that it covers. */
+  *after(position: WatchPosition): Generator<WindowEvent> {
+    let low = this.#start;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const event = this.#events[middle];
+      if (event !== undefined && isAfter(event, position)) high = middle;
+      else low = middle + 1;
+    }
+    for (let event = this.#events[low]; event !== undefined; event = this.#events[++low]) yield event;
+  }
+}
+
+export function isAfter(event: WatchPosition, position: WatchPosition): boolean {
+  return event.revision === position.revision
+    ? event.number > position.number
+    : event.revision > position.revision;
+}
+
+/** Bytes of an event that count where they are bounded. */
+export function sizeOf({ key, item }: WatchEvent): number {
+  return key.length + (item?.value.length ?? 0);
+}

@@ -1,0 +1,207 @@
+import { Buffer } from 'node:buffer';
+import type { Clock } from '../clock.js';
+import { RaftkvError } from '../errors.js';
+import type { LockHolder, LockRequest, LockResult, LockState } from '../http/port.js';
+import {
+  type Command,
+  type CommandResult,
+  type Item,
+  type ListRequest,
+  type ListResult,
+  RESERVED_PREFIX,
+  type Revision,
+} from '../kv/types.js';
+import { LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
+import { overloaded } from './waiting.js';
+
+export interface LockServiceParts {
+  readonly clock: Clock;
+  readonly write: (command: Command, timeoutMs: number) => Promise<CommandResult>;
+  readonly confirmRead: (timeoutMs: number) => Promise<void>;
+  readonly waitForRevision: (revision: Revision, timeoutMs: number) => Promise<void>;
+  readonly list: (request: ListRequest) => Promise<ListResult>;
+  readonly get: (key: Uint8Array) => Item | undefined;
+  /** Resolves when it holds, looking again whenever entries were applied, or when the time is up. */
+  readonly whenApplied: (holds: () => boolean, timeoutMs: number) => Promise<void>;
+  /** An id that nobody else has: 16 hexadecimal digits. */
+  readonly newId: () => string;
+}
+
+/**
+ * Locks on top of keys and leases. Who wants a lock puts a key of its own below the lock's prefix; the oldest of these keys
+ * holds the lock, and the others wait in the order of their create revisions, each for the one before it, so that a release
+ * wakes one waiter and not all. That revision is the fencing token: every later holder has a greater one. The key stands
+ * under a lease of its own, so a holder that dies, or a waiter whose node dies, makes room by itself.
+ *
+ * A lock protects nothing by itself, since a holder can be paused past its lease: whatever it guards must refuse a token
+ * that is smaller than one it has seen (correctness rule 21).
+ */
+export class LockService {
+  private waiters = 0;
+
+  constructor(private readonly parts: LockServiceParts) {}
+
+  /** Takes the lock or waits for it. Throws what a write throws, `overloaded`, and `lock_not_held` where its lease ran out. */
+  async acquire(request: LockRequest, timeoutMs: number): Promise<LockResult> {
+    const { name, ttlMs, waitMs, value, idempotency } = request;
+    const deadline = this.parts.clock.now() + waitMs;
+    if (idempotency === undefined) {
+      const refusal = await this.refusal(name, waitMs, timeoutMs);
+      if (refusal) return refusal;
+    }
+    // A repeat of the same request finds the same key.
+    const id = idempotency === undefined ? this.parts.newId() : Buffer.from(idempotency.key).toString('hex');
+    const key = Buffer.concat([queueOf(name), Buffer.from(id)]);
+    const result = await this.parts.write(
+      {
+        kind: 'put',
+        key,
+        value: Buffer.from(value),
+        contentType: 'text/plain; charset=utf-8',
+        ifAbsent: true,
+        ttlMs: ttlMs + waitMs,
+        ...(idempotency === undefined ? {} : { idempotency }),
+      },
+      timeoutMs,
+    );
+    if (result.kind !== 'put' || result.lease === undefined) return { kind: 'refused', result };
+    const place = { key, token: result.revision, lease: result.lease };
+    await this.parts.waitForRevision(place.token, timeoutMs);
+    return this.waitInLine(request, place, deadline, timeoutMs);
+  }
+
+  /** Gives back the lock that this token holds. Returns whether it did hold it. */
+  async release(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean> {
+    await this.parts.confirmRead(timeoutMs);
+    const [holder] = await this.queue(name);
+    if (holder?.createRevision !== token) return false;
+    const result = await this.parts.write({ kind: 'delete', key: holder.key, ifRevision: token }, timeoutMs);
+    return result.kind === 'delete' && result.deleted === 1;
+  }
+
+  /** Who holds the lock, as this node has it applied. */
+  async state(name: Uint8Array): Promise<LockState> {
+    const [holder, ...waiting] = await this.queue(name);
+    return { holder: holder && holderOf(holder), waiting: waiting.length };
+  }
+
+  /** What can be said without taking a place in line: that somebody holds the lock, or that the line is full. */
+  private async refusal(
+    name: Uint8Array,
+    waitMs: number,
+    timeoutMs: number,
+  ): Promise<LockResult | undefined> {
+    await this.parts.confirmRead(timeoutMs);
+    const line = await this.queue(name);
+    const [holder] = line;
+    if (line.length >= LOCK_QUEUE_MAX)
+      throw overloaded(`${LOCK_QUEUE_MAX} requests are in line for this lock.`);
+    return waitMs === 0 && holder !== undefined ? { kind: 'busy', holder: holderOf(holder) } : undefined;
+  }
+
+  private async waitInLine(
+    { name, ttlMs, waitMs, signal }: LockRequest,
+    place: Place,
+    deadline: number,
+    timeoutMs: number,
+  ): Promise<LockResult> {
+    for (;;) {
+      const line = await this.queue(name);
+      const mine = line.findIndex((item) => item.createRevision === place.token);
+      if (mine === -1) throw lost();
+      if (mine === 0) {
+        if (waitMs > 0) await this.begin(place, ttlMs, timeoutMs);
+        return { kind: 'held', token: place.token, lease: place.lease };
+      }
+      const leftMs = deadline - this.parts.clock.now();
+      const before = line[mine - 1];
+      if (leftMs <= 0 || signal.aborted || before === undefined) {
+        await this.leave(place, timeoutMs);
+        return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
+      }
+      await this.waitFor(before, place, leftMs, signal);
+    }
+  }
+
+  /** The time in line counted against the lease, which was made longer by it: from here on it is what was asked for. */
+  private async begin(place: Place, ttlMs: number, timeoutMs: number): Promise<void> {
+    const result = await this.parts.write({ kind: 'leaseKeepAlive', lease: place.lease, ttlMs }, timeoutMs);
+    if (result.kind !== 'lease') throw lost();
+  }
+
+  /** Until one of the two keys is gone, the time is up, or nobody waits for the answer any more. */
+  private async waitFor(before: Item, place: Place, leftMs: number, signal: AbortSignal): Promise<void> {
+    if (this.waiters >= LOCK_WAITERS_MAX)
+      throw overloaded(`${LOCK_WAITERS_MAX} requests wait for locks on this node.`);
+    const isThere = (key: Uint8Array, revision: Revision) => this.parts.get(key)?.createRevision === revision;
+    this.waiters += 1;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        signal.addEventListener('abort', () => resolve(), { once: true });
+        this.parts
+          .whenApplied(
+            () =>
+              signal.aborted ||
+              !isThere(before.key, before.createRevision) ||
+              !isThere(place.key, place.token),
+            leftMs,
+          )
+          .then(resolve, reject);
+      });
+    } finally {
+      this.waiters -= 1;
+    }
+  }
+
+  /** Should this fail, the lease ends what was to be ended here. */
+  private async leave(place: Place, timeoutMs: number): Promise<void> {
+    await this.parts
+      .write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs)
+      .catch(() => {});
+  }
+
+  /** The whole line for a lock, its holder first. */
+  private async queue(name: Uint8Array): Promise<readonly Item[]> {
+    const prefix = queueOf(name);
+    const line: Item[] = [];
+    let revision: Revision | undefined;
+    for (let more = true; more; ) {
+      const after = line.at(-1)?.key;
+      const page = await this.parts.list({ prefix, after, limit: PAGE_ITEMS, keysOnly: false, revision });
+      line.push(...page.items);
+      // All of one revision: a line that is put together from several could lack its head.
+      revision = page.revision;
+      more = page.more;
+    }
+    return line.sort((one, other) => one.createRevision - other.createRevision);
+  }
+}
+
+const PAGE_ITEMS = 1_000;
+
+/** A place in line. */
+interface Place {
+  readonly key: Uint8Array;
+  readonly token: Revision;
+  readonly lease: number;
+}
+
+/** Where the line for a lock stands. A zero byte ends the name, so that no lock's line lies within another's. Names hold none. */
+function queueOf(name: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${RESERVED_PREFIX}locks/`), name, Buffer.of(0)]);
+}
+
+function holderOf(item: Item): LockHolder {
+  return {
+    token: item.createRevision,
+    lease: item.lease ?? 0,
+    value: Buffer.from(item.value).toString('utf8'),
+  };
+}
+
+function lost(): RaftkvError {
+  return new RaftkvError(
+    'lock_not_held',
+    'The place in line ran out before the lock was free, or it was given back meanwhile. Ask for the lock again.',
+  );
+}

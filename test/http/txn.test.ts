@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { serve } from './kit.js';
+
+type App = ReturnType<typeof serve>['app'];
+
+async function txn(app: App, body: unknown, headers: Record<string, string> = {}) {
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/v1/txn',
+    payload: typeof body === 'string' ? body : JSON.stringify(body),
+    headers,
+  });
+  return { status: answer.statusCode, body: JSON.parse(answer.body) };
+}
+
+const put = (key: string, value: string) => ({ put: { key, value } });
+const absent = (key: string) => ({ key, target: 'exists', op: '=', value: false });
+
+describe('a transaction', () => {
+  it('does the one branch or the other, all at one revision', async () => {
+    const { app } = serve();
+    const body = {
+      compare: [absent('a')],
+      success: [put('a', '1'), put('b', '2')],
+      failure: [{ get: { key: 'a' } }],
+    };
+    expect(await txn(app, body)).toEqual({
+      status: 200,
+      body: {
+        succeeded: true,
+        revision: 1,
+        results: [{ put: { key: 'a', created: true } }, { put: { key: 'b', created: true } }],
+      },
+    });
+    const item = { key: 'a', value: '1', createRevision: 1, modRevision: 1, version: 1 };
+    expect(await txn(app, body)).toEqual({
+      status: 200,
+      body: { succeeded: false, revision: 1, results: [{ get: { items: [item] } }] },
+    });
+    expect((await app.inject('/v1/kv/b')).headers.etag).toBe('"1"');
+  });
+
+  it('takes prefixes and bytes, and gives back bytes that are not text as base64', async () => {
+    const { app } = serve();
+    const binary = Buffer.from([0xff, 0x00]).toString('base64');
+    await txn(app, {
+      success: [{ put: { keyBase64: binary, valueBase64: binary } }, put('p/1', 'x'), put('p/2', 'y')],
+    });
+    const answer = await txn(app, {
+      compare: [{ keyBase64: binary, target: 'value', op: '=', valueBase64: binary }],
+      success: [{ get: { keyBase64: binary } }, { delete: { prefix: 'p/' } }, { get: { prefix: 'p/' } }],
+    });
+    expect(answer.body).toEqual({
+      succeeded: true,
+      revision: 2,
+      results: [
+        { get: { items: [expect.objectContaining({ keyBase64: binary, valueBase64: binary })] } },
+        { delete: { deleted: 2 } },
+        { get: { items: [] } },
+      ],
+    });
+  });
+
+  it.each([
+    ['value', '=', 'one', true],
+    ['value', '<', 'two', true],
+    ['value', '!=', 'one', false],
+    ['version', '=', 1, true],
+    ['modRevision', '>', 0, true],
+    ['createRevision', '<', 1, false],
+    ['exists', '!=', false, true],
+  ])('compares %s %s %j', async (target, op, value, succeeded) => {
+    const { app } = serve();
+    await app.inject({ method: 'PUT', url: '/v1/kv/a', payload: 'one' });
+    const answer = await txn(app, { compare: [{ key: 'a', target, op, value }] });
+    expect(answer).toEqual({ status: 200, body: { succeeded, revision: 1, results: [] } });
+  });
+
+  it.each([
+    ['{', 'not JSON'],
+    ['[]', 'not an object'],
+    ['{"succes":[]}', '"succes" is not known'],
+    ['{"success":{}}', '"success" must be a list'],
+    ['{"success":[{}]}', '"success[0]" must be one operation'],
+    ['{"success":[{"put":{"key":"a"}}]}', '"value" is missing'],
+    ['{"success":[{"put":{"value":"a"}}]}', '"key" is missing'],
+    ['{"success":[{"put":{"key":"","value":"a"}}]}', '1 to 4096'],
+    ['{"success":[{"put":{"key":"a","value":1}}]}', '"success[0].put.value" must be a text'],
+    ['{"success":[{"put":{"key":"a","value":"b","valueBase64":"Yg=="}}]}', 'not both'],
+    ['{"success":[{"put":{"key":"a","valueBase64":"Yg="}}]}', 'base64'],
+    ['{"success":[{"put":{"key":"a","value":"b","lease":7}}]}', 'the id of a lease'],
+    ['{"success":[{"get":{"key":"a","prefix":"a"}}]}', 'not both'],
+    ['{"success":[{"put":{"key":"a","value":"b"},"get":{"key":"a"}}]}', 'one operation'],
+    ['{"success":[{"put":{"key":"a","value":"b"}},{"delete":{"key":"a"}}]}', 'changed already'],
+    ['{"success":[{"put":{"key":".raftkv/locks/a","value":"b"}}]}', '.raftkv/'],
+    ['{"success":[{"delete":{"prefix":".raft"}}]}', '.raftkv/'],
+    ['{"compare":[{"key":"a","target":"exists","op":"<","value":true}]}', 'by "=" or "!="'],
+    ['{"compare":[{"key":"a","target":"version","op":"=","value":"1"}]}', 'a whole number'],
+    ['{"compare":[{"key":"a","target":"version","op":"~","value":1}]}', '"compare[0].op" must be'],
+    ['{"compare":[{"key":"a","op":"=","value":1}]}', '"compare[0].target" is missing'],
+    [`{"success":${JSON.stringify(Array(129).fill({ get: { key: 'a' } }))}}`, 'at most 128'],
+  ])('refuses %s and changes nothing', async (body, word) => {
+    const { app, node } = serve();
+    const answer = await txn(app, body);
+    expect(answer.status).toBe(400);
+    expect(answer.body.code).toBe('bad_request');
+    expect(answer.body.detail).toContain(word);
+    expect(node.calls).toEqual([]);
+  });
+
+  it('refuses a value over the limit with 413, and a lease that is not there with 404', async () => {
+    const { app } = serve({ valueBytesMax: 10 });
+    expect((await txn(app, { success: [put('a', 'x'.repeat(11))] })).body.code).toBe('value_too_large');
+    const attached = { put: { key: 'a', value: 'b', lease: '5' } };
+    expect(await txn(app, { success: [put('b', 'c'), attached] })).toMatchObject({
+      status: 404,
+      body: { code: 'lease_not_found', lease: '5' },
+    });
+    expect((await app.inject('/v1/kv/b')).statusCode).toBe(404);
+  });
+});
