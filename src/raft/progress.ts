@@ -1,5 +1,14 @@
 import type { Index } from './types.js';
 
+/** A member that was removed and is not told yet. */
+export interface Departing {
+  readonly incarnation: string;
+  /** Of the configuration without it. */
+  readonly index: Index;
+  readonly sinceTick: number;
+  toldInRound: number | null;
+}
+
 /**
  * What a leader knows about one follower's log (Figure 2, `nextIndex` and `matchIndex`).
  *
@@ -36,9 +45,9 @@ export class Progress {
   /**
    * For a member that was removed: the index of the configuration without it. It goes on getting the log until it has
    * answered a round whose heartbeat told it that this index is committed, so that it knows; then it is dropped
-   * (correctness rule 17).
+   * (correctness rule 17). Only that incarnation of it can answer: another one has another log (rule 16).
    */
-  departing: { readonly index: Index; readonly sinceTick: number; toldInRound: number | null } | null = null;
+  departing: Departing | null = null;
 
   /** Appends sent and not answered, oldest first. */
   private readonly inFlight: { lastIndex: Index; bytes: number }[] = [];

@@ -368,7 +368,10 @@ export class Raft {
       case 'appendEntriesResponse':
       case 'heartbeatResponse':
       case 'installSnapshotResponse':
-        return this.core.counts(message) || Boolean(this.core.progress.get(message.from)?.departing);
+        return (
+          this.core.counts(message) ||
+          this.core.progress.get(message.from)?.departing?.incarnation === message.fromIncarnation
+        );
       default:
         return true;
     }

@@ -3,7 +3,7 @@ import { memberOf } from './configuration.js';
 import type { Core } from './core.js';
 import { encodedBytes } from './entry-codec.js';
 import type { RaftLog } from './log.js';
-import { Progress } from './progress.js';
+import { type Departing, Progress } from './progress.js';
 import { majorityValue } from './quorum.js';
 import type {
   AppendEntries,
@@ -115,8 +115,21 @@ export function followMembers(core: Core): void {
   }
   for (const [id, progress] of core.progress) {
     if (memberOf(core.configuration, id) || progress.departing) continue;
-    progress.departing = { index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
+    progress.departing = departing(core, lastIncarnationOf(core, id));
   }
+}
+
+/** As what the configurations so far knew a member that is not in the newest; '' where none tells. */
+function lastIncarnationOf(core: Core, id: NodeId): string {
+  for (const { configuration } of core.configurations.toReversed()) {
+    const member = memberOf(configuration, id);
+    if (member) return member.incarnation;
+  }
+  return '';
+}
+
+function departing(core: Core, incarnation: string): Departing {
+  return { incarnation, index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
 }
 
 /**
@@ -129,7 +142,7 @@ export function followDeparted(core: Core): void {
     const isHere = id === core.options.id || memberOf(core.configuration, id);
     if (isHere || incarnation === '') continue;
     const progress = new Progress(core.log.lastIndex + 1, core.options, core.now);
-    progress.departing = { index: core.configurationIndex, sinceTick: core.now, toldInRound: null };
+    progress.departing = departing(core, incarnation);
     core.progress.set(id, progress);
   }
 }
