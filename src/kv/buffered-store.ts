@@ -5,11 +5,12 @@ import type { WindowEvent } from './change-window.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
+import { Answers, checkAnswers, forgetAnswers } from './idempotency.js';
 import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { pastEvents } from './past-events.js';
 import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
-import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
+import { answerKey, type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
 import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -33,6 +34,7 @@ export class BufferedStore {
   /** Brought forward, in place, with every entry that is applied. */
   readonly meta: MutableMeta;
   readonly leases: Leases;
+  readonly answers: Answers;
   readonly #store: OrderedStore;
   /**
    * What is on disk for keys that were asked for or changed lately, because those are again: reading a record takes longer
@@ -46,7 +48,8 @@ export class BufferedStore {
   #onChange: (change: BufferedChange) => void = () => {};
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
-  #prunedRevision: number;
+  #prunedRevision: Revision;
+  #prunedAnswer: number;
   #inFlight: Promise<void> | undefined;
   #following: Promise<void> | undefined;
   #abandoned = false;
@@ -57,8 +60,14 @@ export class BufferedStore {
     this.#store = store;
     this.meta = { ...meta };
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
+    this.answers = new Answers(
+      this.meta,
+      (key) => this.#answer(key),
+      (answer) => this.#active.keepAnswer(answer),
+    );
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
+    this.#prunedAnswer = meta.prunedAnswer;
   }
 
   /** Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format. */
@@ -70,6 +79,7 @@ export class BufferedStore {
     }
     const meta = decodeMeta(record);
     await checkChanges(store, meta);
+    await checkAnswers(store, meta);
     const state = new BufferedStore(name, store, meta);
     await state.leases.load(store);
     return state;
@@ -201,10 +211,18 @@ export class BufferedStore {
     try {
       const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
-      const value = encodeMeta({ ...meta, prunedRevision: pruning.prunedRevision });
+      const forgotten = await forgetAnswers(
+        this.#store,
+        { ...meta, prunedAnswer: this.#prunedAnswer },
+        buffer.answerCount,
+      );
+      const { prunedRevision } = pruning;
+      const { prunedAnswer } = forgotten;
+      const value = encodeMeta({ ...meta, prunedRevision, prunedAnswer });
       const note: Operation = { kind: 'put', key: metaKey, value };
-      await this.#store.write(inTurn(pruning.operations, buffer.operations(), [note]));
-      this.#prunedRevision = pruning.prunedRevision;
+      await this.#store.write(inTurn(pruning.operations, forgotten.operations, buffer.operations(), [note]));
+      this.#prunedRevision = prunedRevision;
+      this.#prunedAnswer = prunedAnswer;
       this.#flushedIndex = meta.appliedIndex;
       for (const [id, { current }] of buffer.keys.entries()) this.#currents.set(id, current);
       this.#flushing = undefined;
@@ -218,6 +236,10 @@ export class BufferedStore {
 
   #buffered(id: KeyId): BufferedKey | undefined {
     return this.#active.keys.get(id) ?? this.#flushing?.keys.get(id);
+  }
+
+  #answer(key: string): Uint8Array | undefined {
+    return this.#active.answer(key) ?? this.#flushing?.answer(key) ?? this.#store.get(answerKey(key));
   }
 
   #layersOver(disk: Layers['disk']): Layers {

@@ -1,19 +1,9 @@
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { stateDamaged } from './damage.js';
+import { checkContinuity, journalRecords, readJournal } from './journal.js';
 import type { Meta } from './meta-codec.js';
-import {
-  changesKey,
-  lastRevisionOfChangesKey,
-  REVISION_MAX,
-  sealParts,
-  unsealParts,
-} from './record-codec.js';
+import { REVISION_MAX, TAG_CHANGES } from './record-codec.js';
 import type { Revision } from './types.js';
-
-/** A record of the change index is closed at this size. One change, with a key of at most 4 KiB, may exceed it. */
-const RECORD_BYTES = 128 * 1024;
-/** Records read in one step; the store also bounds a step in bytes. */
-const RECORDS_PER_STEP = 64;
 
 const ChangeKind = { put: 1, delete: 2 } as const;
 const HEAD_BYTES = 15;
@@ -42,23 +32,8 @@ export function encodeChange(change: Change): Uint8Array {
 }
 
 /** The records for the changes of one flush, each as {@link encodeChange} made it, in their order. */
-export function* changeRecords(changes: readonly Uint8Array[]): Generator<Operation> {
-  let made = 0;
-  let parts: Uint8Array[] = [];
-  let bytes = 0;
-  for (const [at, change] of changes.entries()) {
-    parts.push(change);
-    bytes += change.length;
-    if (bytes < RECORD_BYTES && at < changes.length - 1) continue;
-    yield {
-      kind: 'put',
-      key: changesKey(Buffer.from(change.buffer, change.byteOffset, 6).readUIntBE(0, 6), made),
-      value: sealParts(parts),
-    };
-    made += 1;
-    parts = [];
-    bytes = 0;
-  }
+export function changeRecords(changes: readonly Uint8Array[]): Iterable<Operation> {
+  return journalRecords(TAG_CHANGES, changes);
 }
 
 /** A record of the index as it is on disk. */
@@ -74,41 +49,19 @@ export async function* readChanges(
   from: Revision,
   through: Revision,
 ): AsyncGenerator<ChangeRecord> {
-  const scan = store.scan({ gte: changesKey(from, 0), lt: changesKey(through + 1, 0) });
-  try {
-    for (;;) {
-      const pairs = await scan.next(RECORDS_PER_STEP);
-      if (pairs.length === 0) return;
-      for (const { key, value } of pairs) {
-        const lastRevision = lastRevisionOfChangesKey(key);
-        yield { key, lastRevision, changes: decodeChanges(value, lastRevision) };
-      }
-    }
-  } finally {
-    await scan.close();
+  for await (const { key, lastNumber, content } of readJournal(store, TAG_CHANGES, from, through)) {
+    yield { key, lastRevision: lastNumber, changes: decodeChanges(content) };
   }
 }
 
-/**
- * Checks that the index has every revision that was not pruned and no other. LevelDB drops damaged parts of its
- * write-ahead log in silence (correctness row 29); each flush that changed something left its revisions here, so one
- * that is missing between two others leaves a gap.
- */
+/** Checks that the index has every revision that was not pruned and no other (correctness row 29). */
 export async function checkChanges(store: Pick<OrderedStore, 'scan'>, meta: Meta): Promise<void> {
-  let known = meta.prunedRevision;
-  for await (const { lastRevision, changes } of readChanges(store, 0, REVISION_MAX - 1)) {
-    const first = changes[0]?.revision ?? 0;
-    if (lastRevision < meta.prunedRevision) {
-      throw stateDamaged(`The changes of revision ${lastRevision} are still there after they were pruned.`);
-    }
-    if (first > known + 1) throw stateDamaged(`The changes of revision ${known + 1} are missing.`);
-    known = lastRevision;
+  const { prunedRevision, revision } = meta;
+  for await (const { lastNumber } of readJournal(store, TAG_CHANGES, 0, prunedRevision - 1)) {
+    throw stateDamaged(`The changes of revision ${lastNumber} are still there after they were pruned.`);
   }
-  if (known !== meta.revision) {
-    throw stateDamaged(
-      `The changes end at revision ${known}, and the state is at revision ${meta.revision}.`,
-    );
-  }
+  const records = readJournal(store, TAG_CHANGES, prunedRevision, REVISION_MAX - 1);
+  await checkContinuity(records, prunedRevision, revision, 'In the index of changes, revision');
 }
 
 /** Reads what {@link encodeChange} wrote, from `offset` on; the key is a view into `bytes`. */
@@ -123,8 +76,7 @@ export function decodeChange(bytes: Uint8Array, offset = 0): Change {
   };
 }
 
-function decodeChanges(value: Uint8Array, lastRevision: Revision): readonly Change[] {
-  const bytes = unsealParts(value, `The record of the changes up to revision ${lastRevision}`);
+function decodeChanges(bytes: Buffer): readonly Change[] {
   const changes: Change[] = [];
   for (let offset = 0; offset < bytes.length; ) {
     const change = decodeChange(bytes, offset);

@@ -139,8 +139,12 @@ export function decodeCommand(bytes: Uint8Array): DecodedCommand {
   if (version < FORMAT_VERSION_OLDEST || version > FORMAT_VERSION) {
     throw fromNewerVersion(`format ${version}, and this version of raftkv reads format ${FORMAT_VERSION}`);
   }
-  const plain = fromMessage(message);
-  const command = idempotency ? { ...plain, idempotency: fromIdempotency(idempotency) } : plain;
+  const command = fromMessage(message);
+  if (idempotency) {
+    const { key, fingerprint } = idempotency;
+    // Spreading a new command takes several times as long.
+    Object.assign(command, { idempotency: { key, fingerprint } });
+  }
   if (logTimeMs === undefined || logTimeMs === null) return { command, logTimeMs: undefined };
   assertLogTime(logTimeMs);
   return { command, logTimeMs };
@@ -178,10 +182,6 @@ function fromPut({ key, value, contentType, lease }: DecodedPut) {
 
 function fromTtl(ttlMs: number): { readonly ttlMs?: number } {
   return ttlMs === 0 ? {} : { ttlMs };
-}
-
-function fromIdempotency({ key, fingerprint }: Idempotency): Idempotency {
-  return { key, fingerprint };
 }
 
 function fromCompare({ key, target, operator, bytes, number }: DecodedCompare): Compare {

@@ -3,10 +3,12 @@ import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, decodeCommand } from './command-codec.js';
+import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
 import type { Current } from './record-codec.js';
 import { Branch, branchOf, walksPrefix } from './transaction.js';
 import type {
+  Command,
   CommandResult,
   Condition,
   DeleteCommand,
@@ -28,6 +30,8 @@ import { type BufferedChange, keyId } from './write-buffer.js';
 interface Prepared {
   readonly index: Index;
   readonly decoded: DecodedCommand;
+  /** Under the command's idempotency key. */
+  found?: Found;
   /** Set ahead where prefixes have to be walked. */
   branch?: Branch;
   /** Set ahead where a lease ends. */
@@ -52,7 +56,13 @@ export class CommandExecutor {
   prepare({ index, payload }: Entry): Promise<void> | undefined {
     const prepared: Prepared = { index, decoded: decodeCommand(payload) };
     this.#prepared = prepared;
-    const { command } = prepared.decoded;
+    const { command, logTimeMs: stamp } = prepared.decoded;
+    const { meta, answers } = this.#live;
+    const logTimeMs = laterOf(meta.logTimeMs, stamp);
+    if (command.idempotency !== undefined) {
+      prepared.found = answers.find(command.idempotency, logTimeMs);
+      if (prepared.found.result !== undefined) return undefined;
+    }
     switch (command.kind) {
       case 'deletePrefix':
         return this.#performAhead(prepared, [command]);
@@ -62,8 +72,7 @@ export class CommandExecutor {
       }
       case 'leaseRevoke':
       case 'leaseExpire': {
-        const { logTimeMs } = prepared.decoded;
-        const ends = this.#refuseEnd(command, laterOf(this.#live.meta.logTimeMs, logTimeMs)) === undefined;
+        const ends = this.#refuseEnd(command, logTimeMs) === undefined;
         return ends ? this.#endAhead(prepared, command.lease) : undefined;
       }
       default:
@@ -97,8 +106,18 @@ export class CommandExecutor {
     const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
     this.#prepared = undefined;
     const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
-    const { meta } = this.#live;
+    const { meta, answers } = this.#live;
     meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);
+    const { idempotency } = command;
+    if (idempotency === undefined) return this.#perform(command, prepared);
+    const found = prepared?.found ?? answers.find(idempotency, meta.logTimeMs);
+    if (found.result !== undefined) return found.result;
+    const result = this.#perform(command, prepared);
+    answers.keep(idempotency, result, found.superseded);
+    return result;
+  }
+
+  #perform(command: Command, prepared: Prepared | undefined): CommandResult {
     switch (command.kind) {
       case 'put':
         return this.#put(command);

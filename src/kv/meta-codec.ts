@@ -26,6 +26,12 @@ export interface Meta {
   readonly lastLease: LeaseId;
   /** The sum of the checksums of all leases' records, of 32 bits. */
   readonly leasesChecksum: number;
+  /** The number of the answer that was kept last for repeats; 0 for none. */
+  readonly lastAnswer: number;
+  /** Answers up to this one are forgotten. */
+  readonly prunedAnswer: number;
+  /** The last answer that was too old, and still there, when its key was used again. */
+  readonly supersededAnswer: number;
 }
 
 /** The same, to be brought forward in place. */
@@ -43,11 +49,14 @@ export const emptyMeta: Meta = {
   logTimeMs: 0,
   lastLease: 0,
   leasesChecksum: 0,
+  lastAnswer: 0,
+  prunedAnswer: 0,
+  supersededAnswer: 0,
 };
 
 /**
  * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 had no log time and no leases.
+ * says it for all of them. Version 1 knew keys only: no log time, leases or answers.
  */
 const FORMAT_VERSION = 2;
 const CHECKSUM_END = 5;
@@ -55,7 +64,14 @@ const INTEGER_BYTES = 6;
 
 /** The numbers of 48 bits that a version has, in their order. */
 const INTEGERS = ['appliedIndex', 'appliedTerm', 'revision', 'compactedRevision', 'prunedRevision'] as const;
-const INTEGERS_SINCE_2 = ['logTimeMs', 'lastLease', 'leasesChecksum'] as const;
+const INTEGERS_SINCE_2 = [
+  'logTimeMs',
+  'lastLease',
+  'leasesChecksum',
+  'lastAnswer',
+  'prunedAnswer',
+  'supersededAnswer',
+] as const;
 
 /** Version, CRC-32 of the rest, integers, digest, the integers that came later, configuration. */
 export function encodeMeta(meta: Meta): Uint8Array {

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.js';
 import { stateDamaged } from './damage.js';
-import type { LeaseId, LogTime, Revision } from './types.js';
+import { FINGERPRINT_BYTES, type LeaseId, type LogTime, type Revision } from './types.js';
 
 /**
  * The records of the state's store. All integers are big-endian; revisions, ids of leases and times have 48 bits.
@@ -13,9 +13,11 @@ import type { LeaseId, LogTime, Revision } from './types.js';
  * | `l` lease | {@link Lease} |
  * | `k` lease, key | empty: the key is attached to the lease |
  * | `x` last revision, part | changes in the order of their making, see change-index.ts |
+ * | `i` idempotency key | what was answered under it, see idempotency.ts |
+ * | `j` last number, part | which keys were answered, in that order |
  * | `m` | `Meta` of meta-codec.ts: how far the log is applied; rewritten with every flush |
  *
- * Values of `c`, `v`, `l` and `x` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
+ * Values of all but `k` and `m` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
  */
 const CRC_BYTES = 4;
 export const REVISION_BYTES = 6;
@@ -26,7 +28,11 @@ const TAG_CURRENT = 0x63;
 const TAG_VERSION = 0x76;
 const TAG_LEASE = 0x6c;
 const TAG_ATTACHMENT = 0x6b;
-const TAG_CHANGES = 0x78;
+/** What begins the records of a journal, see journal.ts. */
+export type JournalTag = typeof TAG_CHANGES | typeof TAG_ANSWERS;
+export const TAG_CHANGES = 0x78;
+export const TAG_ANSWERS = 0x6a;
+const TAG_ANSWER = 0x69;
 
 /** What the first byte of a current record and of a version says. */
 const FLAG_DELETED = 1;
@@ -284,12 +290,51 @@ export function attachmentRange(lease: LeaseId) {
   return { gte: start, lt: endOfPrefix(start) };
 }
 
+/** What was answered under an idempotency key. */
+export interface Answer {
+  /** 1, 2, 3 … in the order of all answers. */
+  readonly number: number;
+  readonly logTimeMs: LogTime;
+  readonly fingerprint: Uint8Array;
+  /** As the result codec writes it. */
+  readonly result: Uint8Array;
+}
+
+const ANSWER_HEAD_BYTES = CRC_BYTES + 2 * REVISION_BYTES;
+
+export function answerKey(key: string): Uint8Array {
+  const record = Buffer.allocUnsafe(1 + Buffer.byteLength(key));
+  record[0] = TAG_ANSWER;
+  record.write(key, 1);
+  return record;
+}
+
+export function encodeAnswer({ number, logTimeMs, fingerprint, result }: Answer): Uint8Array {
+  const record = Buffer.allocUnsafe(ANSWER_HEAD_BYTES + FINGERPRINT_BYTES + result.length);
+  record.writeUIntBE(number, CRC_BYTES, REVISION_BYTES);
+  record.writeUIntBE(logTimeMs, CRC_BYTES + REVISION_BYTES, REVISION_BYTES);
+  record.set(fingerprint, ANSWER_HEAD_BYTES);
+  record.set(result, ANSWER_HEAD_BYTES + FINGERPRINT_BYTES);
+  return seal(record);
+}
+
+export function decodeAnswer(bytes: Uint8Array): Answer {
+  const record = unseal(bytes, 'The record of an answer');
+  const resultAt = ANSWER_HEAD_BYTES + FINGERPRINT_BYTES;
+  return {
+    number: record.readUIntBE(CRC_BYTES, REVISION_BYTES),
+    logTimeMs: record.readUIntBE(CRC_BYTES + REVISION_BYTES, REVISION_BYTES),
+    fingerprint: record.subarray(ANSWER_HEAD_BYTES, resultAt),
+    result: record.subarray(resultAt),
+  };
+}
+
 /** The checksum of a sealed record. */
 export function checksumOf(record: Uint8Array): number {
   return Buffer.from(record.buffer, record.byteOffset, CRC_BYTES).readUInt32BE(0);
 }
 
-/** A sealed record of these parts, for the change index. */
+/** A sealed record of these parts. */
 export function sealParts(parts: readonly Uint8Array[]): Uint8Array {
   return seal(Buffer.concat([Buffer.alloc(CRC_BYTES), ...parts]));
 }
@@ -299,15 +344,15 @@ export function unsealParts(bytes: Uint8Array, what: string): Buffer {
   return unseal(bytes, what).subarray(CRC_BYTES);
 }
 
-export function changesKey(lastRevision: Revision, part: number): Uint8Array {
+export function journalKey(tag: JournalTag, lastNumber: number, part: number): Uint8Array {
   const record = Buffer.alloc(1 + 8 + 4);
-  record[0] = TAG_CHANGES;
-  record.writeUIntBE(lastRevision, 3, REVISION_BYTES);
+  record[0] = tag;
+  record.writeUIntBE(lastNumber, 3, REVISION_BYTES);
   record.writeUInt32BE(part, 9);
   return record;
 }
 
-export function lastRevisionOfChangesKey(key: Uint8Array): Revision {
+export function lastNumberOfJournalKey(key: Uint8Array): number {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(3, REVISION_BYTES);
 }
 

@@ -1,12 +1,16 @@
 import type { Operation } from '../storage/ordered-store.js';
 import { changeRecords } from './change-index.js';
+import type { KeptAnswer } from './idempotency.js';
+import { journalRecords } from './journal.js';
 import {
+  answerKey,
   attachmentKey,
   type Current,
   currentKey,
   encodeCurrent,
   encodeVersion,
   leaseKey,
+  TAG_ANSWERS,
   type Version,
   versionKey,
 } from './record-codec.js';
@@ -96,6 +100,8 @@ export class WriteBuffer {
   readonly attachments = new SortedMap<BufferedAttachment>();
   /** What each lease's record is; undefined for a lease that is gone. */
   readonly #leases = new Map<LeaseId, Uint8Array | undefined>();
+  readonly #answers = new Map<string, Uint8Array>();
+  readonly #answerEntries: Uint8Array[] = [];
   /** Entries of the change index, in the order of the changes. */
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
@@ -131,6 +137,21 @@ export class WriteBuffer {
     this.#bytes += RECORD_OVERHEAD_BYTES;
   }
 
+  /** What was answered under an idempotency key. */
+  answer(key: string): Uint8Array | undefined {
+    return this.#answers.get(key);
+  }
+
+  get answerCount(): number {
+    return this.#answerEntries.length;
+  }
+
+  keepAnswer({ key, record, entry }: KeptAnswer): void {
+    this.#answers.set(key, record);
+    this.#answerEntries.push(entry);
+    this.#bytes += record.length + 2 * entry.length + RECORD_OVERHEAD_BYTES;
+  }
+
   #attach(lease: LeaseId, key: Uint8Array, attached: boolean): void {
     const record = attachmentKey(lease, key);
     this.attachments.set(keyId(record), { record, attached });
@@ -138,7 +159,8 @@ export class WriteBuffer {
   }
 
   /**
-   * What brings the store to where this buffer is: each key's last record, each version, what is attached, the leases, and the change index. Made one by
+   * What brings the store to where this buffer is: each key's last record, each version, what is attached, the leases, the
+   * answers, and the change index. Made one by
    * one, because all together would hold the event loop; the buffer must not change meanwhile.
    */
   *operations(): Generator<Operation> {
@@ -155,6 +177,8 @@ export class WriteBuffer {
       const key = leaseKey(lease);
       yield value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
     }
+    for (const [key, value] of this.#answers) yield { kind: 'put', key: answerKey(key), value };
+    yield* journalRecords(TAG_ANSWERS, this.#answerEntries);
     yield* changeRecords(this.changes);
   }
 }

@@ -16,6 +16,9 @@ const meta: Meta = {
   logTimeMs: large - 2,
   lastLease: large - 3,
   leasesChecksum: 0xffffffff,
+  lastAnswer: large - 4,
+  prunedAnswer: 6,
+  supersededAnswer: 5,
 };
 
 describe('the record of how far a state came', () => {

@@ -1,16 +1,17 @@
 import { encodeCommand, stampCommand } from '../../src/kv/command-codec.js';
-import type {
-  Command,
-  CommandResult,
-  Compare,
-  DeleteCommand,
-  Item,
-  LeaseExpireCommand,
-  LeaseRevokeCommand,
-  LogTime,
-  PutCommand,
-  TxnCommand,
-  TxnResult,
+import {
+  type Command,
+  type CommandResult,
+  type Compare,
+  type DeleteCommand,
+  IDEMPOTENCY_MS,
+  type Item,
+  type LeaseExpireCommand,
+  type LeaseRevokeCommand,
+  type LogTime,
+  type PutCommand,
+  type TxnCommand,
+  type TxnResult,
 } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 
@@ -63,6 +64,10 @@ export class NaiveStore {
   readonly states: ReadonlyMap<string, Item>[] = [new Map()];
   readonly leases = new Map<number, ModelLease>();
   logTimeMs = 0;
+  readonly #answers = new Map<
+    string,
+    { fingerprint: Uint8Array; logTimeMs: LogTime; result: CommandResult }
+  >();
   readonly #historyRevisions: number;
   #lastLease = 0;
 
@@ -84,6 +89,21 @@ export class NaiveStore {
 
   apply(command: Command, logTimeMs?: LogTime): CommandResult {
     this.logTimeMs = Math.max(this.logTimeMs, logTimeMs ?? 0);
+    const { idempotency } = command;
+    const answer = this.#answers.get(idempotency?.key ?? '');
+    if (idempotency && answer && this.logTimeMs - answer.logTimeMs <= IDEMPOTENCY_MS) {
+      const same = text(answer.fingerprint) === text(idempotency.fingerprint);
+      return same ? answer.result : { kind: 'idempotencyMismatch', revision: this.revision };
+    }
+    const result = this.#perform(command);
+    if (idempotency) {
+      const { key, fingerprint } = idempotency;
+      this.#answers.set(key, { fingerprint, logTimeMs: this.logTimeMs, result });
+    }
+    return result;
+  }
+
+  #perform(command: Command): CommandResult {
     switch (command.kind) {
       case 'deletePrefix':
         return this.#remove([...this.#now.keys()].filter((key) => key.startsWith(text(command.prefix))));

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
-import type { Command, Compare, Item, TxnOperation } from '../../src/kv/types.js';
+import {
+  type Command,
+  type Compare,
+  IDEMPOTENCY_MS,
+  type Idempotency,
+  type Item,
+  type TxnOperation,
+} from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { bytes, commandEntry, NaiveStore, plain, plainBytes, text } from './model.js';
@@ -133,14 +140,28 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
 );
 
+/** Few keys, and mostly the same request under each. */
+const idempotency: fc.Arbitrary<Idempotency> = fc.record({
+  key: fc.constantFrom('k', 'k1', 'é'),
+  fingerprint: fc.constantFrom(0, 0, 0, 1).map((byte) => new Uint8Array(16).fill(byte)),
+});
+
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 20,
     arbitrary: fc.record({
       kind: fc.constant('command'),
-      command,
+      command: fc
+        .tuple(command, fc.option(idempotency, { nil: undefined, freq: 3 }))
+        .map(([plainCommand, one]) => (one ? { ...plainCommand, idempotency: one } : plainCommand)),
       // Below 0 when a leader does not know how far time had come.
-      passedMs: fc.option(fc.integer({ min: -3, max: 10 }), { nil: undefined }),
+      passedMs: fc.option(
+        fc.oneof(
+          { weight: 15, arbitrary: fc.integer({ min: -3, max: 10 }) },
+          { weight: 1, arbitrary: fc.constantFrom(IDEMPOTENCY_MS / 2, IDEMPOTENCY_MS, IDEMPOTENCY_MS + 1) },
+        ),
+        { nil: undefined },
+      ),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'other' as const }) },

@@ -1,0 +1,99 @@
+import type { InjectOptions } from 'fastify';
+import { describe, expect, it } from 'vitest';
+import { serve } from './kit.js';
+
+const repeatable: readonly InjectOptions[] = [
+  { method: 'PUT', url: '/v1/kv/a', payload: 'x' },
+  { method: 'PUT', url: '/v1/kv/a?ttl=1m', payload: 'x' },
+  { method: 'PUT', url: '/v1/kv/a', payload: 'x', headers: { 'if-none-match': '*' } },
+  { method: 'PUT', url: '/v1/kv/a', payload: 'x', headers: { 'if-match': '"99"' } },
+  { method: 'DELETE', url: '/v1/kv/a' },
+  { method: 'DELETE', url: '/v1/kv/b' },
+  { method: 'DELETE', url: '/v1/kv?prefix=b' },
+  { method: 'POST', url: '/v1/txn', payload: '{"success":[{"put":{"key":"a","value":"b"}}]}' },
+  { method: 'POST', url: '/v1/leases', payload: '{"ttlSeconds":5}' },
+  { method: 'POST', url: '/v1/leases/1/keepalive' },
+  { method: 'DELETE', url: '/v1/leases/1' },
+  { method: 'POST', url: '/v1/locks/l', payload: '{"ttlSeconds":5}' },
+];
+
+async function prepared() {
+  const { app, node } = serve();
+  for (const url of ['/v1/kv/b', '/v1/kv/b2']) await app.inject({ method: 'PUT', url });
+  await app.inject({ method: 'POST', url: '/v1/leases', payload: '{"ttlSeconds":60}' });
+  return { app, node };
+}
+
+describe('a request with an Idempotency-Key', () => {
+  it.each(repeatable)('changes nothing when it is repeated: $method $url $headers', async (request) => {
+    const { app, node } = await prepared();
+    const keyed = { ...request, headers: { ...request.headers, 'idempotency-key': 'once' } };
+    const first = await app.inject(keyed);
+    const { revision } = node.position();
+    const again = await app.inject(keyed);
+    expect([again.statusCode, again.body]).toEqual([first.statusCode, first.body]);
+    expect(node.position().revision).toBe(revision);
+    // Without the key the second one would have shown.
+    expect(first.statusCode).toBeLessThan(500);
+  });
+
+  it('may travel another way when it is repeated', async () => {
+    const { app } = await prepared();
+    const headers = { 'idempotency-key': 'once' };
+    const first = await app.inject({ method: 'PUT', url: '/v1/kv/a?timeout=1s', payload: 'x', headers });
+    const again = await app.inject({
+      method: 'PUT',
+      url: '/v1/kv/a?redirect=never&timeout=2s',
+      payload: 'x',
+      headers,
+    });
+    expect(again.body).toBe(first.body);
+  });
+
+  it.each<InjectOptions>([
+    { url: '/v1/kv/other' },
+    { payload: 'y' },
+    { method: 'DELETE', payload: '' },
+    { url: '/v1/kv/a?ttl=5s' },
+    { headers: { 'if-none-match': '*' } },
+    { headers: { 'content-type': 'text/plain' } },
+  ])('is refused with 422 when %j differs', async (difference) => {
+    const { app, node } = await prepared();
+    const request: InjectOptions = { method: 'PUT', url: '/v1/kv/a', payload: 'x' };
+    const headers = { 'idempotency-key': 'once' };
+    await app.inject({ ...request, headers });
+    const { revision } = node.position();
+    const answer = await app.inject({
+      ...request,
+      ...difference,
+      headers: { ...difference.headers, ...headers },
+    });
+    expect(answer.statusCode).toBe(422);
+    expect(JSON.parse(answer.body).code).toBe('idempotency_mismatch');
+    expect(node.position().revision).toBe(revision);
+  });
+
+  it('is forgotten after a day of log time', async () => {
+    const { app, node } = await prepared();
+    const request: InjectOptions = {
+      method: 'PUT',
+      url: '/v1/kv/a',
+      payload: 'x',
+      headers: { 'idempotency-key': 'once' },
+    };
+    const first = JSON.parse((await app.inject(request)).body);
+    node.logTimeMs += 24 * 3_600_000 + 1;
+    expect(JSON.parse((await app.inject(request)).body).revision).toBe(first.revision + 1);
+  });
+
+  it('is refused where the answer is not kept', async () => {
+    const { app } = serve();
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v1/leader',
+      headers: { 'idempotency-key': 'k' },
+    });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.body).toContain('Idempotency-Key');
+  });
+});
