@@ -200,6 +200,13 @@ export class ClientService implements NodePort {
   }
 
   async confirmRead(timeoutMs: number): Promise<void> {
+    // It gets the log no more, so it would wait in vain for what the leader names.
+    if (this.parts.node.raft.isRemoved) {
+      throw new RaftkvError(
+        'unavailable',
+        'This node was removed from the cluster, and cannot know what is new. Ask a member.',
+      );
+    }
     const deadline = this.parts.clock.now() + timeoutMs;
     const index = await this.leaderReads.index(timeoutMs);
     if (this.parts.store.appliedIndex >= index) return;

@@ -5,7 +5,7 @@ import { checkLinearizable } from './linearizability.js';
 import { assertDrains } from './microtasks.js';
 import { Prng } from './prng.js';
 import { calmWeather, drawSettings, type Settings } from './settings.js';
-import { Workload } from './workload.js';
+import { CLIENT_PATIENCE_MS, Workload } from './workload.js';
 
 /** What one run came to. */
 export interface Report {
@@ -196,9 +196,15 @@ class Simulation {
       ),
     );
     workload.stop();
-    this.waitFor('an answer for every client', left(), () => workload.isIdle);
     this.waitFor('one state on all members', left(), () => this.isSettled());
+    this.waitUntilDone('a read of every key', left, (settle) => {
+      const { leader } = cluster;
+      if (leader === undefined) settle(false);
+      else workload.readAll(leader, settle);
+    });
     this.healedMs = scheduler.nowMs - healing;
+    // Who asked a node that was removed and does not know it yet waits for the whole of its own time.
+    this.waitFor('an answer for every client', CLIENT_PATIENCE_MS, () => workload.isIdle);
     this.stayQuiet();
     // A machine that had been asking to be added may have come meanwhile.
     this.waitFor('one state on all members, late ones too', HEALING_MS_MAX, () => this.isSettled());
@@ -206,11 +212,6 @@ class Simulation {
       if (node.isInService)
         cluster.checkers.acknowledged.finished(node, node.server?.store.appliedIndex ?? 0);
     }
-    this.waitUntilDone('a read of every key', left, (settle) => {
-      const { leader } = cluster;
-      if (leader === undefined) settle(false);
-      else workload.readAll(leader, settle);
-    });
   }
 
   /** Nodes that were removed, and whoever else is left over from the faults, disturb nobody (correctness row 17). */

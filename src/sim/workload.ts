@@ -15,6 +15,8 @@ import { TraceKind } from './trace.js';
 /** How long clients let a node try, and how much longer they wait for the answer. */
 const REQUEST_TIMEOUTS_MS = [200, 1500, 1500, 3000];
 const ANSWER_MS_MAX = 500;
+/** A client that asked has its answer, or has given up, after so long. */
+export const CLIENT_PATIENCE_MS = Math.max(...REQUEST_TIMEOUTS_MS) + ANSWER_MS_MAX;
 /** Who was refused comes back so many times later: most often there is no leader. */
 const REFUSED_PATIENCE = 4;
 /** The share of values that are larger than their name. */
