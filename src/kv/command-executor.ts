@@ -3,6 +3,7 @@ import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, decodeCommand } from './command-codec.js';
+import { markTime } from './history.js';
 import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
 import type { Current } from './record-codec.js';
@@ -107,7 +108,10 @@ export class CommandExecutor {
     this.#prepared = undefined;
     const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
     const { meta, answers } = this.#live;
-    meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);
+    if (logTimeMs !== undefined) {
+      meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);
+      markTime(meta);
+    }
     const { idempotency } = command;
     if (idempotency === undefined) return this.#perform(command, prepared);
     const found = prepared?.found ?? answers.find(idempotency, meta.logTimeMs);

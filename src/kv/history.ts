@@ -1,9 +1,39 @@
 import type { Operation } from '../storage/ordered-store.js';
 import { readChanges } from './change-index.js';
+import type { MutableMeta } from './meta-codec.js';
 import type { Layers } from './reader.js';
 import { currentKey, decodeCurrent, versionKey } from './record-codec.js';
 import type { Revision } from './types.js';
 import { keyId } from './write-buffer.js';
+
+/**
+ * How far the past can be read: so many revisions, and revisions that were the newest one in so many milliseconds of log
+ * time. Part of what replicas agree on: all members drop the same revisions at the same entry, so changing it takes a new
+ * format of the command.
+ */
+export const HISTORY_REVISIONS = 100_000;
+export const HISTORY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * How often it is noted which revision the state is at. Revisions are dropped at the same pace, so a revision that was
+ * superseded is dropped at most twice this much later than it might be.
+ */
+const MARK_MS = 60 * 60 * 1000;
+
+/**
+ * Log time has come to where `meta` says, with a command that is not applied yet: makes a mark if the last one is long
+ * ago, and drops revisions that are too old.
+ */
+export function markTime(meta: MutableMeta): void {
+  const { logTimeMs, revision, marks } = meta;
+  const last = marks.at(-1);
+  if (last !== undefined && logTimeMs - last.logTimeMs < MARK_MS) return;
+  const made = [...marks, { logTimeMs, revision }];
+  const oldest = made.findLastIndex((mark) => logTimeMs - mark.logTimeMs >= HISTORY_MS);
+  // Whatever was the newest revision at that mark or after it can be read.
+  meta.compactedRevision = Math.max(meta.compactedRevision, made[oldest]?.revision ?? 0);
+  meta.marks = made.slice(oldest + 1);
+}
 
 /**
  * Changes that one flush prunes: twice as many as it brings, so that history shrinks faster than it grows, and at

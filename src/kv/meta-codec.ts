@@ -32,6 +32,14 @@ export interface Meta {
   readonly prunedAnswer: number;
   /** The last answer that was too old, and still there, when its key was used again. */
   readonly supersededAnswer: number;
+  /** About one an hour, the oldest first: as many as history compaction needs, see history.ts. */
+  readonly marks: readonly Mark[];
+}
+
+/** Which revision a state was at when log time came to this. */
+export interface Mark {
+  readonly logTimeMs: LogTime;
+  readonly revision: Revision;
 }
 
 /** The same, to be brought forward in place. */
@@ -52,11 +60,12 @@ export const emptyMeta: Meta = {
   lastAnswer: 0,
   prunedAnswer: 0,
   supersededAnswer: 0,
+  marks: [],
 };
 
 /**
  * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 knew keys only: no log time, leases or answers.
+ * says it for all of them. Version 1 knew keys only: no log time and what came with it.
  */
 const FORMAT_VERSION = 2;
 const CHECKSUM_END = 5;
@@ -73,15 +82,21 @@ const INTEGERS_SINCE_2 = [
   'supersededAnswer',
 ] as const;
 
-/** Version, CRC-32 of the rest, integers, digest, the integers that came later, configuration. */
+/** Version, CRC-32 of the rest, integers, digest, the integers that came later, number of marks, marks, configuration. */
 export function encodeMeta(meta: Meta): Uint8Array {
   const configuration = encodeConfiguration(meta.configuration);
-  const headBytes = CHECKSUM_END + (INTEGERS.length + INTEGERS_SINCE_2.length) * INTEGER_BYTES + 4;
+  const integers = INTEGERS.length + INTEGERS_SINCE_2.length + 2 * meta.marks.length;
+  const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
   for (const name of INTEGERS) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   offset = record.writeUInt32BE(meta.digest, offset);
   for (const name of INTEGERS_SINCE_2) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  offset = record.writeUInt8(meta.marks.length, offset);
+  for (const { logTimeMs, revision } of meta.marks) {
+    offset = record.writeUIntBE(logTimeMs, offset, INTEGER_BYTES);
+    offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
+  }
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
   record[0] = FORMAT_VERSION;
@@ -107,19 +122,20 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     );
   }
   let offset = CHECKSUM_END;
-  const meta: MutableMeta = { ...emptyMeta };
-  const readIntegers = (
-    names: readonly ((typeof INTEGERS)[number] | (typeof INTEGERS_SINCE_2)[number])[],
-  ) => {
-    for (const name of names) {
-      meta[name] = record.readUIntBE(offset, INTEGER_BYTES);
-      offset += INTEGER_BYTES;
-    }
+  const readInteger = () => {
+    offset += INTEGER_BYTES;
+    return record.readUIntBE(offset - INTEGER_BYTES, INTEGER_BYTES);
   };
-  readIntegers(INTEGERS);
+  const meta: MutableMeta = { ...emptyMeta };
+  for (const name of INTEGERS) meta[name] = readInteger();
   meta.digest = record.readUInt32BE(offset);
   offset += 4;
-  if (version >= 2) readIntegers(INTEGERS_SINCE_2);
+  if (version >= 2) {
+    for (const name of INTEGERS_SINCE_2) meta[name] = readInteger();
+    const count = record.readUInt8(offset);
+    offset += 1;
+    meta.marks = Array.from({ length: count }, () => ({ logTimeMs: readInteger(), revision: readInteger() }));
+  }
   meta.configuration = decodeConfiguration(record.subarray(offset));
   return meta;
 }

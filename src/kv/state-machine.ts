@@ -13,6 +13,7 @@ import type { StoreDirectory } from '../storage/ordered-store.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore } from './buffered-store.js';
 import { CommandExecutor } from './command-executor.js';
+import { HISTORY_REVISIONS } from './history.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
@@ -30,12 +31,6 @@ import type {
   WatchRequest,
 } from './types.js';
 import { WatchHub } from './watch-hub.js';
-
-/**
- * How far the past can be read, in revisions. Part of what replicas agree on: all members drop the same revisions at
- * the same entry, so changing it takes a new format of the command.
- */
-export const HISTORY_REVISIONS = 100_000;
 
 export interface KvOptions {
   /** Only tests shorten it. */

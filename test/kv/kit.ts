@@ -6,7 +6,7 @@ import { bytes, commandEntry } from './model.js';
 export const deletion = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
 export const deletePrefix = (prefix: string): Command => ({ kind: 'deletePrefix', prefix: bytes(prefix) });
 
-export const open = (disk: MemoryDisk, name = 'state-1', historyRevisions = 100) =>
+export const open = (disk: MemoryDisk, name = 'state-1', historyRevisions = 1000) =>
   openKv(disk.directory(), name, { historyRevisions });
 
 /** Applies a command stamped with this log time. */

@@ -19,6 +19,10 @@ const meta: Meta = {
   lastAnswer: large - 4,
   prunedAnswer: 6,
   supersededAnswer: 5,
+  marks: [
+    { logTimeMs: 1, revision: 0 },
+    { logTimeMs: large - 2, revision: large - 1 },
+  ],
 };
 
 describe('the record of how far a state came', () => {

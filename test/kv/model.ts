@@ -50,6 +50,8 @@ export function plain(item: Item | undefined) {
   return item && { ...item, key: text(item.key), value: text(item.value) };
 }
 
+const HOUR_MS = 60 * 60 * 1000;
+
 /** A lease as the model keeps it. */
 interface ModelLease {
   readonly lease: number;
@@ -69,6 +71,8 @@ export class NaiveStore {
     { fingerprint: Uint8Array; logTimeMs: LogTime; result: CommandResult }
   >();
   readonly #historyRevisions: number;
+  readonly #hours: { readonly logTimeMs: LogTime; readonly revision: number }[] = [];
+  #droppedRevision = 0;
   #lastLease = 0;
 
   constructor(historyRevisions: number) {
@@ -80,7 +84,7 @@ export class NaiveStore {
   }
 
   get compactedRevision(): number {
-    return Math.max(0, this.revision - this.#historyRevisions);
+    return Math.max(this.#droppedRevision, this.revision - this.#historyRevisions);
   }
 
   at(revision: number): ReadonlyMap<string, Item> {
@@ -89,6 +93,7 @@ export class NaiveStore {
 
   apply(command: Command, logTimeMs?: LogTime): CommandResult {
     this.logTimeMs = Math.max(this.logTimeMs, logTimeMs ?? 0);
+    if (logTimeMs !== undefined) this.#passTime();
     const { idempotency } = command;
     const answer = this.#answers.get(idempotency?.key ?? '');
     if (idempotency && answer && this.logTimeMs - answer.logTimeMs <= IDEMPOTENCY_MS) {
@@ -166,6 +171,15 @@ export class NaiveStore {
     }
     for (const [key, { lease = 0 }] of before) {
       if (next.get(key)?.lease !== lease && this.leases.get(lease)?.own) this.leases.delete(lease);
+    }
+  }
+
+  /** Once an hour, what was superseded 24 hours before is dropped, as far as was noted then. */
+  #passTime(): void {
+    if (this.logTimeMs - (this.#hours.at(-1)?.logTimeMs ?? Number.NEGATIVE_INFINITY) < HOUR_MS) return;
+    this.#hours.push({ logTimeMs: this.logTimeMs, revision: this.revision });
+    for (const hour of this.#hours) {
+      if (hour.logTimeMs <= this.logTimeMs - 24 * HOUR_MS) this.#droppedRevision = hour.revision;
     }
   }
 

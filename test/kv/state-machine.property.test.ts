@@ -158,7 +158,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       passedMs: fc.option(
         fc.oneof(
           { weight: 15, arbitrary: fc.integer({ min: -3, max: 10 }) },
-          { weight: 1, arbitrary: fc.constantFrom(IDEMPOTENCY_MS / 2, IDEMPOTENCY_MS, IDEMPOTENCY_MS + 1) },
+          {
+            weight: 1,
+            arbitrary: fc.constantFrom(
+              ...[1 / 48, 1 / 24, 1 / 2, 1].map((days) => days * IDEMPOTENCY_MS),
+              IDEMPOTENCY_MS + 1,
+            ),
+          },
         ),
         { nil: undefined },
       ),

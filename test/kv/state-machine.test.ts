@@ -3,7 +3,7 @@ import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import { type Command, DELETED_KEY_BYTES_MAX, DELETED_KEYS_MAX } from '../../src/kv/types.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { deletePrefix, deletion, open, perform, performAt } from './kit.js';
+import { deletePrefix, deletion, open, perform, performAt, reopen } from './kit.js';
 import { bytes, commandEntry, plain, put, text } from './model.js';
 
 const listing = {
@@ -302,6 +302,68 @@ describe('history compaction', () => {
     expect(sizes[sizes.length - 1]).toBeLessThan(10);
     await kv.close();
     await open(disk, 'state-1', 1);
+  });
+});
+
+describe('history compaction by age', () => {
+  const HOUR_MS = 60 * 60 * 1000;
+
+  it('keeps what was the newest revision in the last 24 hours of log time, and drops it within two hours more', async () => {
+    const disk = new MemoryDisk();
+    let kv = await open(disk);
+    /** When each revision stopped being the newest one; the first one is made at once. */
+    const supersededMs: number[] = [];
+    for (let minutes = 0; minutes < 60 * 60; minutes += 7) {
+      const nowMs = minutes * 60_000;
+      await performAt(kv, nowMs, put('a', `${minutes}`));
+      supersededMs.push(nowMs);
+      if (minutes % 5 === 0) await kv.flush();
+      if (minutes % 35 === 0) kv = await reopen(disk, kv);
+      const kept = supersededMs.findIndex((time) => time > nowMs - 24 * HOUR_MS);
+      const dropped = supersededMs.findLastIndex((time) => time <= nowMs - 26 * HOUR_MS);
+      expect(kv.compactedRevision).toBeLessThanOrEqual(kept);
+      expect(kv.compactedRevision).toBeGreaterThan(dropped);
+    }
+    expect(kv.compactedRevision).toBeGreaterThan(250);
+    const oldest = kv.compactedRevision;
+    expect(text(kv.get(bytes('a'), oldest)?.value ?? bytes(''))).toBe(`${7 * (oldest - 1)}`);
+    expect(() => kv.get(bytes('a'), oldest - 1)).toThrow(expect.objectContaining({ code: 'compacted' }));
+  });
+
+  it('leaves in the end what is there now, though nothing but time goes on', async () => {
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    await performAt(kv, 1, put('a', '1'));
+    await performAt(kv, 2, put('a', '2'));
+    await performAt(kv, 3, put('b', '1'));
+    await performAt(kv, 4, deletion('b'));
+    await kv.flush();
+    for (let hour = 1; hour <= 300; hour += 1) {
+      await performAt(kv, hour * HOUR_MS, { kind: 'tick' });
+      await kv.flush();
+    }
+    expect([kv.revision, kv.compactedRevision]).toEqual([4, 4]);
+    expect(plain(kv.get(bytes('a'), 4))).toMatchObject({ value: '2', version: 2 });
+    await kv.close();
+    const store = await disk.directory().open('state-1');
+    expect((await store.scan({}).next(100)).map(({ key }) => text(key).slice(0, 2))).toEqual([
+      'ca',
+      'm',
+      'va',
+    ]);
+    disk.crash();
+    expect((await open(disk)).revision).toBe(4);
+  });
+
+  it('drops nothing as long as commands carry no time', async () => {
+    const kv = await open(new MemoryDisk());
+    await performAt(kv, undefined, put('a', '1'));
+    await performAt(kv, 100 * HOUR_MS, put('a', '2'));
+    expect(kv.compactedRevision).toBe(0);
+    await performAt(kv, 124 * HOUR_MS - 1, put('a', '3'));
+    expect(kv.compactedRevision).toBe(0);
+    await performAt(kv, 125 * HOUR_MS, put('a', '4'));
+    expect(kv.compactedRevision).toBe(1);
   });
 });
 
