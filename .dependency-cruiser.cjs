@@ -48,13 +48,6 @@ module.exports = {
       '^src/storage/log-store\\.ts$',
     ]),
     {
-      name: 'client-stands-alone',
-      comment: 'client/ runs in browsers too: it imports itself, and no library at all.',
-      severity: 'error',
-      from: { path: '^src/client/' },
-      to: { pathNot: '^src/client/' },
-    },
-    {
       name: 'nothing-imports-the-top',
       severity: 'error',
       from: { pathNot: '^src/(server|cli/.*)\\.ts$' },
