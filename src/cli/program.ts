@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
+import { NotReachableError, RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
-import { RefusedError, UnreachableError } from './client.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
 import { addGet } from './get.js';
@@ -69,21 +69,24 @@ export async function runProgram(
 }
 
 function problemOf(error: unknown): Readonly<Record<string, unknown>> | undefined {
-  if (error instanceof RefusedError) return error.problem;
-  return error instanceof UnreachableError ? { code: 'unreachable', detail: error.message } : undefined;
+  if (error instanceof NotReachableError) return { ...error.problem, detail: describe(error) };
+  return error instanceof RaftkvClientError ? error.problem : undefined;
 }
 
 function describe(error: unknown): string {
-  if (error instanceof RefusedError) return `${error.message} (${error.code})`;
-  if (error instanceof RaftkvError || error instanceof UnreachableError) return error.message;
+  if (error instanceof NotReachableError) {
+    return `${error.message} Start one, or name them with --endpoints or RAFTKV_ENDPOINTS.`;
+  }
+  if (error instanceof RaftkvClientError) return `${error.message} (${error.code})`;
+  if (error instanceof RaftkvError) return error.message;
   // A mistake of this program: whoever reports it needs the place.
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof RaftkvError && error.code === 'usage') return exitCodes.usage;
-  if (error instanceof UnreachableError) return exitCodes.unreachable;
+  if (error instanceof NotReachableError) return exitCodes.unreachable;
   // Not a no: a script that takes it for one would write again what may be written.
-  if (error instanceof RefusedError && error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
+  if (error instanceof RaftkvClientError && error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
   return exitCodes.refused;
 }

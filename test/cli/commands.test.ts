@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
 import { examplePlan, type FakeNode } from '../http/fake-node.js';
 import { listen, serve } from '../http/kit.js';
-import { type Ran, type RunOptions, run } from './kit.js';
+import { acceptIdempotencyKeys, type Ran, type RunOptions, run } from './kit.js';
 
 let app: FastifyInstance;
 let node: FakeNode;
@@ -18,6 +18,7 @@ let deadEndpoint: string;
 
 beforeEach(async () => {
   ({ app, node } = serve());
+  acceptIdempotencyKeys(app);
   endpoint = `http://127.0.0.1:${await listen(app)}`;
   const probe = createTcpServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => probe.once('listening', resolve));
@@ -64,6 +65,16 @@ describe('put and get', () => {
     expect(node.get(Buffer.from(key), undefined)).toBeDefined();
   });
 
+  it('says so when a server cannot make a repeat harmless, and weakens nothing', async () => {
+    const old = serve();
+    const url = `http://127.0.0.1:${await listen(old.app)}`;
+    const refused = await run(['put', 'a', 'x', '--endpoints', url]);
+    expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('Idempotency-Key') });
+    expect(refused.errors).toMatch(/\(idempotency_unsupported\)\n$/);
+    expect(old.node.calls).toEqual([]);
+    await old.app.close();
+  });
+
   it('prints JSON for programs', async () => {
     expect(
       JSON.parse((await on(['put', 'a', 'x', '--content-type', 'text/plain', '--json'])).output),
@@ -95,7 +106,7 @@ describe('put and get', () => {
 
   it('exits with 4 where the server does not know whether the change was made', async () => {
     node.failure = new RaftkvError('outcome_unknown', 'Nobody knows.');
-    expect(await on(['put', 'a', 'x'])).toMatchObject({
+    expect(await on(['put', 'a', 'x', '--timeout', '100ms'])).toMatchObject({
       code: 4,
       errors: 'raftkv: Nobody knows. (outcome_unknown)\n',
     });
@@ -255,16 +266,40 @@ describe('endpoints', () => {
   it('asks the next node when one knows no leader, and says so when none does', async () => {
     node.failure = new RaftkvError('no_leader', 'None is known.');
     const other = serve();
+    acceptIdempotencyKeys(other.app);
     const otherEndpoint = `http://127.0.0.1:${await listen(other.app)}`;
     expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
     await other.app.close();
-    expect(await on(['put', 'a', 'x'])).toMatchObject({
+    expect(await on(['put', 'a', 'x', '--timeout', '300ms'])).toMatchObject({
       code: 1,
       errors: 'raftkv: None is known. (no_leader)\n',
     });
   });
 
-  it('never sends a write twice: a lost answer is an unknown outcome', async () => {
+  it('repeats a write whose answer is lost under its one key, and calls it unknown when the time is up', async () => {
+    const keys: unknown[] = [];
+    const broken = createServer((request) => {
+      keys.push(request.headers['idempotency-key']);
+      request.socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => broken.once('listening', resolve));
+    const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
+    expect((await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`])).code).toBe(0);
+    expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('x');
+    const lost = ['put', 'a', 'y', '--timeout', '300ms', '--endpoints', url];
+    keys.length = 0;
+    const written = await run(lost);
+    expect(written).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
+    expect(written.errors).toMatch(/\(outcome_unknown\)\n$/);
+    expect(keys.length).toBeGreaterThan(1);
+    expect(new Set(keys).size).toBe(1);
+    const forPrograms = await run([...lost, '--json']);
+    expect(forPrograms.code).toBe(4);
+    expect(JSON.parse(forPrograms.errors)).toMatchObject({ code: 'outcome_unknown' });
+    broken.close();
+  });
+
+  it('sends a change of the members once: a lost answer is an unknown outcome', async () => {
     let requests = 0;
     const broken = createServer((request) => {
       requests++;
@@ -272,15 +307,9 @@ describe('endpoints', () => {
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => broken.once('listening', resolve));
     const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
-    const written = await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`]);
-    expect(written).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
-    expect(written.errors).toMatch(/\(outcome_unknown\)\n$/);
-    const forPrograms = await run(['put', 'a', 'x', '--json', '--endpoints', `${url},${endpoint}`]);
-    expect(forPrograms.code).toBe(4);
-    expect(JSON.parse(forPrograms.errors)).toMatchObject({ code: 'outcome_unknown' });
-    expect([requests, node.calls]).toEqual([2, []]);
-    await node.write({ kind: 'put', key: Buffer.from('a'), value: Buffer.from('y'), contentType: '' }, 1);
-    expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('y');
+    const removed = await run(['member', 'remove', 'n1', '--endpoints', `${url},${endpoint}`]);
+    expect(removed).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
+    expect([requests, node.calls]).toEqual([1, []]);
     broken.close();
   });
 
