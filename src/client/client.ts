@@ -22,7 +22,7 @@ import {
   pageOf,
   readCall,
 } from './key-values.js';
-import type { LeaseOptions } from './leases.js';
+import type { LeaseListOptions, LeaseOptions } from './leases.js';
 import * as leases from './leases.js';
 import type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
 import * as locks from './locks.js';
@@ -210,8 +210,8 @@ export class RaftkvClient {
     return leases.leaseState(this.caller, lease, options);
   }
 
-  /** The leases, in order of their ids; `limit` is at most 1,000. */
-  leases(options: CallOptions & { readonly limit?: number | undefined } = {}): Promise<LeaseList> {
+  /** The leases, in order of their ids. */
+  leases(options: LeaseListOptions = {}): Promise<LeaseList> {
     return leases.listLeases(this.caller, options);
   }
 

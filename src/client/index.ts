@@ -5,7 +5,7 @@ export { type EndpointFailure, NotReachableError, RaftkvClientError } from './er
 export type { Fetch, FetchBody, FetchHeaders, FetchInit, FetchReader, FetchResponse } from './fetch.js';
 export { Item, type ItemJson } from './item.js';
 export type { KeptLease } from './kept-lease.js';
-export type { LeaseOptions } from './leases.js';
+export type { LeaseListOptions, LeaseOptions } from './leases.js';
 export type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
 export type * from './options.js';
 export type * from './results.js';

@@ -12,6 +12,13 @@ export interface LeaseOptions extends CallOptions {
   readonly ttlSeconds: number;
 }
 
+export interface LeaseListOptions extends CallOptions {
+  /** At most so many; 1,000 at most, and unless given. */
+  readonly limit?: number | undefined;
+  /** Only those with greater ids, as the next page after this one. */
+  readonly after?: string | undefined;
+}
+
 export function grantLease(caller: Caller, options: LeaseOptions): Promise<GrantedLease> {
   return caller.callJson({
     ...changeCall(options),
@@ -42,11 +49,9 @@ export function leaseState(caller: Caller, lease: string, options: CallOptions):
   return caller.callJson({ ...leaseRead(options), path: namePath('/v1/leases', lease) });
 }
 
-export function listLeases(
-  caller: Caller,
-  options: CallOptions & { readonly limit?: number | undefined },
-): Promise<LeaseList> {
-  return caller.callJson({ ...leaseRead(options), path: '/v1/leases', query: { limit: options.limit } });
+export function listLeases(caller: Caller, options: LeaseListOptions): Promise<LeaseList> {
+  const { limit, after } = options;
+  return caller.callJson({ ...leaseRead(options), path: '/v1/leases', query: { limit, after } });
 }
 
 export function revokeLease(caller: Caller, lease: string, options: CallOptions): Promise<RevokedLease> {

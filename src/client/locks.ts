@@ -23,18 +23,36 @@ const ttlSecondsDefault = 30;
 /** How long a candidate waits at a time: nodes do not hold requests forever. */
 const campaignWaitSeconds = 30;
 
-export function lock(caller: Caller, name: string, options: LockOptions): Promise<AcquiredLock> {
-  const { ttlSeconds = ttlSecondsDefault, waitSeconds, value } = options;
+/** Stands in line anew where the place was lost with a connection and there is time left to wait. */
+export async function lock(caller: Caller, name: string, options: LockOptions): Promise<AcquiredLock> {
+  const waitUntilMs = nowMs() + (options.waitSeconds ?? 0) * 1_000;
+  for (;;) {
+    const waitMs = Math.max(0, Math.round(waitUntilMs - nowMs()));
+    try {
+      return await standInLine(caller, name, waitMs, options);
+    } catch (error) {
+      if (!hasCode(error, 'lock_not_held') || waitMs === 0) throw error;
+    }
+  }
+}
+
+function standInLine(
+  caller: Caller,
+  name: string,
+  waitMs: number,
+  options: LockOptions,
+): Promise<AcquiredLock> {
+  const { ttlSeconds = ttlSecondsDefault, value } = options;
+  const waitSeconds = waitMs === 0 ? undefined : waitMs / 1_000;
   return caller.callJson({
     ...changeCall(options),
     method: 'POST',
     path: lockPath(name),
     body: JSON.stringify({ ttlSeconds, waitSeconds, value }),
-    waitMs: (waitSeconds ?? 0) * 1_000,
+    waitMs,
   });
 }
 
-/** Gives the lock back, and ends its lease. */
 export function unlock(
   caller: Caller,
   name: string,
@@ -96,7 +114,7 @@ export class LockGuard {
     try {
       await unlock(this.caller, this.name, this.token, options);
     } catch (error) {
-      if (!(error instanceof RaftkvClientError && error.code === 'lock_not_held')) throw error;
+      if (!hasCode(error, 'lock_not_held')) throw error;
     }
   }
 }
@@ -150,7 +168,16 @@ export async function campaign(
 }
 
 /** A lock that was won without this candidate's knowledge goes with its lease, which nobody keeps alive. */
-const mayBeTriedAgain: ReadonlySet<string> = new Set(['unreachable', 'outcome_unknown', 'lease_not_found']);
+const mayBeTriedAgain: ReadonlySet<string> = new Set([
+  'unreachable',
+  'outcome_unknown',
+  'lease_not_found',
+  'lock_not_held',
+]);
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof RaftkvClientError && error.code === code;
+}
 
 function lockPath(name: string): string {
   return pathBelow('/v1/locks', name);

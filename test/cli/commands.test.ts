@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
 import { examplePlan, type FakeNode } from '../http/fake-node.js';
 import { listen, serve } from '../http/kit.js';
-import { acceptIdempotencyKeys, type Ran, type RunOptions, run } from './kit.js';
+import { type Ran, type RunOptions, run } from './kit.js';
 
 let app: FastifyInstance;
 let node: FakeNode;
@@ -18,7 +18,6 @@ let deadEndpoint: string;
 
 beforeEach(async () => {
   ({ app, node } = serve());
-  acceptIdempotencyKeys(app);
   endpoint = `http://127.0.0.1:${await listen(app)}`;
   const probe = createTcpServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => probe.once('listening', resolve));
@@ -63,16 +62,6 @@ describe('put and get', () => {
     await on(['put', key, 'x']);
     expect((await on(['get', key])).output).toBe('x');
     expect(node.get(Buffer.from(key), undefined)).toBeDefined();
-  });
-
-  it('says so when a server cannot make a repeat harmless, and weakens nothing', async () => {
-    const old = serve();
-    const url = `http://127.0.0.1:${await listen(old.app)}`;
-    const refused = await run(['put', 'a', 'x', '--endpoints', url]);
-    expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('Idempotency-Key') });
-    expect(refused.errors).toMatch(/\(idempotency_unsupported\)\n$/);
-    expect(old.node.calls).toEqual([]);
-    await old.app.close();
   });
 
   it('prints JSON for programs', async () => {
@@ -266,7 +255,6 @@ describe('endpoints', () => {
   it('asks the next node when one knows no leader, and says so when none does', async () => {
     node.failure = new RaftkvError('no_leader', 'None is known.');
     const other = serve();
-    acceptIdempotencyKeys(other.app);
     const otherEndpoint = `http://127.0.0.1:${await listen(other.app)}`;
     expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
     await other.app.close();

@@ -1,5 +1,4 @@
 import { PassThrough, Readable } from 'node:stream';
-import type { FastifyInstance } from 'fastify';
 import { runProgram } from '../../src/cli/program.js';
 import type { StartNode } from '../../src/cli/serve.js';
 
@@ -37,11 +36,4 @@ export async function run(parameters: readonly string[], options: RunOptions = {
   const code = await runProgram(parameters, { stdin, stdout, stderr, environment, exit }, start);
   await new Promise(setImmediate);
   return { code: forced ?? code, output, errors };
-}
-
-/** The app refuses these keys as long as it cannot honour them, which is right of it; what it does without is tested here. */
-export function acceptIdempotencyKeys(app: FastifyInstance): void {
-  app.addHook('onRequest', async ({ raw }) => {
-    delete raw.headers['idempotency-key'];
-  });
 }
