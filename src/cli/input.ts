@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
-import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { createReadStream, readFileSync } from 'node:fs';
+import { StringDecoder } from 'node:string_decoder';
 import { RaftkvError } from '../errors.js';
 import type { Terminal } from './terminal.js';
 
@@ -19,17 +19,23 @@ export async function readStandardInput(terminal: Terminal): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** A file piece by piece, or standard input where none is named. Throws `usage` where the file cannot be read. */
-export async function openInput(
-  file: string | undefined,
-  terminal: Terminal,
-): Promise<AsyncIterable<Buffer | string>> {
-  if (file === undefined) return terminal.stdin;
+/** The lines of a file, or of standard input where none is named. Throws `usage` where the file cannot be read. */
+export async function* readLines(file: string | undefined, terminal: Terminal): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8');
+  const input: AsyncIterable<Buffer> = file === undefined ? terminal.stdin : createReadStream(file);
+  let rest = '';
   try {
-    return (await open(file)).createReadStream();
+    for await (const chunk of input) {
+      const lines = (rest + decoder.write(chunk)).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
   } catch (error) {
-    throw unreadable(error);
+    if (error instanceof Error && 'syscall' in error) throw unreadable(error);
+    throw error;
   }
+  rest += decoder.end();
+  if (rest !== '') yield rest;
 }
 
 function unreadable(error: unknown): RaftkvError {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Page } from '../client/index.js';
 import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
 import { type ReadFlags, readOptions, withReadFlags } from './get.js';
-import { showKey, showValue } from './show-item.js';
+import { showName, showValue } from './show-item.js';
 import { type Terminal, table, write } from './terminal.js';
 
 interface ListFlags extends ClientFlags, ReadFlags {
@@ -68,7 +68,7 @@ function tableWriter({ keysOnly }: ListFlags): ListWriter {
       written += items.length;
       if (items.length === 0) return '';
       const rows = items.map((item) => [
-        showKey(item),
+        showName(item.toJSON()),
         String(item.modRevision),
         String(item.version),
         ...(keysOnly === true ? [] : [showValue(item)]),

@@ -4,14 +4,20 @@ import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
+import { addExport } from './export.js';
 import { addGet } from './get.js';
+import { addImport } from './import.js';
+import { addLease } from './lease.js';
 import { addList } from './list.js';
+import { addLock } from './lock.js';
 import { addLeader, addMember } from './member.js';
 import { addPut } from './put.js';
 import { addServe, type StartNode, startServerOnDemand } from './serve.js';
 import { addSim } from './sim.js';
 import { addStatus } from './status.js';
 import type { Terminal } from './terminal.js';
+import { addTxn } from './txn.js';
+import { addWatch } from './watch.js';
 
 /** What a process of this program can end with. */
 export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3, outcomeUnknown: 4 } as const;
@@ -34,6 +40,12 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addGet(program, terminal);
   addDelete(program, terminal);
   addList(program, terminal);
+  addWatch(program, terminal);
+  addTxn(program, terminal);
+  addLease(program, terminal);
+  addLock(program, terminal);
+  addExport(program, terminal);
+  addImport(program, terminal);
   addStatus(program, terminal);
   addMember(program, terminal);
   addLeader(program, terminal);

@@ -25,6 +25,7 @@ const campaignWaitSeconds = 30;
 
 /** Stands in line anew where the place was lost with a connection and there is time left to wait. */
 export async function lock(caller: Caller, name: string, options: LockOptions): Promise<AcquiredLock> {
+  const pauses = new Pauses();
   const waitUntilMs = nowMs() + (options.waitSeconds ?? 0) * 1_000;
   for (;;) {
     const waitMs = Math.max(0, Math.round(waitUntilMs - nowMs()));
@@ -32,6 +33,7 @@ export async function lock(caller: Caller, name: string, options: LockOptions): 
       return await standInLine(caller, name, waitMs, options);
     } catch (error) {
       if (!hasCode(error, 'lock_not_held') || waitMs === 0) throw error;
+      await sleep(pauses.take(), options.signal);
     }
   }
 }
