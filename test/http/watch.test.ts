@@ -1,10 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { listen, RawConnection, serve } from './kit.js';
 
-/** Generous for the shared machines that tests run on; the requirement on two cores of one's own is 100 ms. */
-const FAN_OUT_WATCHES = 1_000;
-const FAN_OUT_MS_MAX = 100;
-
 async function listening() {
   const { app, node } = serve();
   await node.opens();
@@ -171,30 +167,6 @@ describe('a watch over HTTP', () => {
     const ids = [...connection.received.matchAll(/id: (\d+)-0\n/g)].map(([, revision]) => Number(revision));
     expect(ids).toEqual(Array.from({ length: count }, (_, at) => at + 1));
     connection.socket.destroy();
-    await app.close();
-  }, 60_000);
-
-  it(`reaches the last of ${FAN_OUT_WATCHES} in time`, async () => {
-    const { app, port } = await listening();
-    const connections = Array.from({ length: FAN_OUT_WATCHES }, () => watch(port, 'prefix=a'));
-    for (const connection of connections) await connection.until(/progress/);
-    const times: number[] = [];
-    for (let round = 0; round < 20; round += 1) {
-      const began = performance.now();
-      const last = Promise.all(
-        connections.map((connection) => connection.until(new RegExp(`id: ${round + 1}-0`))),
-      );
-      await put(app, `a${round}`, 'x'.repeat(256));
-      await last;
-      times.push(performance.now() - began);
-    }
-    times.sort((one, other) => one - other);
-    const slowest = times.at(-1) ?? Number.NaN;
-    console.log(
-      `fan-out to ${FAN_OUT_WATCHES} watches: median ${times[10]?.toFixed(1)} ms, slowest ${slowest.toFixed(1)} ms`,
-    );
-    expect(times[10]).toBeLessThan(FAN_OUT_MS_MAX);
-    for (const connection of connections) connection.socket.destroy();
     await app.close();
   }, 60_000);
 });
