@@ -1,144 +1,78 @@
-import type { ServerResponse } from 'node:http';
-import type { Revision, WatchEvent, Watcher } from '../kv/types.js';
-import { problemOf } from './problem.js';
-import { EventBytes, newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
+import { RaftkvClientError } from './errors.js';
+import { nowMs } from './timing.js';
 
-/** Streams on one node; more are refused as overloaded. */
-export const WATCHES_MAX = 20_000;
-/** How often quiet streams are looked at. */
-const SWEEP_MS = 1_000;
-/** A stream that was quiet for so long gets a sign of life; intermediaries often give up after 30 or 60 s. */
-const HEARTBEAT_MS = 15_000;
-/** A stream for which there was nothing is told so often how far it came, where that has changed. */
-const PROGRESS_MS = 5_000;
+/** How long redirects are not tried after one led to where this client cannot go. */
+const redirectsRestMs = 60_000;
 
-const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
-  [serverSentEvents, newlineDelimitedJson].map((format) => [format, new EventBytes(format)]),
-);
+/** The nodes that a client knows: who to ask first, and whether the leader can be reached under the name that nodes give. */
+export class Endpoints {
+  /** As they were given. */
+  readonly all: readonly string[];
+  /** The one that answered last comes first. */
+  private order: readonly string[];
+  private leader: string | undefined;
+  private redirectsRestUntilMs = Number.NEGATIVE_INFINITY;
+  private readonly followsRedirects: boolean;
 
-/** All streams of one server. */
-export class WatchStreams {
-  private readonly streams = new Set<WatchStream>();
-  private sweeping: NodeJS.Timeout | undefined;
-  eventsSent = 0;
-
-  get size(): number {
-    return this.streams.size;
+  /** @throws RaftkvClientError `bad_request` for what is no URL of a node. */
+  constructor(endpoints: readonly string[], redirects: 'follow' | 'never') {
+    if (endpoints.length === 0) {
+      throw new RaftkvClientError('bad_request', 'No endpoint is given. Give the URL of at least one node.');
+    }
+    this.all = [...new Set(endpoints.map(checkEndpoint))];
+    this.order = this.all;
+    this.followsRedirects = redirects === 'follow';
   }
 
-  /** Sends events until the client hangs up, or the watch or this server ends. The head of the answer is sent. */
-  open(response: ServerResponse, watcher: Watcher, options: StreamOptions): void {
-    const stream = new WatchStream(response, watcher, options, (count) => {
-      this.eventsSent += count;
-    });
-    this.streams.add(stream);
-    response.once('close', () => {
-      stream.close();
-      this.streams.delete(stream);
-      if (this.streams.size > 0) return;
-      clearInterval(this.sweeping);
-      this.sweeping = undefined;
-    });
-    this.sweeping ??= setInterval(() => {
-      const now = performance.now();
-      for (const one of this.streams) one.sweep(now);
-    }, SWEEP_MS);
-    void stream.run();
+  /** Whom to ask, in turn. */
+  inTurn(where: 'leader' | 'anywhere'): readonly string[] {
+    const { leader, order } = this;
+    if (where === 'anywhere' || leader === undefined || !this.mayFollow()) return order;
+    return [leader, ...order.filter((endpoint) => endpoint !== leader)];
   }
 
-  /** Ends all streams with this reason, which clients answer by asking another node. */
-  endAll(reason: Error): void {
-    for (const stream of this.streams) stream.fail(reason);
+  /** The endpoint did not answer, or sent this client away; others come first now. */
+  failed(endpoint: string): void {
+    if (this.leader === endpoint) this.leader = undefined;
+    if (this.order[0] === endpoint) this.order = [...this.order.slice(1), endpoint];
+  }
+
+  /** What `where` calls for is done there. */
+  answered(endpoint: string, where: 'leader' | 'anywhere'): void {
+    if (where === 'leader') this.leader = endpoint;
+  }
+
+  mayFollow(): boolean {
+    return this.followsRedirects && nowMs() >= this.redirectsRestUntilMs;
+  }
+
+  /** A redirect led nowhere: outside of a container network, nodes are not known under the names that they give. */
+  redirectFailed(): void {
+    this.leader = undefined;
+    this.redirectsRestUntilMs = nowMs() + redirectsRestMs;
   }
 }
 
-export interface StreamOptions {
-  readonly format: WatchFormat;
-  /** Whether the client wants to know what keys were before. */
-  readonly withPrevious: boolean;
-  /** Where the stream begins: everything up to this revision is not for it. */
-  readonly after: Revision;
-}
-
-class WatchStream {
-  private quietSince = performance.now();
-  private toldRevision: Revision;
-  private isEnded = false;
-
-  constructor(
-    private readonly response: ServerResponse,
-    private readonly watcher: Watcher,
-    private readonly options: StreamOptions,
-    private readonly sent: (count: number) => void,
+function checkEndpoint(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (
+    url === undefined ||
+    !['http:', 'https:'].includes(url.protocol) ||
+    url.username + url.password + url.search + url.hash !== ''
   ) {
-    this.toldRevision = options.after;
+    throw new RaftkvClientError(
+      'bad_request',
+      `The endpoint ${JSON.stringify(text)} is not one. Give URLs such as http://127.0.0.1:8101.`,
+    );
   }
+  return text.replace(/\/+$/, '');
+}
 
-  /** One read after the other; the next one waits until the socket has taken what the one before gave. */
-  async run(): Promise<void> {
-    try {
-      await this.write(this.options.format.progress(this.toldRevision));
-      while (!this.isEnded) {
-        const events = await this.watcher.read();
-        const last = events.at(-1);
-        if (last === undefined) continue;
-        // A client that resumes from a bare revision has all of it, which the last event alone does not say.
-        this.toldRevision = Math.max(this.toldRevision, last.revision - 1);
-        this.sent(events.length);
-        await this.write(this.encode(events));
-      }
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  /** Tells a quiet client that the stream lives, and how far it came. */
-  sweep(now: number): void {
-    const quietMs = now - this.quietSince;
-    const settled = this.watcher.settledThrough;
-    // What the socket has not taken yet will tell enough, once it does.
-    if (this.isEnded || this.response.writableNeedDrain) return;
-    if (settled !== undefined && settled > this.toldRevision && quietMs >= PROGRESS_MS) {
-      this.toldRevision = settled;
-      void this.write(this.options.format.progress(settled));
-    } else if (quietMs >= HEARTBEAT_MS) {
-      void this.write(this.options.format.heartbeat);
-    }
-  }
-
-  fail(error: unknown): void {
-    if (this.isEnded) return;
-    this.close();
-    this.response.end(this.options.format.error(problemOf(error).body));
-  }
-
-  close(): void {
-    this.isEnded = true;
-    this.watcher.close();
-  }
-
-  private encode(events: readonly WatchEvent[]): Buffer | string {
-    const { format, withPrevious } = this.options;
-    if (withPrevious)
-      return events.map((event) => format.event(event, this.watcher.previousOf(event))).join('');
-    const shared = eventBytes.get(format) ?? new EventBytes(format);
-    const [first] = events;
-    if (events.length === 1 && first !== undefined) return shared.of(first);
-    return Buffer.concat(events.map((event) => shared.of(event)));
-  }
-
-  /** Resolves when the socket takes more. */
-  private write(chunk: Buffer | string): Promise<void> {
-    this.quietSince = performance.now();
-    if (this.isEnded || this.response.write(chunk)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const proceed = () => {
-        this.response.off('drain', proceed);
-        this.response.off('close', proceed);
-        resolve();
-      };
-      this.response.once('drain', proceed);
-      this.response.once('close', proceed);
-    });
-  }
+/** The node that a Location names; undefined where it is none that may be followed. */
+export function nodeOfLocation(location: string | null, from: string): string | undefined {
+  if (location === null || !URL.canParse(location)) return undefined;
+  const { protocol, origin } = new URL(location);
+  // From an encrypted connection nobody is led to one that is not.
+  const allowed = protocol === 'https:' || (protocol === 'http:' && !from.startsWith('https:'));
+  return allowed ? origin : undefined;
 }
