@@ -95,8 +95,10 @@ class Import {
 function parseItem(line: string, number: number): Item {
   try {
     const json: ItemJson = JSON.parse(line);
-    const hasKey = typeof (json.key ?? json.keyBase64) === 'string';
-    if (hasKey && typeof (json.value ?? json.valueBase64) === 'string') return new Item(json);
+    const item = new Item(json);
+    // Both throw where the base64 is none.
+    const isWhole = item.keyBytes.length > 0 && item.value.length >= 0;
+    if (isWhole && typeof (json.value ?? json.valueBase64) === 'string') return item;
   } catch {
     // Told below.
   }

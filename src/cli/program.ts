@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { NotReachableError, RaftkvClientError } from '../client/index.js';
+import { RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
 import { addDelete } from './delete.js';
@@ -81,15 +81,16 @@ export async function runProgram(
 }
 
 function problemOf(error: unknown): Readonly<Record<string, unknown>> | undefined {
-  if (error instanceof NotReachableError) return { ...error.problem, detail: describe(error) };
-  return error instanceof RaftkvClientError ? error.problem : undefined;
+  if (!(error instanceof RaftkvClientError)) return undefined;
+  return error.code === 'unreachable' ? { ...error.problem, detail: describe(error) } : error.problem;
 }
 
 function describe(error: unknown): string {
-  if (error instanceof NotReachableError) {
-    return `${error.message} Start one, or name them with --endpoints or RAFTKV_ENDPOINTS.`;
+  if (error instanceof RaftkvClientError) {
+    return error.code === 'unreachable'
+      ? `${error.message} Start one, or name them with --endpoints or RAFTKV_ENDPOINTS.`
+      : `${error.message} (${error.code})`;
   }
-  if (error instanceof RaftkvClientError) return `${error.message} (${error.code})`;
   if (error instanceof RaftkvError) return error.message;
   // A mistake of this program: whoever reports it needs the place.
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -97,8 +98,9 @@ function describe(error: unknown): string {
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof RaftkvError && error.code === 'usage') return exitCodes.usage;
-  if (error instanceof NotReachableError) return exitCodes.unreachable;
+  if (!(error instanceof RaftkvClientError)) return exitCodes.refused;
+  if (error.code === 'unreachable') return exitCodes.unreachable;
   // Not a no: a script that takes it for one would write again what may be written.
-  if (error instanceof RaftkvClientError && error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
+  if (error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
   return exitCodes.refused;
 }

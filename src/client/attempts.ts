@@ -12,6 +12,9 @@ import { textOf } from './wire.js';
 /** An attempt that leaves time for another one gets at least so much of what is left. */
 const attemptMsMin = 1_000;
 
+/** How much longer than the server's own deadline the last answer is waited for. */
+const answerMarginMs = 1_000;
+
 /** The attempts of one call: how much time is left, and what can be said of the call when it is up. */
 export class Attempts {
   /** The same for every attempt, with the one idempotency key. */
@@ -35,11 +38,18 @@ export class Attempts {
     return this.deadlineMs - nowMs();
   }
 
-  /** How long one attempt may take: half of what is left, so that one node that hangs does not cost the whole call. */
-  shareMs(alone: boolean): number {
+  /**
+   * How long one attempt may take: half of what is left, so that one node that hangs does not cost the whole call. The answer
+   * to the last attempt is waited for a little longer than the server takes, because it may tell what became of the call.
+   */
+  share(alone: boolean): { readonly serverMs: number; readonly answerMs: number } {
     const leftMs = Math.max(1, this.leftMs());
-    if (alone || this.call.repeat === 'never') return leftMs;
-    return Math.min(leftMs, Math.max(leftMs / 2, attemptMsMin + (this.call.waitMs ?? 0)));
+    const lastsMs = attemptMsMin + (this.call.waitMs ?? 0);
+    if (alone || this.call.repeat === 'never' || leftMs <= lastsMs) {
+      return { serverMs: leftMs, answerMs: leftMs + answerMarginMs };
+    }
+    const shareMs = Math.max(leftMs / 2, lastsMs);
+    return { serverMs: shareMs, answerMs: shareMs };
   }
 
   beginRound(): void {

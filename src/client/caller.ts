@@ -14,8 +14,6 @@ import {
 import { Pauses, sleep } from './timing.js';
 import { isFoldable, queryOf, textOf } from './wire.js';
 
-/** How much longer than the server's own deadline an answer is waited for. */
-const answerMarginMs = 1_000;
 /** A stream that says nothing for so long is taken for dead; nodes send heartbeats far more often. */
 const silenceMsMax = 60_000;
 /** Redirects that one attempt follows: while leaders change, the one that is named may name the next. */
@@ -116,8 +114,8 @@ export class Caller {
     alone: boolean,
     redirect: 'never' | undefined,
   ): Promise<Outcome> {
-    const limitMs = attempts.shareMs(alone);
-    const timeout = `${Math.min(Math.max(1, Math.ceil(limitMs)), serverTimeoutMsMax)}ms`;
+    const { serverMs, answerMs } = attempts.share(alone);
+    const timeout = `${Math.min(Math.ceil(serverMs), serverTimeoutMsMax)}ms`;
     const abortable = new Abortable(call.signal);
     const { controller } = abortable;
     const request = { ...call, query: { ...call.query, timeout, redirect }, headers: attempts.headers };
@@ -131,7 +129,7 @@ export class Caller {
       return { kind: 'answered', answer: { status, headers, body: await readAll(response.body) } };
     };
     try {
-      return await within(limitMs + answerMarginMs, controller, exchange());
+      return await within(answerMs, controller, exchange());
     } catch (error) {
       call.signal?.throwIfAborted();
       if (error instanceof RaftkvClientError) throw error;
@@ -160,13 +158,13 @@ export class Caller {
       try {
         const request = { ...call, method: 'GET', query: { ...call.query, redirect: 'never' } } as const;
         const asked = this.request(endpoint, request, controller);
-        const response = await within(attempts.shareMs(alone), controller, asked);
+        const response = await within(attempts.share(alone).answerMs, controller, asked);
         if (response.status === 200) {
           live = true;
           yield* chunksOf(response.body, controller);
           return;
         }
-        const body = await within(attempts.shareMs(alone), controller, readAll(response.body));
+        const body = await within(attempts.share(alone).answerMs, controller, readAll(response.body));
         const { status, headers } = response;
         attempts.judge(endpoint, { kind: 'answered', answer: { status, headers, body } });
       } catch (error) {
