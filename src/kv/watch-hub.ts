@@ -75,13 +75,15 @@ export class WatchHub {
   record({ id, key, version, record }: BufferedChange): void {
     if (this.#watchers.size === 0) return;
     const { revision, kind, previous } = decodeChange(record);
+    // Key and value are parts of a larger message, which would be kept as a whole.
+    const kept = Buffer.from(key);
     const event: WindowEvent = {
       revision,
       number: revision === this.#last.revision ? this.#last.number + 1 : 0,
       kind,
       id,
-      key,
-      item: version.deleted ? undefined : toItem(key, version, version.value),
+      key: kept,
+      item: version.deleted ? undefined : toItem(kept, version, Buffer.from(version.value)),
       previousRevision: previous,
     };
     this.#last = event;
