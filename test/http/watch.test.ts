@@ -2,8 +2,6 @@ import { describe, expect, it, vi } from 'vitest';
 import { EventBytes, newlineDelimitedJson } from '../../src/http/watch-events.js';
 import { listen, RawConnection, serve } from './kit.js';
 
-/** Of the processor's time, for server and clients together: how long it takes beside others on one machine says little. */
-
 async function listening(options: Parameters<typeof serve>[0] = {}) {
   const { app, node } = serve(options);
   await node.opens();
