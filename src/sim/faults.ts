@@ -304,9 +304,7 @@ export class Faults {
   private crash(node: SimNode | undefined): void {
     if (node === undefined) return;
     node.crash('killed');
-    this.later(this.downMs(), () => {
-      if (node.isInService) this.cluster.start(node);
-    });
+    this.later(this.downMs(), () => this.cluster.start(node));
   }
 
   private partition(what: string, cut: () => void): void {
