@@ -1,5 +1,6 @@
 /**
- * Imports point one way: bin -> cli -> server -> {http, node, transport, storage, kv} -> contracts -> raft/types.
+ * Imports point one way: bin -> cli -> server -> {http, node, transport, storage, kv} -> contracts -> raft/types; and
+ * cli -> client, which stands alone.
  * A contract is a file that holds an interface and no behaviour, or words that all share, such as what an address is.
  */
 const contracts =
@@ -23,6 +24,26 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/raft/' },
       to: { pathNot: '^src/raft/|^src/assert\\.ts$' },
+    },
+    {
+      name: 'client-stands-alone',
+      comment: 'client/ runs in browsers, too: it imports itself alone, no module of Node and no library.',
+      severity: 'error',
+      from: { path: '^src/client/' },
+      to: { pathNot: '^src/client/' },
+    },
+    {
+      name: 'client-is-for-clients',
+      comment: 'What the command line needs of the client library, it exports.',
+      severity: 'error',
+      from: { pathNot: '^src/client/' },
+      to: { path: '^src/client/', pathNot: '^src/client/index\\.ts$' },
+    },
+    {
+      name: 'nodes-are-no-clients',
+      severity: 'error',
+      from: { pathNot: '^src/(client|cli)/' },
+      to: { path: '^src/client/' },
     },
     only(
       'http-knows-only-its-port',

@@ -1,7 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { clientUrl } from '../addresses.js';
+import { RaftkvClient } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
-import { type ClientOptions, endpointsDefault, parseEndpoints } from './client.js';
+import { nodeFetch } from './node-fetch.js';
 import type { Terminal } from './terminal.js';
+
+const endpointsDefault = 'http://127.0.0.1:8101,http://127.0.0.1:8102,http://127.0.0.1:8103';
 
 /** The options that every client command has. */
 export interface ClientFlags {
@@ -10,48 +14,94 @@ export interface ClientFlags {
   readonly timeout: number;
 }
 
-/** Gives a command the options of every client command. */
-export function withClientFlags(command: Command): Command {
+/** Gives a command the options of every client command, and shows in its help how it is used. */
+export function withClientFlags(command: Command, ...examples: readonly string[]): Command {
   return command
     .option('--endpoints <URL,…>', 'nodes to ask, in turn (or RAFTKV_ENDPOINTS)')
-    .option('--timeout <DURATION>', 'how long one node may take', parseTimeout, 5_000)
-    .option('--json', 'print JSON, for programs');
+    .option('--timeout <DURATION>', 'how long an answer may take', parseTimeout, 5_000)
+    .option('--json', 'print JSON, for programs')
+    .addHelpText('after', ['', 'For example:', ...examples.map((example) => `  ${example}`)].join('\n'));
 }
 
-export function clientOptions(flags: ClientFlags, terminal: Terminal): ClientOptions {
+export function clientOf(flags: ClientFlags, terminal: Terminal): RaftkvClient {
   const { RAFTKV_ENDPOINTS: fromEnvironment } = terminal.environment;
   // A variable that is set to nothing counts as not set.
   const endpoints = flags.endpoints ?? (fromEnvironment || endpointsDefault);
-  return { endpoints: parseEndpoints(endpoints), timeoutMs: flags.timeout };
+  return clientAt(parseEndpoints(endpoints), flags.timeout);
+}
+
+/** Nodes do the work themselves, because their URLs may mean nothing here; and who waits at a terminal hears at once that none runs. */
+export function clientAt(endpoints: readonly string[], timeoutMs: number): RaftkvClient {
+  return new RaftkvClient({
+    endpoints,
+    timeoutMs,
+    fetch: nodeFetch,
+    redirects: 'never',
+    waitForNodes: false,
+  });
+}
+
+function parseEndpoints(text: string): readonly string[] {
+  return text.split(',').map((part) => {
+    const trimmed = part.trim();
+    const endpoint = clientUrl(trimmed.includes('://') ? trimmed : `http://${trimmed}`);
+    if (endpoint === undefined) {
+      throw new RaftkvError(
+        'usage',
+        `The endpoint ${JSON.stringify(part)} is not one. Give URLs such as http://127.0.0.1:8101, separated by commas.`,
+      );
+    }
+    if (endpoint.text.startsWith('https:')) {
+      throw new RaftkvError('usage', `${endpoint.text}: only http:// is spoken. Correct --endpoints.`);
+    }
+    return endpoint.text;
+  });
+}
+
+/** Throws `usage` where an argument was not text: Node has put U+FFFD in the place of what it was. */
+export function checkText(text: string): string {
+  if (text.includes('\ufffd')) {
+    throw new RaftkvError(
+      'usage',
+      `${JSON.stringify(text)} was not UTF-8 as it was given, and would stand for other bytes. Give such a value by --file ` +
+        'or on standard input; such a key needs the HTTP API, where it is percent-encoded: /v1/kv/%FF.',
+    );
+  }
+  return text;
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 function parseTimeout(text: string): number {
-  const match = /^(\d{1,7})(ms|s|m|h)$/.exec(text);
-  const milliseconds = Number(match?.[1] ?? 0) * (unitMs[match?.[2] ?? ''] ?? 0);
+  const milliseconds = durationMs(text);
   if (milliseconds < 1 || milliseconds > 3_600_000) {
     throw new InvalidArgumentError('Give a duration from 1ms to 1h, such as 500ms or 5s.');
   }
   return milliseconds;
 }
 
+/** A time to live, in seconds. */
+export function parseTtl(text: string): number {
+  const seconds = durationMs(text) / 1_000;
+  if (seconds < 1 || seconds > 31_536_000) {
+    throw new InvalidArgumentError('Give a duration from 1s to 8760h, such as 30s or 2h.');
+  }
+  return seconds;
+}
+
+/** How long to wait, in seconds. */
+export function parseWait(text: string): number {
+  return parseTimeout(text) / 1_000;
+}
+
+/** 0 where the text is no duration. */
+function durationMs(text: string): number {
+  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
+  return Number(match?.[1] ?? 0) * (unitMs[match?.[2] ?? ''] ?? 0);
+}
+
 export function parseCount(text: string): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : 0;
   if (value < 1) throw new InvalidArgumentError('Give a whole number of at least 1.');
   return value;
-}
-
-/** The conditions that a write can carry, as flags. */
-export interface ConditionFlags {
-  readonly ifRevision?: number;
-  readonly ifAbsent?: boolean;
-}
-
-export function conditionHeaders(flags: ConditionFlags): Readonly<Record<string, string>> {
-  if (flags.ifRevision !== undefined && flags.ifAbsent === true) {
-    throw new RaftkvError('usage', '--if-revision and --if-absent exclude each other; give one of them.');
-  }
-  if (flags.ifRevision !== undefined) return { 'If-Match': `"${flags.ifRevision}"` };
-  return flags.ifAbsent === true ? { 'If-None-Match': '*' } : {};
 }

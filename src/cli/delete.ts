@@ -1,18 +1,12 @@
 import type { Command } from 'commander';
+import type { DeleteResult, RaftkvClient } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
-import { call, keyPath, queryText } from './client.js';
-import {
-  type ClientFlags,
-  type ConditionFlags,
-  clientOptions,
-  conditionHeaders,
-  parseCount,
-  withClientFlags,
-} from './client-command.js';
-import { printLine, type Terminal } from './terminal.js';
+import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
+import { countOf, printResult, type Terminal } from './terminal.js';
 
-interface DeleteFlags extends ClientFlags, ConditionFlags {
+interface DeleteFlags extends ClientFlags {
   readonly prefix?: string;
+  readonly ifRevision?: number;
 }
 
 export function addDelete(program: Command, terminal: Terminal): void {
@@ -22,31 +16,32 @@ export function addDelete(program: Command, terminal: Terminal): void {
     .argument('[KEY]')
     .option('--prefix <PREFIX>', 'delete every key that starts with it')
     .option('--if-revision <N>', 'only if the key has this revision', parseCount);
-  withClientFlags(command).action(async (key: string | undefined, flags: DeleteFlags) => {
-    const answer = await call(clientOptions(flags, terminal), {
-      method: 'DELETE',
-      ...whatToDelete(key, flags),
-    });
-    const text = answer.body.toString('utf8');
-    if (flags.json === true) {
-      printLine(terminal, text);
-      return;
-    }
-    const { revision, deleted }: { revision: number; deleted: number } = JSON.parse(text);
-    printLine(
-      terminal,
-      `${deleted} ${deleted === 1 ? 'key' : 'keys'} deleted; the store is at revision ${revision}`,
-    );
-  });
+  withClientFlags(command, 'raftkv delete greeting', 'raftkv delete --prefix session/').action(
+    async (key: string | undefined, flags: DeleteFlags) => {
+      const result = await remove(clientOf(flags, terminal), key, flags);
+      printResult(
+        terminal,
+        flags,
+        result,
+        () => `${countOf(result.deleted, 'key')} deleted; the store is at revision ${result.revision}`,
+      );
+    },
+  );
 }
 
-function whatToDelete(key: string | undefined, flags: DeleteFlags) {
-  if ((key === undefined) === (flags.prefix === undefined)) {
+function remove(
+  client: RaftkvClient,
+  key: string | undefined,
+  { prefix, ifRevision }: DeleteFlags,
+): Promise<DeleteResult> {
+  if (key !== undefined && prefix === undefined) {
+    return client.delete(checkText(key), { ifRevision, mustExist: true });
+  }
+  if (key !== undefined || prefix === undefined) {
     throw new RaftkvError('usage', 'Give a key or --prefix, one of them.');
   }
-  if (key !== undefined) return { path: keyPath(key), headers: conditionHeaders(flags) };
-  if (flags.ifRevision !== undefined) {
+  if (ifRevision !== undefined) {
     throw new RaftkvError('usage', '--if-revision goes with a single key, not with --prefix.');
   }
-  return { path: '/v1/kv', query: { prefix: queryText(flags.prefix ?? '') } };
+  return client.deletePrefix(checkText(prefix));
 }

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { NodeStatus } from '../http/port.js';
-import { callNode } from './client.js';
-import { askStatus } from './status.js';
+import type { NodeStatus } from '../client/index.js';
+import { clientAt } from './client-command.js';
+import { nodeFetch } from './node-fetch.js';
 
 export interface DevNodeOptions {
   readonly id: string;
@@ -81,9 +81,9 @@ export class DevNode {
 
   /** Asks the node how it is. */
   async refresh(): Promise<void> {
-    const { status } = await askStatus(this.httpUrl, pollTimeoutMs);
+    const [answer] = await clientAt([this.httpUrl], pollTimeoutMs).statuses();
     // Something else may listen there, while this node could not.
-    this.status = status?.id === this.id ? status : undefined;
+    this.status = answer?.status?.id === this.id ? answer.status : undefined;
     // Without a leader it cannot be ready, and a starting process has better things to do than to say so.
     this.ready = this.status !== undefined && this.status.leader !== null && (await this.askReady());
   }
@@ -119,8 +119,11 @@ export class DevNode {
 
   private async askReady(): Promise<boolean> {
     try {
-      const answer = await callNode(this.httpUrl, pollTimeoutMs, { method: 'GET', path: '/readyz' });
-      return answer.status === 200;
+      const signal = AbortSignal.timeout(pollTimeoutMs);
+      const init = { method: 'GET', headers: {}, signal, redirect: 'manual' } as const;
+      const { status, body } = await nodeFetch(`${this.httpUrl}/readyz`, init);
+      await body?.cancel();
+      return status === 200;
     } catch {
       return false;
     }

@@ -1,10 +1,10 @@
-import { isUtf8 } from 'node:buffer';
+import { Buffer, isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
-import { type ClientAnswer, call, keyPath } from './client.js';
-import { type ClientFlags, clientOptions, parseCount, withClientFlags } from './client-command.js';
+import type { Entry, ReadOptions } from '../client/index.js';
+import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
 import { printLine, type Terminal } from './terminal.js';
 
-/** How a read is to be done; shared by get and list. */
+/** How a read is to be done; shared by get, list and export. */
 export interface ReadFlags {
   readonly revision?: number;
   readonly minRevision?: number;
@@ -18,12 +18,8 @@ export function withReadFlags(command: Command): Command {
     .option('--stale', 'what the node has at the moment, without asking the leader');
 }
 
-export function readQuery(flags: ReadFlags): Readonly<Record<string, string | undefined>> {
-  return {
-    revision: flags.revision?.toString(),
-    minRevision: flags.minRevision?.toString(),
-    consistency: flags.stale === true ? 'stale' : undefined,
-  };
+export function readOptions({ revision, minRevision, stale }: ReadFlags): ReadOptions {
+  return { revision, minRevision, consistency: stale === true ? 'stale' : undefined };
 }
 
 export function addGet(program: Command, terminal: Terminal): void {
@@ -31,28 +27,28 @@ export function addGet(program: Command, terminal: Terminal): void {
     .command('get')
     .description('write the value of a key to standard output, byte for byte')
     .argument('<KEY>');
-  withClientFlags(withReadFlags(command)).action(async (key: string, flags: ClientFlags & ReadFlags) => {
-    const answer = await call(clientOptions(flags, terminal), {
-      method: 'GET',
-      path: keyPath(key),
-      query: readQuery(flags),
-    });
-    if (flags.json === true) {
-      printLine(terminal, JSON.stringify(itemOf(key, answer)));
-      return;
-    }
-    terminal.stdout.write(answer.body);
-    // A prompt on the same line would be mistaken for a part of the value; a pipe gets the value alone.
-    if (terminal.stdout.isTTY === true) terminal.stdout.write('\n');
-  });
+  withClientFlags(withReadFlags(command), 'raftkv get greeting', 'raftkv get greeting --revision 7').action(
+    async (key: string, flags: ClientFlags & ReadFlags) => {
+      const client = clientOf(flags, terminal);
+      const entry = await client.get(checkText(key), { ...readOptions(flags), mustExist: true });
+      if (flags.json === true) {
+        printLine(terminal, JSON.stringify(itemOf(key, entry)));
+        return;
+      }
+      terminal.stdout.write(entry.value);
+      // A prompt on the same line would be mistaken for a part of the value; a pipe gets the value alone.
+      if (terminal.stdout.isTTY === true) terminal.stdout.write('\n');
+    },
+  );
 }
 
-function itemOf(key: string, answer: ClientAnswer): Readonly<Record<string, unknown>> {
-  const { body, headers } = answer;
+function itemOf(key: string, entry: Entry): Readonly<Record<string, unknown>> {
+  const { modRevision, contentType } = entry;
+  const value = Buffer.from(entry.value);
   return {
     key,
-    ...(isUtf8(body) ? { value: body.toString('utf8') } : { valueBase64: body.toString('base64') }),
-    modRevision: Number(headers.etag?.replaceAll('"', '')),
-    contentType: headers['content-type'],
+    ...(isUtf8(value) ? { value: value.toString('utf8') } : { valueBase64: value.toString('base64') }),
+    modRevision,
+    contentType,
   };
 }

@@ -1,82 +1,16 @@
-import { Buffer } from 'node:buffer';
 import type { Command } from 'commander';
 import { parseMember } from '../addresses.js';
+import type {
+  MemberAddress,
+  MemberStatus,
+  MembershipChange,
+  RaftkvClient,
+  SetMembersResult,
+} from '../client/index.js';
 import { RaftkvError } from '../errors.js';
-import type { AddMemberResult, MemberAddress, MemberStatus, SetMembersResult } from '../http/port.js';
-import { type ClientRequest, call, queryText } from './client.js';
-import { type ClientFlags, clientOptions, withClientFlags } from './client-command.js';
+import { type ClientFlags, checkText, clientOf, withClientFlags } from './client-command.js';
 import { showPlan } from './show-plan.js';
-import { printLine, type Terminal, table } from './terminal.js';
-
-export function addMember(program: Command, terminal: Terminal): void {
-  const member = program.command('member').description('the members of the cluster');
-
-  withClientFlags(member.command('list').description('list the members')).action(
-    async (flags: ClientFlags) => {
-      await run(terminal, flags, { method: 'GET', path: '/v1/members' }, (text) => {
-        const { members }: { members: readonly MemberStatus[] } = JSON.parse(text);
-        return memberTable(members);
-      });
-    },
-  );
-
-  const add = member
-    .command('add')
-    .description('add a learner; it is promoted by itself once it has caught up')
-    .argument('<ID>')
-    .argument('<PEER>', 'HOST:PORT of its peer address')
-    .option('--client <URL>', 'its client URL');
-  withPlan(add).action(async (id: string, peer: string, flags: PlanFlags & { client?: string }) => {
-    const body = Buffer.from(JSON.stringify({ id, peer, client: flags.client }));
-    await change(terminal, flags, { method: 'POST', path: '/v1/members', body }, (text) => {
-      const { added, member }: AddMemberResult = JSON.parse(text);
-      return added ? `${member.id} added as a ${member.role}` : `${member.id} is a ${member.role} already`;
-    });
-  });
-
-  const remove = member
-    .command('remove')
-    .description('remove a member, the leader included')
-    .argument('<ID>')
-    .option('--force', 'even if the rest would have no live quorum');
-  withPlan(remove).action(async (id: string, flags: ForceFlags) => {
-    const query = forceQuery(flags);
-    await change(terminal, flags, { method: 'DELETE', path: memberPath(id), query }, () => `${id} removed`);
-  });
-
-  const promote = member.command('promote').description('make a learner a voter now').argument('<ID>');
-  withPlan(promote).action(async (id: string, flags: PlanFlags) => {
-    const path = `${memberPath(id)}/promote`;
-    await change(terminal, flags, { method: 'POST', path }, () => `${id} promoted`);
-  });
-
-  const set = member
-    .command('set')
-    .description('make these the voters, all at once, and remove all others')
-    .argument('<MEMBERS>', 'ID=HOST:PORT of their peer addresses, separated by commas')
-    .option('--force', 'even if they have no live quorum');
-  withPlan(set).action(async (text: string, flags: ForceFlags) => {
-    const body = Buffer.from(JSON.stringify({ members: parseMembers(text) }));
-    const request = { method: 'PUT', path: '/v1/members', query: forceQuery(flags), body } as const;
-    await change(terminal, flags, request, showSet);
-  });
-}
-
-export function addLeader(program: Command, terminal: Terminal): void {
-  const transfer = program
-    .command('leader')
-    .description('the leader of the cluster')
-    .command('transfer')
-    .description('hand leadership over')
-    .argument('[ID]', 'to this member; to the most up-to-date one unless given');
-  withClientFlags(transfer).action(async (id: string | undefined, flags: ClientFlags) => {
-    const body = Buffer.from(JSON.stringify({ to: id }));
-    await run(terminal, flags, { method: 'POST', path: '/v1/leader', body }, (text) => {
-      const { leader }: { leader: string } = JSON.parse(text);
-      return `${leader} leads`;
-    });
-  });
-}
+import { printResult, type Terminal, table } from './terminal.js';
 
 /** The options of a change that can be planned. */
 interface PlanFlags extends ClientFlags {
@@ -87,31 +21,108 @@ interface ForceFlags extends PlanFlags {
   readonly force?: boolean;
 }
 
-function withPlan(command: Command): Command {
-  return withClientFlags(command.option('--plan', 'change nothing, and say what would happen'));
+export function addMember(program: Command, terminal: Terminal): void {
+  const member = program.command('member').description('the members of the cluster');
+
+  const list = member.command('list').description('list the members');
+  withClientFlags(list, 'raftkv member list').action(async (flags: ClientFlags) => {
+    const members = await clientOf(flags, terminal).members();
+    printResult(terminal, flags, { members }, () => memberTable(members));
+  });
+
+  const add = member
+    .command('add')
+    .description('add a learner; it is promoted by itself once it has caught up')
+    .argument('<ID>')
+    .argument('<PEER>', 'HOST:PORT of its peer address')
+    .option('--client <URL>', 'its client URL');
+  withPlan(add, 'raftkv member add n4 10.0.0.4:7101').action(
+    async (id: string, peer: string, flags: PlanFlags & { client?: string }) => {
+      const member = { id, peer, client: flags.client };
+      await change(terminal, flags, { kind: 'add', member }, async (client) => {
+        const result = await client.addMember(member);
+        const { id, role } = result.member;
+        printResult(terminal, flags, result, () =>
+          result.added ? `${id} added as a ${role}` : `${id} is a ${role} already`,
+        );
+      });
+    },
+  );
+
+  const remove = member
+    .command('remove')
+    .description('remove a member, the leader included')
+    .argument('<ID>')
+    .option('--force', 'even if the rest would have no live quorum');
+  withPlan(remove, 'raftkv member remove n2').action(async (text: string, flags: ForceFlags) => {
+    const id = checkText(text);
+    const { force } = flags;
+    await change(terminal, flags, { kind: 'remove', id, force }, async (client) => {
+      printResult(terminal, flags, await client.removeMember(id, { force }), () => `${id} removed`);
+    });
+  });
+
+  const promote = member.command('promote').description('make a learner a voter now').argument('<ID>');
+  withPlan(promote, 'raftkv member promote n4').action(async (text: string, flags: PlanFlags) => {
+    const id = checkText(text);
+    await change(terminal, flags, { kind: 'promote', id }, async (client) => {
+      printResult(terminal, flags, await client.promoteMember(id), () => `${id} promoted`);
+    });
+  });
+
+  const set = member
+    .command('set')
+    .description('make these the voters, all at once, and remove all others')
+    .argument('<MEMBERS>', 'ID=HOST:PORT of their peer addresses, separated by commas')
+    .option('--force', 'even if they have no live quorum');
+  withPlan(set, 'raftkv member set n1=10.0.0.1:7101,n4=10.0.0.4:7101,n5=10.0.0.5:7101 --plan').action(
+    async (text: string, flags: ForceFlags) => {
+      const members = parseMembers(text);
+      const { force } = flags;
+      await change(terminal, flags, { kind: 'set', members, force }, async (client) => {
+        const result = await client.setMembers(members, { force });
+        printResult(terminal, flags, result, () => showSet(result));
+      });
+    },
+  );
 }
 
-function forceQuery(flags: ForceFlags): Readonly<Record<string, string | undefined>> {
-  return { force: flags.force === true ? 'true' : undefined };
+export function addLeader(program: Command, terminal: Terminal): void {
+  const transfer = program
+    .command('leader')
+    .description('the leader of the cluster')
+    .command('transfer')
+    .description('hand leadership over')
+    .argument('[ID]', 'to this member; to the most up-to-date one unless given');
+  withClientFlags(transfer, 'raftkv leader transfer n2').action(
+    async (id: string | undefined, flags: ClientFlags) => {
+      const result = await clientOf(flags, terminal).transferLeadership(id);
+      printResult(terminal, flags, result, () => `${result.leader} leads`);
+    },
+  );
 }
 
-/** Makes the change and prints the answer, or prints the plan of it. */
+function withPlan(command: Command, example: string): Command {
+  return withClientFlags(command.option('--plan', 'change nothing, and say what would happen'), example);
+}
+
+/** Makes the change by `make`, or prints the plan of it. */
 async function change(
   terminal: Terminal,
   flags: PlanFlags,
-  request: ClientRequest,
-  show: (text: string) => string,
+  planned: MembershipChange,
+  make: (client: RaftkvClient) => Promise<void>,
 ): Promise<void> {
+  const client = clientOf(flags, terminal);
   if (flags.plan !== true) {
-    await run(terminal, flags, request, show);
+    await make(client);
     return;
   }
-  const query = { ...request.query, plan: 'true' };
-  await run(terminal, flags, { ...request, query }, (text) => showPlan(JSON.parse(text)));
+  const plan = await client.planMembers(planned);
+  printResult(terminal, flags, plan, () => showPlan(plan));
 }
 
-function showSet(text: string): string {
-  const { voters, added, removed }: SetMembersResult = JSON.parse(text);
+function showSet({ voters, added, removed }: SetMembersResult): string {
   const news = [
     ...(added.length > 0 ? [`new: ${added.join(', ')}`] : []),
     ...(removed.length > 0 ? [`removed: ${removed.join(', ')}`] : []),
@@ -128,22 +139,6 @@ function parseMembers(text: string): readonly MemberAddress[] {
       `The part ${JSON.stringify(part)} names no member. Give ID=HOST:PORT for each, separated by commas.`,
     );
   });
-}
-
-/** Makes the request and prints the answer: as it came for programs, through `show` for people. */
-async function run(
-  terminal: Terminal,
-  flags: ClientFlags,
-  request: ClientRequest,
-  show: (text: string) => string,
-): Promise<void> {
-  const answer = await call(clientOptions(flags, terminal), request);
-  const text = answer.body.toString('utf8');
-  printLine(terminal, flags.json === true ? text : show(text));
-}
-
-function memberPath(id: string): string {
-  return `/v1/members/${queryText(id).replaceAll('/', '%2F')}`;
 }
 
 function memberTable(members: readonly MemberStatus[]): string {

@@ -1,17 +1,23 @@
 import { Command, CommanderError } from 'commander';
+import { RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
-import { RefusedError, UnreachableError } from './client.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
+import { addExport } from './export.js';
 import { addGet } from './get.js';
+import { addImport } from './import.js';
+import { addLease } from './lease.js';
 import { addList } from './list.js';
+import { addLock } from './lock.js';
 import { addLeader, addMember } from './member.js';
 import { addPut } from './put.js';
 import { addServe, type StartNode, startServerOnDemand } from './serve.js';
 import { addSim } from './sim.js';
 import { addStatus } from './status.js';
 import type { Terminal } from './terminal.js';
+import { addTxn } from './txn.js';
+import { addWatch } from './watch.js';
 
 /** What a process of this program can end with. */
 export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3, outcomeUnknown: 4 } as const;
@@ -34,6 +40,12 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addGet(program, terminal);
   addDelete(program, terminal);
   addList(program, terminal);
+  addWatch(program, terminal);
+  addTxn(program, terminal);
+  addLease(program, terminal);
+  addLock(program, terminal);
+  addExport(program, terminal);
+  addImport(program, terminal);
   addStatus(program, terminal);
   addMember(program, terminal);
   addLeader(program, terminal);
@@ -69,21 +81,26 @@ export async function runProgram(
 }
 
 function problemOf(error: unknown): Readonly<Record<string, unknown>> | undefined {
-  if (error instanceof RefusedError) return error.problem;
-  return error instanceof UnreachableError ? { code: 'unreachable', detail: error.message } : undefined;
+  if (!(error instanceof RaftkvClientError)) return undefined;
+  return error.code === 'unreachable' ? { ...error.problem, detail: describe(error) } : error.problem;
 }
 
 function describe(error: unknown): string {
-  if (error instanceof RefusedError) return `${error.message} (${error.code})`;
-  if (error instanceof RaftkvError || error instanceof UnreachableError) return error.message;
+  if (error instanceof RaftkvClientError) {
+    return error.code === 'unreachable'
+      ? `${error.message} Start one, or name them with --endpoints or RAFTKV_ENDPOINTS.`
+      : `${error.message} (${error.code})`;
+  }
+  if (error instanceof RaftkvError) return error.message;
   // A mistake of this program: whoever reports it needs the place.
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof RaftkvError && error.code === 'usage') return exitCodes.usage;
-  if (error instanceof UnreachableError) return exitCodes.unreachable;
+  if (!(error instanceof RaftkvClientError)) return exitCodes.refused;
+  if (error.code === 'unreachable') return exitCodes.unreachable;
   // Not a no: a script that takes it for one would write again what may be written.
-  if (error instanceof RefusedError && error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
+  if (error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
   return exitCodes.refused;
 }

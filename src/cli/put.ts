@@ -1,22 +1,25 @@
-import { Buffer } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { validateHeaderValue } from 'node:http';
 import type { Command } from 'commander';
 import { RaftkvError } from '../errors.js';
-import { bytesOfArgument, call, keyPath } from './client.js';
 import {
   type ClientFlags,
-  type ConditionFlags,
-  clientOptions,
-  conditionHeaders,
+  checkText,
+  clientOf,
   parseCount,
+  parseTtl,
   withClientFlags,
 } from './client-command.js';
-import { printLine, showText, type Terminal } from './terminal.js';
+import { readFile, readStandardInput } from './input.js';
+import { printResult, showText, type Terminal } from './terminal.js';
 
-interface PutFlags extends ClientFlags, ConditionFlags {
+interface PutFlags extends ClientFlags {
   readonly file?: string;
   readonly contentType?: string;
+  readonly ifRevision?: number;
+  readonly ifAbsent?: boolean;
+  /** In seconds. */
+  readonly ttl?: number;
+  readonly lease?: string;
 }
 
 export function addPut(program: Command, terminal: Terminal): void {
@@ -28,29 +31,36 @@ export function addPut(program: Command, terminal: Terminal): void {
     .option('--file <FILE>', 'take the value from a file')
     .option('--content-type <TYPE>', 'the media type to keep with the value')
     .option('--if-revision <N>', 'only if the key has this revision', parseCount)
-    .option('--if-absent', 'only if there is no such key');
-  withClientFlags(command).action(async (key: string, value: string | undefined, flags: PutFlags) => {
-    const options = clientOptions(flags, terminal);
-    const headers = {
-      ...conditionHeaders(flags),
-      ...(flags.contentType === undefined ? {} : { 'Content-Type': flags.contentType }),
-    };
-    checkHeader(flags.contentType);
-    const body = await readValue(value, flags.file, terminal);
-    const answer = await call(options, { method: 'PUT', path: keyPath(key), headers, body });
-    const text = answer.body.toString('utf8');
-    if (flags.json === true) {
-      printLine(terminal, text);
-      return;
-    }
-    const { revision, created }: { revision: number; created: boolean } = JSON.parse(text);
-    printLine(terminal, `${showText(key)} ${created ? 'created' : 'replaced'} at revision ${revision}`);
+    .option('--if-absent', 'only if there is no such key')
+    .option('--ttl <DURATION>', 'delete the key after this time', parseTtl)
+    .option('--lease <ID>', 'delete the key when this lease ends');
+  withClientFlags(
+    command,
+    'raftkv put greeting hello',
+    'raftkv put session/7 "$(hostname)" --ttl 30s --if-absent',
+  ).action(async (key: string, value: string | undefined, flags: PutFlags) => {
+    const client = clientOf(flags, terminal);
+    checkFlags(flags);
+    const bytes = await readValue(value, flags.file, terminal);
+    const { ttl: ttlSeconds, ifRevision, ifAbsent, lease, contentType } = flags;
+    const options = { ttlSeconds, ifRevision, ifAbsent, lease, contentType };
+    const result = await client.put(checkText(key), bytes, options);
+    printResult(terminal, flags, result, () => {
+      const withLease = result.lease === undefined ? '' : ` with lease ${result.lease}`;
+      return `${showText(key)} ${result.created ? 'created' : 'replaced'} at revision ${result.revision}${withLease}`;
+    });
   });
 }
 
-/** What cannot stand in a header at all; whether it is a media type, the server says. */
-function checkHeader(contentType: string | undefined): void {
+function checkFlags({ contentType, ifRevision, ifAbsent, ttl, lease }: PutFlags): void {
+  if (ifRevision !== undefined && ifAbsent === true) {
+    throw new RaftkvError('usage', '--if-revision and --if-absent exclude each other; give one of them.');
+  }
+  if (ttl !== undefined && lease !== undefined) {
+    throw new RaftkvError('usage', '--ttl makes a lease of its own; give it or --lease, not both.');
+  }
   try {
+    // What cannot stand in a header at all; whether it is a media type, the server says.
     if (contentType !== undefined) validateHeaderValue('Content-Type', contentType);
   } catch {
     throw new RaftkvError(
@@ -64,24 +74,17 @@ async function readValue(
   value: string | undefined,
   file: string | undefined,
   terminal: Terminal,
-): Promise<Buffer> {
+): Promise<Uint8Array | string> {
   if (file !== undefined) {
     if (value !== undefined) throw new RaftkvError('usage', 'Give the value or --file, not both.');
-    try {
-      return readFileSync(file);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new RaftkvError('usage', `The file cannot be read: ${reason}.`);
-    }
+    return readFile(file);
   }
-  if (value !== undefined && value !== '-') return bytesOfArgument(value);
+  if (value !== undefined && value !== '-') return checkText(value);
   if (value === undefined && terminal.stdin.isTTY === true) {
     throw new RaftkvError(
       'usage',
       'The value is missing. Give it after the key, or --file FILE, or - to type it.',
     );
   }
-  const chunks: Buffer[] = [];
-  for await (const chunk of terminal.stdin) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks);
+  return readStandardInput(terminal);
 }

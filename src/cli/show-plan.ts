@@ -1,4 +1,4 @@
-import type { MembershipPlan, PlannedMembership } from '../http/port.js';
+import type { MembershipPlan, PlannedMembership } from '../client/index.js';
 import { table } from './terminal.js';
 
 /** A plan for people: what it is now and what it would be, how it comes to that, and what speaks against it. */

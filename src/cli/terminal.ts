@@ -1,10 +1,11 @@
+import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 /** What a command talks to; the process's own streams outside of tests. */
 export interface Terminal {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean };
-  readonly stderr: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly environment: NodeJS.ProcessEnv;
   /** Ends the process at once; for commands that ran a server, which may leave something behind that holds it. */
   exit(code: number): void;
@@ -12,6 +13,26 @@ export interface Terminal {
 
 export function printLine(terminal: Terminal, line: string): void {
   terminal.stdout.write(`${line}\n`);
+}
+
+/** Prints a result: as JSON for programs, through `show` for people. */
+export function printResult(
+  terminal: Terminal,
+  flags: { readonly json?: boolean },
+  result: unknown,
+  show: () => string,
+): void {
+  printLine(terminal, flags.json === true ? JSON.stringify(result) : show());
+}
+
+/** Writes to standard output and waits while its reader is slow, so that what is written piece by piece is not kept in memory. */
+export async function write(terminal: Terminal, text: string): Promise<void> {
+  if (!terminal.stdout.write(text)) await once(terminal.stdout, 'drain');
+}
+
+/** `1 key`, `2 keys`. */
+export function countOf(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Columns padded to their widest cell, two spaces apart. */

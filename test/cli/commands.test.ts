@@ -95,7 +95,7 @@ describe('put and get', () => {
 
   it('exits with 4 where the server does not know whether the change was made', async () => {
     node.failure = new RaftkvError('outcome_unknown', 'Nobody knows.');
-    expect(await on(['put', 'a', 'x'])).toMatchObject({
+    expect(await on(['put', 'a', 'x', '--timeout', '100ms'])).toMatchObject({
       code: 4,
       errors: 'raftkv: Nobody knows. (outcome_unknown)\n',
     });
@@ -258,13 +258,36 @@ describe('endpoints', () => {
     const otherEndpoint = `http://127.0.0.1:${await listen(other.app)}`;
     expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
     await other.app.close();
-    expect(await on(['put', 'a', 'x'])).toMatchObject({
+    expect(await on(['put', 'a', 'x', '--timeout', '300ms'])).toMatchObject({
       code: 1,
       errors: 'raftkv: None is known. (no_leader)\n',
     });
   });
 
-  it('never sends a write twice: a lost answer is an unknown outcome', async () => {
+  it('repeats a write whose answer is lost under its one key, and calls it unknown when the time is up', async () => {
+    const keys: unknown[] = [];
+    const broken = createServer((request) => {
+      keys.push(request.headers['idempotency-key']);
+      request.socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => broken.once('listening', resolve));
+    const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
+    expect((await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`])).code).toBe(0);
+    expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('x');
+    const lost = ['put', 'a', 'y', '--timeout', '300ms', '--endpoints', url];
+    keys.length = 0;
+    const written = await run(lost);
+    expect(written).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
+    expect(written.errors).toMatch(/\(outcome_unknown\)\n$/);
+    expect(keys.length).toBeGreaterThan(1);
+    expect(new Set(keys).size).toBe(1);
+    const forPrograms = await run([...lost, '--json']);
+    expect(forPrograms.code).toBe(4);
+    expect(JSON.parse(forPrograms.errors)).toMatchObject({ code: 'outcome_unknown' });
+    broken.close();
+  });
+
+  it('sends a change of the members once: a lost answer is an unknown outcome', async () => {
     let requests = 0;
     const broken = createServer((request) => {
       requests++;
@@ -272,15 +295,9 @@ describe('endpoints', () => {
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => broken.once('listening', resolve));
     const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}`;
-    const written = await run(['put', 'a', 'x', '--endpoints', `${url},${endpoint}`]);
-    expect(written).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
-    expect(written.errors).toMatch(/\(outcome_unknown\)\n$/);
-    const forPrograms = await run(['put', 'a', 'x', '--json', '--endpoints', `${url},${endpoint}`]);
-    expect(forPrograms.code).toBe(4);
-    expect(JSON.parse(forPrograms.errors)).toMatchObject({ code: 'outcome_unknown' });
-    expect([requests, node.calls]).toEqual([2, []]);
-    await node.write({ kind: 'put', key: Buffer.from('a'), value: Buffer.from('y'), contentType: '' }, 1);
-    expect((await run(['get', 'a', '--endpoints', `${url},${endpoint}`])).output).toBe('y');
+    const removed = await run(['member', 'remove', 'n1', '--endpoints', `${url},${endpoint}`]);
+    expect(removed).toMatchObject({ code: 4, errors: expect.stringContaining('not known whether') });
+    expect([requests, node.calls]).toEqual([1, []]);
     broken.close();
   });
 

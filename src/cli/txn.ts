@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import type { Txn, TxnOperationResult, TxnResult } from '../client/index.js';
+import { RaftkvError } from '../errors.js';
+import { type ClientFlags, clientOf, withClientFlags } from './client-command.js';
+import { readFile, readStandardInput } from './input.js';
+import { showName, showValue } from './show-item.js';
+import { countOf, printResult, type Terminal } from './terminal.js';
+
+export function addTxn(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('txn')
+    .description('compare, then do one of two branches, all at one revision; exits with 0 for either branch')
+    .argument('[FILE]', 'the transaction as JSON; standard input unless given');
+  withClientFlags(
+    command,
+    `echo '{"compare":[{"key":"a","target":"exists","op":"=","value":false}],`,
+    `       "success":[{"put":{"key":"a","value":"1"}}],"failure":[{"get":{"key":"a"}}]}' | raftkv txn`,
+  ).action(async (file: string | undefined, flags: ClientFlags) => {
+    const client = clientOf(flags, terminal);
+    const text = file === undefined ? await readStandardInput(terminal) : readFile(file);
+    const result = await client.txn(parseTxn(text.toString('utf8')));
+    printResult(terminal, flags, result, () => forPeople(result));
+  });
+}
+
+/** What is in it, the server checks. */
+function parseTxn(text: string): Txn {
+  try {
+    const txn: Txn = JSON.parse(text);
+    if (typeof txn === 'object' && txn !== null && !Array.isArray(txn)) return txn;
+  } catch {
+    // Told below.
+  }
+  throw new RaftkvError(
+    'usage',
+    'The transaction is no JSON object. Give {"compare":[…],"success":[…],"failure":[…]}; raftkv txn --help shows one.',
+  );
+}
+
+function forPeople({ succeeded, revision, results }: TxnResult): string {
+  const branch = succeeded ? 'the comparisons hold: success' : 'the comparisons do not hold: failure';
+  return [`${branch}; the store is at revision ${revision}`, ...results.flatMap(describe)].join('\n');
+}
+
+function describe(result: TxnOperationResult): readonly string[] {
+  if ('put' in result) return [`put ${showName(result.put)} ${result.put.created ? 'created' : 'replaced'}`];
+  if ('delete' in result) return [`delete ${countOf(result.delete.deleted, 'key')}`];
+  const { items } = result.get;
+  return items.length === 0
+    ? ['get nothing']
+    : items.map(
+        (item) => `get ${showName(item.toJSON())} ${showValue(item)} at revision ${item.modRevision}`,
+      );
+}

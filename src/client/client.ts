@@ -1,0 +1,375 @@
+import { Caller } from './caller.js';
+import type {
+  AddMemberResult,
+  MemberAddress,
+  MemberStatus,
+  MembershipChange,
+  MembershipPlan,
+  NewMember,
+  NodeStatus,
+  SetMembersResult,
+} from './cluster-types.js';
+import { RaftkvClientError } from './errors.js';
+import type { Fetch } from './fetch.js';
+import type { KeptLease } from './kept-lease.js';
+import {
+  changeCall,
+  conditionHeaders,
+  durationText,
+  entryOf,
+  orUndefined,
+  type PageJson,
+  pageOf,
+  readCall,
+} from './key-values.js';
+import type { LeaseListOptions, LeaseOptions } from './leases.js';
+import * as leases from './leases.js';
+import type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
+import * as locks from './locks.js';
+import { membershipCall } from './membership.js';
+import type { CallOptions, DeleteOptions, ListOptions, PutOptions, ReadOptions } from './options.js';
+import type {
+  AcquiredLock,
+  DeleteResult,
+  ElectedLeader,
+  Entry,
+  GrantedLease,
+  LeaseList,
+  LeaseState,
+  LockState,
+  Page,
+  PutResult,
+  ReleasedLock,
+  RevokedLease,
+} from './results.js';
+import { type Txn, type TxnResult, type TxnResultJson, txnResult } from './txn.js';
+import { type WatchEvent, type WatchOptions, watch } from './watch.js';
+import { type Bytes, bytesOf, pathBelow, textOf, toWire } from './wire.js';
+
+const timeoutMsDefault = 5_000;
+/** The most items that a page may have. */
+const pageItemsMax = 1_000;
+
+export interface RaftkvClientOptions {
+  /** URLs of nodes, such as `http://127.0.0.1:8101`. They are asked in turn until one answers. */
+  readonly endpoints: readonly string[];
+  /** How long a call may take, with all its attempts; 5,000 unless given. An answer is awaited for up to a second more. */
+  readonly timeoutMs?: number;
+  /** The platform's unless given. One that does not fold `..` out of paths also takes the keys `.` and `..`. */
+  readonly fetch?: Fetch;
+  /**
+   * `follow` (the default) goes to the leader, and remembers it; where the leader's own URL cannot be reached, the node that
+   * was asked does the work. `never` has it do so at once, as suits outside of a container network.
+   */
+  readonly redirects?: 'follow' | 'never';
+  /** False fails a call at once where no endpoint accepts a connection, rather than when its time is up. */
+  readonly waitForNodes?: boolean;
+}
+
+/**
+ * A client of one cluster. It holds no connection of its own and needs no closing.
+ *
+ * Every method throws {@link RaftkvClientError} with what the server said, and {@link NotReachableError} where no node
+ * answered. A change is repeated under one idempotency key until its answer is known or the time is up, and made once; when the
+ * time is up and it may have been made, the code is `outcome_unknown`.
+ */
+export class RaftkvClient {
+  private readonly caller: Caller;
+
+  /** @throws RaftkvClientError `bad_request` for an endpoint that is none. */
+  constructor(options: RaftkvClientOptions) {
+    const {
+      endpoints,
+      timeoutMs = timeoutMsDefault,
+      fetch,
+      redirects = 'follow',
+      waitForNodes = true,
+    } = options;
+    this.caller = new Caller({ endpoints, timeoutMs, fetch, redirects, waitForNodes });
+  }
+
+  /** The key's value; undefined where there is no such key, or an error `key_not_found` with `mustExist`. */
+  get(key: Bytes, options: ReadOptions & { readonly mustExist: true }): Promise<Entry>;
+  get(key: Bytes, options?: ReadOptions): Promise<Entry | undefined>;
+  async get(
+    key: Bytes,
+    options: ReadOptions & { readonly mustExist?: boolean } = {},
+  ): Promise<Entry | undefined> {
+    const answer = this.caller.call({ ...readCall(options), path: pathBelow('/v1/kv', key) });
+    return orUndefined(answer.then(entryOf), options.mustExist);
+  }
+
+  /** The key's value as text; U+FFFD stands where the bytes are not UTF-8. */
+  async getText(key: Bytes, options?: ReadOptions): Promise<string | undefined> {
+    const entry = await this.get(key, options);
+    return entry === undefined ? undefined : textOf(entry.value);
+  }
+
+  /** The key's value read as JSON; its shape is for the caller to know. Throws SyntaxError where it is none. */
+  async getJson<Value = unknown>(key: Bytes, options?: ReadOptions): Promise<Value | undefined> {
+    const text = await this.getText(key, options);
+    return text === undefined ? undefined : JSON.parse(text);
+  }
+
+  /** Stores a value. */
+  async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
+    const { contentType, ttlSeconds, lease } = options;
+    return this.caller.callJson({
+      ...changeCall(options),
+      method: 'PUT',
+      path: pathBelow('/v1/kv', key),
+      query: { ttl: ttlSeconds === undefined ? undefined : durationText(ttlSeconds), lease },
+      headers: {
+        ...conditionHeaders(options),
+        // Without one, fetch would give text a media type of its own.
+        'Content-Type': contentType ?? 'application/octet-stream',
+      },
+      // The type rules out shared memory, which fetch refuses by itself.
+      body: bytesOf(value) as Uint8Array<ArrayBuffer>,
+    });
+  }
+
+  /** Stores a value as JSON, with the media type `application/json` unless another one is given. */
+  putJson(key: Bytes, value: unknown, options: PutOptions = {}): Promise<PutResult> {
+    return this.put(key, JSON.stringify(value), { contentType: 'application/json', ...options });
+  }
+
+  /** Deletes a key; undefined where there is none, or an error `key_not_found` with `mustExist`. */
+  delete(key: Bytes, options: DeleteOptions & { readonly mustExist: true }): Promise<DeleteResult>;
+  delete(key: Bytes, options?: DeleteOptions): Promise<DeleteResult | undefined>;
+  async delete(key: Bytes, options: DeleteOptions = {}): Promise<DeleteResult | undefined> {
+    const call = {
+      ...changeCall(options),
+      method: 'DELETE',
+      path: pathBelow('/v1/kv', key),
+      headers: conditionHeaders(options),
+    } as const;
+    return orUndefined(this.caller.callJson<DeleteResult>(call), options.mustExist);
+  }
+
+  /** Deletes every key that starts with the prefix, at one revision. The prefix may not be empty. */
+  deletePrefix(prefix: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
+    return this.caller.callJson({
+      ...changeCall(options),
+      method: 'DELETE',
+      path: '/v1/kv',
+      query: { prefix },
+    });
+  }
+
+  /** One page of keys in byte order; `cursor` is the `nextCursor` of the page before. */
+  async list(options: ListOptions & { readonly cursor?: string | undefined } = {}): Promise<Page> {
+    const { prefix, keysOnly, limit, cursor } = options;
+    const call = readCall(options);
+    const page: PageJson = await this.caller.callJson({
+      ...call,
+      path: '/v1/kv',
+      query: { ...call.query, prefix, limit, cursor, keysOnly: keysOnly === true ? true : undefined },
+    });
+    return pageOf(page);
+  }
+
+  /** All pages in turn, which show one revision. Ends with `compacted` where that went meanwhile. */
+  async *listAll(options: ListOptions = {}): AsyncGenerator<Page, void, void> {
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    let cursor: string | undefined;
+    do {
+      const page = await this.list({ ...options, limit: Math.min(left, pageItemsMax), cursor });
+      yield page;
+      left -= page.items.length;
+      cursor = page.nextCursor;
+    } while (cursor !== undefined && left > 0);
+  }
+
+  /** Compares, then does one branch, all at one revision. */
+  async txn(txn: Txn, options: CallOptions = {}): Promise<TxnResult> {
+    const result: TxnResultJson = await this.caller.callJson({
+      ...changeCall(options),
+      method: 'POST',
+      path: '/v1/txn',
+      body: JSON.stringify(toWire(txn)),
+    });
+    return txnResult(result);
+  }
+
+  /** Grants a lease: keys that are put with it go when it ends. */
+  grantLease(options: LeaseOptions): Promise<GrantedLease> {
+    return leases.grantLease(this.caller, options);
+  }
+
+  /** Lets a lease live for its whole time again, or for another time from now on. Fails with `lease_not_found`. */
+  keepAlive(
+    lease: string,
+    options: CallOptions & { readonly ttlSeconds?: number | undefined } = {},
+  ): Promise<GrantedLease> {
+    return leases.keepAlive(this.caller, lease, options);
+  }
+
+  /** A lease, what is left of it, and its keys. Fails with `lease_not_found`. */
+  lease(lease: string, options: CallOptions = {}): Promise<LeaseState> {
+    return leases.leaseState(this.caller, lease, options);
+  }
+
+  /** The leases, in order of their ids. */
+  leases(options: LeaseListOptions = {}): Promise<LeaseList> {
+    return leases.listLeases(this.caller, options);
+  }
+
+  /** Ends a lease and deletes its keys, at one revision. Fails with `lease_not_found`. */
+  revokeLease(lease: string, options: CallOptions = {}): Promise<RevokedLease> {
+    return leases.revokeLease(this.caller, lease, options);
+  }
+
+  /** Works with a lease that is kept alive meanwhile and revoked afterwards. Stop when its `signal` aborts. */
+  withLease<Result>(options: LeaseOptions, work: (lease: KeptLease) => Promise<Result>): Promise<Result> {
+    return leases.withLease(this.caller, options, work);
+  }
+
+  /**
+   * Takes a lock, which nobody keeps alive but the caller, by {@link keepAlive} of its lease; see {@link lockGuard}. Fails with
+   * `lock_held`, which tells the holder's `token` and `value`, where another holds it and the time to wait is up.
+   */
+  lock(name: string, options: LockOptions = {}): Promise<AcquiredLock> {
+    return locks.lock(this.caller, name, options);
+  }
+
+  /** Gives a lock back. Fails with `lock_not_held` where that token does not hold it. */
+  unlock(name: string, token: number, options: CallOptions = {}): Promise<ReleasedLock> {
+    return locks.unlock(this.caller, name, token, options);
+  }
+
+  /** Who holds a lock, and how many wait for it. */
+  lockState(name: string, options: CallOptions = {}): Promise<LockState> {
+    return locks.lockState(this.caller, name, options);
+  }
+
+  /** Takes a lock and keeps it until it is released or lost. Fails as {@link lock} does. */
+  lockGuard(name: string, options: LockOptions = {}): Promise<LockGuard> {
+    return locks.lockGuard(this.caller, name, options);
+  }
+
+  /** Works under a lock that is kept meanwhile and given back afterwards. Stop when its `signal` aborts. */
+  withLock<Result>(
+    name: string,
+    options: LockOptions,
+    work: (guard: LockGuard) => Promise<Result>,
+  ): Promise<Result> {
+    return locks.withLock(this.caller, name, options, work);
+  }
+
+  /**
+   * Waits until this candidate is elected: until it holds the lock of that name, with `value` for all to see. It leads until it
+   * resigns or the guard's `signal` aborts. Give a `signal` to end a candidacy.
+   */
+  campaign(name: string, value: string, options: CampaignOptions = {}): Promise<LockGuard> {
+    return locks.campaign(this.caller, name, value, options);
+  }
+
+  /** Who was elected, or undefined while nobody is. */
+  async leader(name: string, options: CallOptions = {}): Promise<ElectedLeader | undefined> {
+    const { held, token, value } = await this.lockState(name, options);
+    return held && token !== undefined ? { token, value: value ?? '' } : undefined;
+  }
+
+  /** Gives the office back, so that the next candidate is elected at once. */
+  resign(leadership: LockGuard, options: CallOptions = {}): Promise<void> {
+    return leadership.release(options);
+  }
+
+  /**
+   * Every change of a key, or of all keys with a prefix, in order and once. It goes on by itself when connections break and
+   * nodes go; it ends only with an error: `compacted` where it would have to begin with changes that are not kept any more,
+   * what the server refuses otherwise, or the reason of `signal`.
+   */
+  watch(options: WatchOptions): AsyncGenerator<WatchEvent, void, void> {
+    return watch(this.caller, options);
+  }
+
+  /** What the first node that answers says of itself. */
+  status(options: CallOptions = {}): Promise<NodeStatus> {
+    return this.caller.callJson({ ...statusCall, ...options });
+  }
+
+  /** What every endpoint says of itself, or why it says nothing. Each is asked once. */
+  statuses(options: CallOptions = {}): Promise<readonly EndpointStatus[]> {
+    return Promise.all(
+      this.caller.endpoints.all.map(async (endpoint) => {
+        try {
+          const { body } = await this.caller.callOnce(endpoint, { ...statusCall, ...options });
+          return { endpoint, status: JSON.parse(textOf(body)) as NodeStatus };
+        } catch (error) {
+          if (error instanceof RaftkvClientError) return { endpoint, status: undefined, error };
+          throw error;
+        }
+      }),
+    );
+  }
+
+  /** The members of the cluster, with what the leader knows of each. */
+  async members(options: CallOptions = {}): Promise<readonly MemberStatus[]> {
+    const { members }: { members: readonly MemberStatus[] } = await this.caller.callJson({
+      ...options,
+      method: 'GET',
+      path: '/v1/members',
+      where: 'anywhere',
+      repeat: 'always',
+    });
+    return members;
+  }
+
+  /** Adds a learner, which is promoted by itself once it has caught up. Harmless when repeated. */
+  addMember(member: NewMember, options: CallOptions = {}): Promise<AddMemberResult> {
+    return this.changeMembers({ kind: 'add', member }, options);
+  }
+
+  /** Removes a member, the leader included. */
+  removeMember(id: string, options: CallOptions & ForceOptions = {}): Promise<{ readonly removed: string }> {
+    return this.changeMembers({ kind: 'remove', id, force: options.force }, options);
+  }
+
+  /** Makes a learner a voter now. */
+  promoteMember(id: string, options: CallOptions = {}): Promise<{ readonly promoted: string }> {
+    return this.changeMembers({ kind: 'promote', id }, options);
+  }
+
+  /** Makes these the voters, all at once, and removes all others. Harmless when repeated. */
+  setMembers(
+    members: readonly MemberAddress[],
+    options: CallOptions & ForceOptions = {},
+  ): Promise<SetMembersResult> {
+    return this.changeMembers({ kind: 'set', members, force: options.force }, options);
+  }
+
+  /** What a change of the membership would do; nothing is changed. */
+  planMembers(change: MembershipChange, options: CallOptions = {}): Promise<MembershipPlan> {
+    return this.caller.callJson(membershipCall(change, true, options));
+  }
+
+  /** Hands leadership over, to the most up-to-date voter unless one is named; resolves with the new leader. */
+  transferLeadership(to?: string, options: CallOptions = {}): Promise<{ readonly leader: string }> {
+    return this.caller.callJson({
+      ...options,
+      method: 'POST',
+      path: '/v1/leader',
+      body: JSON.stringify({ to }),
+      where: 'leader',
+      repeat: 'never',
+    });
+  }
+
+  private changeMembers<Result>(change: MembershipChange, options: CallOptions): Promise<Result> {
+    return this.caller.callJson(membershipCall(change, false, options));
+  }
+}
+
+const statusCall = { method: 'GET', path: '/v1/status', where: 'anywhere', repeat: 'always' } as const;
+
+export interface ForceOptions {
+  /** Even where the rest would have no live quorum. */
+  readonly force?: boolean | undefined;
+}
+
+/** What one endpoint says of itself; without a status the error says why. */
+export type EndpointStatus =
+  | { readonly endpoint: string; readonly status: NodeStatus }
+  | { readonly endpoint: string; readonly status: undefined; readonly error: RaftkvClientError };

@@ -1,0 +1,55 @@
+import type { Bytes } from './wire.js';
+
+/** What every method takes. */
+export interface CallOptions {
+  /** How long the call may take, with all its attempts; the client's own `timeoutMs` unless given. */
+  readonly timeoutMs?: number | undefined;
+  /** Gives the call up. Of a change it is then not known whether it was made. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * `linearizable` sees everything that was acknowledged before the read; `lease` the same, for clocks that run at about the
+ * same speed; `stale` what the node that is asked has.
+ */
+export type Consistency = 'linearizable' | 'lease' | 'stale';
+
+export interface ReadOptions extends CallOptions {
+  /** `linearizable` unless given. */
+  readonly consistency?: Consistency | undefined;
+  /** Waits until the node that answers has this revision: a stale read then sees what was written at it. */
+  readonly minRevision?: number | undefined;
+  /** Reads the store as it was at this revision. Fails with `compacted` where that is gone. */
+  readonly revision?: number | undefined;
+}
+
+/** At most one of them. The call fails with `precondition_failed` where it does not hold. */
+export interface ConditionOptions extends CallOptions {
+  /** Only if the last change of the key was at this revision. */
+  readonly ifRevision?: number | undefined;
+  /** Only if there is no such key. */
+  readonly ifAbsent?: boolean | undefined;
+}
+
+export interface PutOptions extends ConditionOptions {
+  /** A media type that is kept with the value and given back with it. */
+  readonly contentType?: string | undefined;
+  /** The key goes when so many seconds have passed, by a lease of its own. Not together with `lease`. */
+  readonly ttlSeconds?: number | undefined;
+  /** The key goes with this lease. */
+  readonly lease?: string | undefined;
+}
+
+export interface DeleteOptions extends ConditionOptions {
+  /** Fails with `key_not_found` where there is no such key, rather than saying that nothing was deleted. */
+  readonly mustExist?: boolean | undefined;
+}
+
+export interface ListOptions extends ReadOptions {
+  /** Only keys that start with it. */
+  readonly prefix?: Bytes | undefined;
+  /** Leaves the values out. */
+  readonly keysOnly?: boolean | undefined;
+  /** At most so many items: in `list` of this page, 1 to 1,000; in `listAll` of all pages together. */
+  readonly limit?: number | undefined;
+}
