@@ -101,6 +101,8 @@ class Writes {
   private readonly byRevision = new Map<Revision, number>();
   /** Of each key, the puts whose fate nobody was told: a revision that no answer explains may be one of theirs. */
   private readonly unknownPuts = new Map<string, number[]>();
+  /** Revisions that refusals named: there was a put of each, whoever heard of it. */
+  private readonly named = new Set<Revision>();
 
   constructor(operations: readonly Operation[]) {
     operations.forEach(({ request, outcome }, at) => {
@@ -118,6 +120,8 @@ class Writes {
       }
     });
     for (const { outcome } of operations) {
+      if (outcome.kind === 'done' && outcome.result.kind === 'preconditionFailed')
+        this.named.add(outcome.result.modRevision);
       if (outcome.kind === 'read' && outcome.item) {
         this.byRevision.set(
           outcome.item.modRevision,
@@ -167,8 +171,9 @@ class Writes {
     if (ifRevision === undefined) return null;
     const known = this.byRevision.get(ifRevision);
     if (known !== undefined) return known;
-    // Such a revision is heard of by a refusal, which names it and not its value. It belongs to one of the puts of unknown
-    // fate; where there are several, that is all that can be demanded.
+    if (!this.named.has(ifRevision)) return -1;
+    // A refusal names a revision and not its value. It belongs to one of the puts of unknown fate; where there are several,
+    // that is all that can be demanded.
     const candidates = (this.unknownPuts.get(textOf(key)) ?? []).filter((value) => !this.isExplained(value));
     const [only] = candidates;
     if (only === undefined) return -1;
