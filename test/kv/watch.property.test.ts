@@ -184,7 +184,7 @@ describe('watches', () => {
         fc.integer({ min: 1, max: 12 }),
         async (steps, eventsMax) => {
           const disk = new MemoryDisk(() => {});
-          let tasks: (() => void)[] = [];
+          const tasks: (() => void)[] = [];
           const turn = async () => {
             for (const task of tasks.splice(0)) task();
             for (let count = 0; count < 40; count += 1) await Promise.resolve();
