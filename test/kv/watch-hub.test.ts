@@ -4,6 +4,7 @@ import { RaftkvError } from '../../src/errors.js';
 import { openKv } from '../../src/kv/state-machine.js';
 import type { Command, WatchEvent, Watcher } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
+import type { StoreDirectory } from '../../src/storage/ordered-store.js';
 import { bytes, commandEntry, put, text } from './model.js';
 
 /** An event as one line: revision-number kind key value. */
@@ -15,15 +16,46 @@ class World {
   private readonly disk = new MemoryDisk();
   private soon: (() => void)[] = [];
   private snapshots = 0;
+  /** Records that were read from views of the disk. */
+  reads = 0;
+  turns = 0;
   kv!: Awaited<ReturnType<typeof openKv>>;
 
   static async open(historyRevisions = 1_000): Promise<World> {
     const world = new World();
-    world.kv = await openKv(world.disk.directory(), 'state-0', {
+    world.kv = await openKv(world.countingDirectory(), 'state-0', {
       historyRevisions,
       soon: (task) => world.soon.push(task),
     });
     return world;
+  }
+
+  private countingDirectory(): StoreDirectory {
+    const directory = this.disk.directory();
+    return {
+      list: () => directory.list(),
+      remove: (name) => directory.remove(name),
+      open: async (name) => {
+        const store = await directory.open(name);
+        return {
+          get: (key) => store.get(key),
+          scan: (range) => store.scan(range),
+          write: (operations) => store.write(operations),
+          close: () => store.close(),
+          snapshot: () => {
+            const view = store.snapshot();
+            return {
+              get: (key) => {
+                this.reads += 1;
+                return view.get(key);
+              },
+              scan: (range) => view.scan(range),
+              close: () => view.close(),
+            };
+          },
+        };
+      },
+    };
   }
 
   async apply(command: Command): Promise<void> {
@@ -50,6 +82,7 @@ class World {
     for (let quiet = 0; quiet < 20; quiet += 1) {
       const tasks = this.soon.splice(0);
       for (const task of tasks) task();
+      this.turns += tasks.length;
       if (tasks.length > 0) quiet = 0;
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -191,6 +224,36 @@ describe('a watch', () => {
     lost.resume();
     await world.settle();
     expect(lost.error).toMatchObject({ code: 'compacted' });
+  });
+
+  it('reads of the past only what it asks for, in many turns of the event loop', async () => {
+    const world = await World.open(20_000);
+    const others = 3_000;
+    for (let number = 0; number < others; number += 1) await world.apply(put(`b${number}`, 'x'));
+    await world.apply(put('a', 'found'));
+    await world.kv.flush();
+    world.reads = 0;
+    world.turns = 0;
+    const watch = world.watch('a', false);
+    await world.settle();
+    expect(watch.lines).toEqual([`${others + 1}-0 put a found`]);
+    expect(world.reads).toBe(1);
+    expect(world.turns).toBeGreaterThan(others / 150);
+  });
+
+  it('holds nothing of the messages in which changes came', async () => {
+    const world = await World.open();
+    const watch = world.watch('a', false);
+    // So large that its bytes are in no pool.
+    const entry = commandEntry(1, put('a', 'x'.repeat(10_000)));
+    world.kv.prepare(entry);
+    world.kv.apply(entry);
+    await world.settle();
+    const [event] = watch.events;
+    expect(event?.item?.value).toHaveLength(10_000);
+    for (const kept of [event?.key, event?.item?.key, event?.item?.value]) {
+      expect(kept?.buffer).not.toBe(entry.payload.buffer);
+    }
   });
 
   it('goes on when a snapshot takes the place of the state', async () => {
