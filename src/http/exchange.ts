@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
@@ -30,6 +31,11 @@ export const jsonBytesMax = 65_536;
 /** How long, and for how many bytes, a client that was refused may go on sending before the connection is closed. */
 const lingerMs = 2_000;
 const lingerBytesMax = 16 * 1024 * 1024;
+
+/** A smaller document leaves in one packet in any case. */
+const compressedBytesMin = 1_400;
+/** One of the codings that the client takes, unless it says that it does not (`q=0`). */
+const acceptsGzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)/i;
 
 /** Values up to this size are sent together with the headers. */
 const joinedBytesMax = 4_096;
@@ -138,8 +144,21 @@ export class Exchange {
     return false;
   }
 
+  /** Compressed where the client takes that and it is worth it; values are never, since their tags say that they are as put. */
   sendJson(status: number, json: Buffer | string, headers: readonly string[] = []): void {
-    this.send(status, 'application/json', json, headers);
+    if (json.length < compressedBytesMin) {
+      this.send(status, 'application/json', json, headers);
+      return;
+    }
+    const varying = [...headers, 'Vary', 'Accept-Encoding'];
+    if (!acceptsGzip.test(this.request.headers['accept-encoding'] ?? '')) {
+      this.send(status, 'application/json', json, varying);
+      return;
+    }
+    gzip(json, { level: constants.Z_BEST_SPEED }, (error, compressed) => {
+      if (error) this.fail(error);
+      else this.send(status, 'application/json', compressed, [...varying, 'Content-Encoding', 'gzip']);
+    });
   }
 
   fail(error: unknown, headers: readonly string[] = []): void {

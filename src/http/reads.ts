@@ -49,7 +49,12 @@ export function withRead(exchange: Exchange, plan: ReadPlan, read: () => void): 
   });
 }
 
-function atRevision(exchange: Exchange, plan: ReadPlan, read: () => void): void {
+/** Calls `read` when this node has the plan's revision, at once where it has it already. */
+export function atRevision(
+  exchange: Exchange,
+  plan: Pick<ReadPlan, 'minRevision' | 'timeoutMs'>,
+  read: () => void,
+): void {
   const { port } = exchange.context;
   if (plan.minRevision === 0 || port.position().revision >= plan.minRevision) {
     read();

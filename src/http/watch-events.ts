@@ -8,8 +8,12 @@ export interface WatchFormat {
   readonly contentType: string;
   /** @param previous What the key was before, where the client asked for it. */
   event(event: WatchEvent, previous: Item | undefined): string;
-  /** Everything up to this revision was sent. */
-  progress(revision: Revision): string;
+  /**
+   * Everything up to this revision was sent.
+   *
+   * @param id From where to resume: the revision, unless the beginning of the next one was sent, too.
+   */
+  progress(revision: Revision, id: string): string;
   /** The stream cannot go on, for the reason that this problem document tells. */
   error(problem: string): string;
   /** Keeps proxies from taking the connection for dead. */
@@ -22,7 +26,7 @@ export const serverSentEvents: WatchFormat = {
     const data = event.item === undefined ? deletionMembers(event) : itemMembers(event.item);
     return `id: ${event.revision}-${event.number}\nevent: ${event.kind}\ndata: {${data}${previousMember(previous)}}\n\n`;
   },
-  progress: (revision) => `id: ${revision}\nevent: progress\ndata: {"revision":${revision}}\n\n`,
+  progress: (revision, id) => `id: ${id}\nevent: progress\ndata: {"revision":${revision}}\n\n`,
   error: (problem) => `event: error\ndata: ${problem}\n\n`,
   heartbeat: ': heartbeat\n\n',
 };
@@ -42,16 +46,18 @@ export const newlineDelimitedJson: WatchFormat = {
 
 /** Events as bytes. Most are sent to many, so what was made for one is kept as long as the event is. */
 export class EventBytes {
-  private readonly made = new WeakMap<WatchEvent, Buffer>();
+  private readonly plain = new WeakMap<WatchEvent, Buffer>();
+  private readonly withPrevious = new WeakMap<WatchEvent, Buffer>();
 
   constructor(private readonly format: WatchFormat) {}
 
-  /** The bytes of an event without what the key was before. */
-  of(event: WatchEvent): Buffer {
-    let bytes = this.made.get(event);
+  /** @param previousOf What the key was before, where that is to be told. */
+  of(event: WatchEvent, previousOf: ((event: WatchEvent) => Item | undefined) | undefined): Buffer {
+    const made = previousOf === undefined ? this.plain : this.withPrevious;
+    let bytes = made.get(event);
     if (bytes === undefined) {
-      bytes = Buffer.from(this.format.event(event, undefined));
-      this.made.set(event, bytes);
+      bytes = Buffer.from(this.format.event(event, previousOf?.(event)));
+      made.set(event, bytes);
     }
     return bytes;
   }

@@ -4,19 +4,23 @@ import type { Revision, WatchPosition } from '../kv/types.js';
 import { keyBytesMax } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { Query, queryNames } from './query.js';
+import { atRevision } from './reads.js';
 import { newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
 import { WATCHES_MAX, WatchStreams } from './watch-stream.js';
 
-const names = queryNames(['key', 'prefix', 'fromRevision', 'previous']);
+const names = queryNames(['key', 'prefix', 'fromRevision', 'previous', 'minRevision']);
 
 /** Watches are served by the node that was asked, whether it leads or not: it has every event, a moment later perhaps. */
 export function registerWatchRoute(app: FastifyInstance, context: HttpContext): void {
   const streams = new WatchStreams();
   context.metrics.follow(streams);
-  app.get(
-    '/v1/watch',
-    endpoint(context, '/v1/watch', (exchange) => watch(exchange, streams)),
-  );
+  app.route({
+    method: 'GET',
+    url: '/v1/watch',
+    // A stream without a body would be one without an end and without a word.
+    exposeHeadRoute: false,
+    handler: endpoint(context, '/v1/watch', (exchange) => watch(exchange, streams)),
+  });
   context.closing.signal.addEventListener('abort', () =>
     streams.endAll(
       new RaftkvError('shutting_down', 'This node is shutting down. Resume the watch on another node.'),
@@ -30,22 +34,26 @@ function watch(exchange: Exchange, streams: WatchStreams): void {
   const { key, isPrefix } = watched(query);
   const withPrevious = query.flag('previous');
   const fromRevision = query.integer('fromRevision', 1);
-  // A stream has no end that a timeout could bound, and no leader that it could be sent to; both names are known everywhere.
-  query.timeoutMs();
+  const minRevision = query.integer('minRevision', 0) ?? 0;
+  // It bounds the waiting for `minRevision`; a stream has no end that it could bound.
+  const timeoutMs = query.timeoutMs();
+  // Known everywhere; a watch is never sent to another node.
   query.redirectNever();
   const format = formatFor(exchange);
-  const after = begin(exchange, fromRevision) ?? endOf(port.position().revision);
-  if (streams.size >= WATCHES_MAX) {
-    throw new RaftkvError(
-      'overloaded',
-      `${WATCHES_MAX} watches are open on this node, and no more are taken. Ask another node.`,
-    );
-  }
-  const watcher = port.watch({ key, isPrefix, after });
-  const told = after.number === Number.POSITIVE_INFINITY ? after.revision : after.revision - 1;
-  const response = exchange.beginStream(format.contentType);
-  if (response === undefined) watcher.close();
-  else streams.open(response, watcher, { format, withPrevious, after: told });
+  const asked = begin(exchange, fromRevision);
+  atRevision(exchange, { minRevision, timeoutMs }, () => {
+    if (streams.size >= WATCHES_MAX) {
+      throw new RaftkvError(
+        'overloaded',
+        `${WATCHES_MAX} watches are open on this node, and no more are taken. Ask another node.`,
+      );
+    }
+    const after = asked ?? endOf(port.position().revision);
+    const watcher = port.watch({ key, isPrefix, after });
+    const response = exchange.beginStream(format.contentType);
+    if (response === undefined) watcher.close();
+    else streams.open(response, watcher, { format, withPrevious, after });
+  });
 }
 
 function watched(query: Query): { readonly key: Uint8Array; readonly isPrefix: boolean } {

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
-import type { Revision, WatchEvent, Watcher } from '../kv/types.js';
+import { setImmediate as turn } from 'node:timers/promises';
+import { present } from '../assert.js';
+import type { Revision, WatchEvent, Watcher, WatchPosition } from '../kv/types.js';
 import { problemOf } from './problem.js';
 import { EventBytes, newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
 
@@ -11,6 +13,8 @@ const SWEEP_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 /** A stream for which there was nothing is told so often how far it came, where that has changed. */
 const PROGRESS_MS = 5_000;
+/** How many streams are looked at, and written to, in one turn of the event loop. */
+const STREAMS_PER_TURN = 128;
 
 const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
   [serverSentEvents, newlineDelimitedJson].map((format) => [format, new EventBytes(format)]),
@@ -19,7 +23,7 @@ const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
 /** All streams of one server. */
 export class WatchStreams {
   private readonly streams = new Set<WatchStream>();
-  private sweeping: NodeJS.Timeout | undefined;
+  private isSweeping = false;
   eventsSent = 0;
 
   get size(): number {
@@ -35,20 +39,35 @@ export class WatchStreams {
     response.once('close', () => {
       stream.close();
       this.streams.delete(stream);
-      if (this.streams.size > 0) return;
-      clearInterval(this.sweeping);
-      this.sweeping = undefined;
     });
-    this.sweeping ??= setInterval(() => {
-      const now = performance.now();
-      for (const one of this.streams) one.sweep(now);
-    }, SWEEP_MS);
+    this.sweepLater();
     void stream.run();
   }
 
   /** Ends all streams with this reason, which clients answer by asking another node. */
   endAll(reason: Error): void {
-    for (const stream of this.streams) stream.fail(reason);
+    void this.visit((stream) => stream.fail(reason));
+  }
+
+  private sweepLater(): void {
+    if (this.isSweeping || this.streams.size === 0) return;
+    this.isSweeping = true;
+    setTimeout(async () => {
+      const now = performance.now();
+      await this.visit((stream) => stream.sweep(now));
+      this.isSweeping = false;
+      this.sweepLater();
+    }, SWEEP_MS).unref();
+  }
+
+  /** Does something with every stream, over many turns where they are many. */
+  private async visit(task: (stream: WatchStream) => void): Promise<void> {
+    let visited = 0;
+    for (const stream of this.streams) {
+      task(stream);
+      visited += 1;
+      if (visited % STREAMS_PER_TURN === 0) await turn();
+    }
   }
 }
 
@@ -56,8 +75,8 @@ export interface StreamOptions {
   readonly format: WatchFormat;
   /** Whether the client wants to know what keys were before. */
   readonly withPrevious: boolean;
-  /** Where the stream begins: everything up to this revision is not for it. */
-  readonly after: Revision;
+  /** Where the stream begins: everything up to there is not for it. */
+  readonly after: WatchPosition;
 }
 
 class WatchStream {
@@ -71,13 +90,18 @@ class WatchStream {
     private readonly options: StreamOptions,
     private readonly sent: (count: number) => void,
   ) {
-    this.toldRevision = options.after;
+    const { revision, number } = options.after;
+    this.toldRevision = number === Number.POSITIVE_INFINITY ? revision : revision - 1;
   }
 
   /** One read after the other; the next one waits until the socket has taken what the one before gave. */
   async run(): Promise<void> {
     try {
-      await this.write(this.options.format.progress(this.toldRevision));
+      const { format, after } = this.options;
+      // A client that resumes in the middle of a revision must not be sent back to its beginning by the first id that it gets.
+      const isWhole = after.number === Number.POSITIVE_INFINITY;
+      const id = isWhole ? `${after.revision}` : `${after.revision}-${after.number}`;
+      await this.write(format.progress(this.toldRevision, id));
       while (!this.isEnded) {
         const events = await this.watcher.read();
         const last = events.at(-1);
@@ -100,12 +124,13 @@ class WatchStream {
     if (this.isEnded || this.response.writableNeedDrain) return;
     if (settled !== undefined && settled > this.toldRevision && quietMs >= PROGRESS_MS) {
       this.toldRevision = settled;
-      void this.write(this.options.format.progress(settled));
+      void this.write(this.options.format.progress(settled, `${settled}`));
     } else if (quietMs >= HEARTBEAT_MS) {
       void this.write(this.options.format.heartbeat);
     }
   }
 
+  /** Ends it with a reason. A client that takes nothing does not hear it, and holds up nobody. */
   fail(error: unknown): void {
     if (this.isEnded) return;
     this.close();
@@ -117,14 +142,13 @@ class WatchStream {
     this.watcher.close();
   }
 
-  private encode(events: readonly WatchEvent[]): Buffer | string {
+  private encode(events: readonly WatchEvent[]): Buffer {
     const { format, withPrevious } = this.options;
-    if (withPrevious)
-      return events.map((event) => format.event(event, this.watcher.previousOf(event))).join('');
-    const shared = eventBytes.get(format) ?? new EventBytes(format);
+    const shared = present(eventBytes.get(format), 'There are bytes for every format.');
+    const previousOf = withPrevious ? (event: WatchEvent) => this.watcher.previousOf(event) : undefined;
     const [first] = events;
-    if (events.length === 1 && first !== undefined) return shared.of(first);
-    return Buffer.concat(events.map((event) => shared.of(event)));
+    if (events.length === 1 && first !== undefined) return shared.of(first, previousOf);
+    return Buffer.concat(events.map((event) => shared.of(event, previousOf)));
   }
 
   /** Resolves when the socket takes more. */

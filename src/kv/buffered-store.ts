@@ -1,14 +1,13 @@
 import type { Index } from '../raft/types.js';
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
 import { checkChanges } from './change-index.js';
-import type { WindowEvent } from './change-window.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
 import { Answers, checkAnswers, forgetAnswers } from './idempotency.js';
 import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
-import { pastEvents } from './past-events.js';
+import { type PastStep, pastEvents } from './past-events.js';
 import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
 import { answerKey, type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
 import type { Item, Revision } from './types.js';
@@ -139,10 +138,10 @@ export class BufferedStore {
     return this.meta.compactedRevision;
   }
 
-  async *eventsFrom(revision: Revision): AsyncGenerator<readonly WindowEvent[]> {
+  async *eventsFrom(revision: Revision, isAskedFor: (id: KeyId) => boolean): AsyncGenerator<PastStep> {
     const layers = this.freeze();
     try {
-      yield* pastEvents(layers, revision);
+      yield* pastEvents(layers, revision, isAskedFor);
     } finally {
       await layers.close();
     }

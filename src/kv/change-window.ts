@@ -1,9 +1,16 @@
 import type { Revision, WatchEvent, WatchPosition } from './types.js';
 import type { KeyId } from './write-buffer.js';
 
-/** Events that the window holds, and bytes of their keys and values; past either, the oldest are dropped. */
-const EVENTS_MAX = 8_192;
-const BYTES_MAX = 8 * 1024 * 1024;
+/** How much the window holds: past either, the oldest are dropped. */
+export interface WindowBounds {
+  readonly eventsMax: number;
+  /** Bytes of memory, roughly. */
+  readonly bytesMax: number;
+}
+
+export const WINDOW_BOUNDS: WindowBounds = { eventsMax: 8_192, bytesMax: 8 * 1024 * 1024 };
+/** What an event costs in memory besides its key and its value, roughly. */
+const EVENT_OVERHEAD_BYTES = 300;
 /** Dropped places at the front of the array before it is cut. */
 const CUT_AT = 1_024;
 
@@ -22,20 +29,23 @@ export class ChangeWindow {
   #start = 0;
   #bytes = 0;
   #completeAfter: Revision;
+  readonly #bounds: WindowBounds;
 
-  constructor(completeAfter: Revision) {
+  constructor(completeAfter: Revision, bounds: WindowBounds) {
     this.#completeAfter = completeAfter;
+    this.#bounds = bounds;
   }
 
   /** Takes the next event. */
   add(event: WindowEvent): void {
     this.#events.push(event);
-    this.#bytes += sizeOf(event);
-    while (this.#events.length - this.#start > EVENTS_MAX || this.#bytes > BYTES_MAX) {
+    this.#bytes += EVENT_OVERHEAD_BYTES + sizeOf(event);
+    const { eventsMax, bytesMax } = this.#bounds;
+    while (this.#events.length - this.#start > eventsMax || this.#bytes > bytesMax) {
       const oldest = this.#events[this.#start];
       if (oldest === undefined) break;
       this.#start += 1;
-      this.#bytes -= sizeOf(oldest);
+      this.#bytes -= EVENT_OVERHEAD_BYTES + sizeOf(oldest);
       this.#completeAfter = oldest.revision;
     }
     if (this.#start < CUT_AT) return;

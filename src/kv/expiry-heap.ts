@@ -41,12 +41,11 @@ export class ExpiryHeap<Member extends Expiring> {
     const due: Member[] = [];
     // A member expires no earlier than the one above it, so only those below members that are due need a look.
     const places = [0];
-    while (due.length < limit) {
-      const place = places.shift();
-      if (place === undefined) break;
+    for (const place of places) {
       const member = this.#members[place];
       if (member === undefined || member.expiresAtMs > timeMs) continue;
       due.push(member);
+      if (due.length === limit) break;
       places.push(2 * place + 1, 2 * place + 2);
     }
     return due.sort((a, b) => a.expiresAtMs - b.expiresAtMs);

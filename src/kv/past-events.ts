@@ -3,43 +3,66 @@ import type { WindowEvent } from './change-window.js';
 import { stateDamaged } from './damage.js';
 import { type Layers, readItemOf } from './reader.js';
 import { REVISION_MAX } from './record-codec.js';
-import type { Revision } from './types.js';
-import { keyId } from './write-buffer.js';
+import type { Revision, WatchPosition } from './types.js';
+import { type KeyId, keyId } from './write-buffer.js';
 
-/** Changes in one step, between which the event loop gets a turn. */
+/** Changes in one step, between which the event loop gets a turn: finding one out costs up to a read from the disk. */
 const CHANGES_PER_STEP = 128;
 
+/** The next changes of the past. */
+export interface PastStep {
+  /** The last of them, whether it is asked for or not. */
+  readonly last: WatchPosition;
+  /** Those that are asked for, in order. Each value is read when its event is taken, so that nothing is read in vain. */
+  readonly events: Iterable<WindowEvent>;
+}
+
 /**
- * The events of a revision and of all after it, in order, from a frozen view: first what is on disk, then what is in the
+ * The changes of a revision and of all after it, in order, from a frozen view: first what is on disk, then what is in the
  * buffers, of which a flush may have brought some to the disk already.
+ *
+ * @param isAskedFor Which keys' events are wanted.
  */
-export async function* pastEvents(layers: Layers, from: Revision): AsyncGenerator<readonly WindowEvent[]> {
+export async function* pastEvents(
+  layers: Layers,
+  from: Revision,
+  isAskedFor: (id: KeyId) => boolean,
+): AsyncGenerator<PastStep> {
   const { disk, buffers } = layers;
   const numbers = new Numbers();
+  const stepOf = (changes: readonly Change[]): PastStep => {
+    const found: FoundChange[] = [];
+    for (const change of changes) {
+      const number = numbers.next(change.revision);
+      const id = keyId(change.key);
+      if (change.revision >= from && isAskedFor(id)) found.push({ ...change, number, id });
+    }
+    return { last: numbers.position, events: eventsOf(layers, found) };
+  };
   for await (const { changes } of readChanges(disk, from, REVISION_MAX - 1)) {
     for (let at = 0; at < changes.length; at += CHANGES_PER_STEP) {
-      yield eventsOf(layers, changes.slice(at, at + CHANGES_PER_STEP), from, numbers);
+      yield stepOf(changes.slice(at, at + CHANGES_PER_STEP));
     }
   }
   for (const buffer of buffers.toReversed()) {
     // A buffer holds whole revisions.
-    const onDisk = numbers.revision;
+    const onDisk = numbers.position.revision;
     for (let at = 0; at < buffer.changes.length; at += CHANGES_PER_STEP) {
       const changes = buffer.changes.slice(at, at + CHANGES_PER_STEP).map((bytes) => decodeChange(bytes));
-      yield eventsOf(
-        layers,
-        changes.filter(({ revision }) => revision > onDisk),
-        from,
-        numbers,
-      );
+      yield stepOf(changes.filter(({ revision }) => revision > onDisk));
     }
   }
 }
 
 /** Counts the events of each revision. */
 class Numbers {
-  revision: Revision = 0;
+  private revision: Revision = 0;
   private number = 0;
+
+  /** The last change that was counted. */
+  get position(): WatchPosition {
+    return { revision: this.revision, number: this.number };
+  }
 
   next(revision: Revision): number {
     this.number = revision === this.revision ? this.number + 1 : 0;
@@ -48,27 +71,17 @@ class Numbers {
   }
 }
 
-function eventsOf(
-  layers: Layers,
-  changes: readonly Change[],
-  from: Revision,
-  numbers: Numbers,
-): readonly WindowEvent[] {
-  return changes
-    .filter(({ revision }) => revision >= from)
-    .map(({ revision, kind, previous, key }) => {
-      const item = kind === 'put' ? readItemOf(layers, key, revision) : undefined;
-      if (kind === 'put' && item === undefined && revision > layers.compactedRevision) {
-        throw stateDamaged(`The value of revision ${revision} is missing.`);
-      }
-      return {
-        revision,
-        number: numbers.next(revision),
-        kind,
-        id: keyId(key),
-        key,
-        item,
-        previousRevision: previous,
-      };
-    });
+interface FoundChange extends Change {
+  readonly number: number;
+  readonly id: KeyId;
+}
+
+function* eventsOf(layers: Layers, changes: readonly FoundChange[]): Generator<WindowEvent> {
+  for (const { revision, number, kind, previous, id, key } of changes) {
+    const item = kind === 'put' ? readItemOf(layers, key, revision) : undefined;
+    if (kind === 'put' && item === undefined) {
+      throw stateDamaged(`The value of revision ${revision} is missing.`);
+    }
+    yield { revision, number, kind, id, key, item, previousRevision: previous };
+  }
 }

@@ -12,6 +12,7 @@ import {
 import type { StoreDirectory } from '../storage/ordered-store.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore } from './buffered-store.js';
+import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_REVISIONS } from './history.js';
 import { readItem, readPage } from './reader.js';
@@ -35,6 +36,8 @@ import { WatchHub } from './watch-hub.js';
 export interface KvOptions {
   /** Only tests shorten it. */
   readonly historyRevisions?: number;
+  /** What is kept in memory for watches; only tests shorten it. */
+  readonly window?: WindowBounds;
   /** Runs a task in another turn of the event loop; `setImmediate` unless time is simulated. */
   readonly soon?: (task: () => void) => void;
   /** Told of a replaced state that could not be closed or deleted: its directory only takes room until the next start. */
@@ -94,7 +97,11 @@ export class KvStateMachine {
     this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
     this.#executor = new CommandExecutor(live, this.#historyRevisions);
     this.#onBackgroundError = options.onBackgroundError ?? (() => {});
-    this.#watches = new WatchHub(() => this.#live, options.soon ?? setImmediate);
+    this.#watches = new WatchHub(
+      () => this.#live,
+      options.soon ?? setImmediate,
+      options.window ?? WINDOW_BOUNDS,
+    );
     live.follow((change) => this.#watches.record(change));
   }
 

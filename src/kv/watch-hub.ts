@@ -1,7 +1,8 @@
 import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import { decodeChange } from './change-index.js';
-import { ChangeWindow, isAfter, sizeOf, type WindowEvent } from './change-window.js';
+import { ChangeWindow, isAfter, sizeOf, type WindowBounds, type WindowEvent } from './change-window.js';
+import type { PastStep } from './past-events.js';
 import { toItem } from './reader.js';
 import type { Item, Revision, WatchEvent, Watcher, WatchPosition, WatchRequest } from './types.js';
 import { WatchIndex } from './watch-index.js';
@@ -21,8 +22,8 @@ const PAST_READS_MAX = 8;
 export interface WatchedState {
   readonly revision: Revision;
   readonly compactedRevision: Revision;
-  /** All events of a revision and those after it, in order, a bounded number at a time. */
-  eventsFrom(revision: Revision): AsyncGenerator<readonly WindowEvent[]>;
+  /** The events of a revision and of those after it, in order, of the keys that are asked for; a bounded number at a time. */
+  eventsFrom(revision: Revision, isAskedFor: (id: KeyId) => boolean): AsyncGenerator<PastStep>;
   /** The value that the key got at exactly this revision, if it is still there. */
   itemAt(key: Uint8Array, revision: Revision): Item | undefined;
 }
@@ -38,6 +39,7 @@ export interface WatchedState {
 export class WatchHub {
   readonly #state: () => WatchedState;
   readonly #soon: (task: () => void) => void;
+  readonly #bounds: WindowBounds;
   readonly #waiting = new WatchIndex<HubWatcher>();
   readonly #watchers = new Set<HubWatcher>();
   readonly #pastReads = new Turns(PAST_READS_MAX);
@@ -49,10 +51,11 @@ export class WatchHub {
   #isWaking = false;
 
   /** @param soon Runs a task in another turn of the event loop. */
-  constructor(state: () => WatchedState, soon: (task: () => void) => void) {
+  constructor(state: () => WatchedState, soon: (task: () => void) => void, bounds: WindowBounds) {
     this.#state = state;
     this.#soon = soon;
-    this.#window = new ChangeWindow(state().revision);
+    this.#bounds = bounds;
+    this.#window = new ChangeWindow(state().revision, bounds);
   }
 
   get watcherCount(): number {
@@ -63,7 +66,7 @@ export class WatchHub {
   watch(request: WatchRequest): Watcher {
     const watcher = new HubWatcher(this, request);
     this.assertKept(request.after);
-    if (this.#watchers.size === 0) this.#window = new ChangeWindow(this.#state().revision);
+    if (this.#watchers.size === 0) this.#window = new ChangeWindow(this.#state().revision, this.#bounds);
     this.#watchers.add(watcher);
     return watcher;
   }
@@ -72,13 +75,15 @@ export class WatchHub {
   record({ id, key, version, record }: BufferedChange): void {
     if (this.#watchers.size === 0) return;
     const { revision, kind, previous } = decodeChange(record);
+    // Key and value are parts of a larger message, which would be kept as a whole.
+    const kept = Buffer.from(key);
     const event: WindowEvent = {
       revision,
       number: revision === this.#last.revision ? this.#last.number + 1 : 0,
       kind,
       id,
-      key,
-      item: version.deleted ? undefined : toItem(key, version, version.value),
+      key: kept,
+      item: version.deleted ? undefined : toItem(kept, version, Buffer.from(version.value)),
       previousRevision: previous,
     };
     this.#last = event;
@@ -89,7 +94,7 @@ export class WatchHub {
 
   /** Another state has taken the place of the one before: who waits reads on in it from where that one ended. */
   replaced(revisionBefore: Revision): void {
-    this.#window = new ChangeWindow(this.#state().revision);
+    this.#window = new ChangeWindow(this.#state().revision, this.#bounds);
     for (const watcher of this.#watchers) {
       if (watcher.isWaiting) this.#wake(watcher, endOf(revisionBefore));
     }
@@ -113,6 +118,11 @@ export class WatchHub {
   /** Runs `read` when it is its turn. */
   readPast<Value>(read: () => Promise<Value>): Promise<Value> {
     return this.#pastReads.take(read);
+  }
+
+  /** Resolves in another turn of the event loop. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.#soon(resolve));
   }
 
   wait(watcher: HubWatcher): void {
@@ -185,7 +195,10 @@ class HubWatcher implements Watcher {
   }
 
   get settledThrough(): Revision | undefined {
-    return this.#isWaiting ? Math.max(this.#hub.state.revision, this.#position.revision) : undefined;
+    if (!this.#isWaiting) return undefined;
+    const { revision: newest } = this.#hub.state;
+    // It may wait for what this node has not reached, and for the rest of a revision of which it has the beginning.
+    return Math.max(newest, firstAfter(this.#position) - 1);
   }
 
   read(): Promise<readonly WatchEvent[]> {
@@ -210,8 +223,7 @@ class HubWatcher implements Watcher {
   /** A change that concerns it, or another state, came while it waited. */
   readOnFrom(position: WatchPosition): void {
     this.#isWaiting = false;
-    // It may wait for what comes after a revision that this node has not reached.
-    if (isAfter(position, this.#position)) this.#position = position;
+    this.#passTo(position);
   }
 
   /** Gives whoever reads the next events, or waits for them. */
@@ -241,17 +253,21 @@ class HubWatcher implements Watcher {
     const start = this.#position;
     const events: WatchEvent[] = [];
     try {
+      // Since it was asked, while others had their turn, what it needs may have gone.
+      this.#hub.assertKept(start);
       let bytes = 0;
       let isFull = false;
-      for await (const found of state.eventsFrom(this.#position.revision)) {
-        const taken = this.#take(found, events.length, bytes);
+      for await (const step of state.eventsFrom(firstAfter(start), (id) => this.#concerns(id))) {
+        const taken = this.#take(step.events, events.length, bytes);
         events.push(...taken.events);
         bytes += taken.bytes;
         isFull = taken.isFull;
         if (isFull || this.#isClosed) break;
+        this.#passTo(step.last);
+        await this.#hub.turn();
       }
       // To the end: what comes next is in the window.
-      if (!isFull && newest >= this.#position.revision) this.#position = endOf(newest);
+      if (!isFull) this.#passTo(endOf(newest));
       this.#give(events);
     } catch (error) {
       // A state that was replaced meanwhile is closed; what was read of it is read again.
@@ -272,7 +288,7 @@ class HubWatcher implements Watcher {
       if (!isAfter(event, this.#position)) continue;
       this.#position = event;
       lookedAt += 1;
-      if (this.#concerns(event)) {
+      if (this.#concerns(event.id)) {
         events.push(event);
         bytes += sizeOf(event);
       }
@@ -285,7 +301,12 @@ class HubWatcher implements Watcher {
     return { events, bytes, isFull: false };
   }
 
-  #concerns({ id }: WindowEvent): boolean {
+  /** Nothing up to there is for it any more. It may be further on: it may wait for what this node has not reached. */
+  #passTo(position: WatchPosition): void {
+    if (isAfter(position, this.#position)) this.#position = position;
+  }
+
+  #concerns(id: KeyId): boolean {
     return this.isPrefix ? id.startsWith(this.id) : id === this.id;
   }
 
@@ -326,6 +347,11 @@ class Turns {
 
 function before({ revision, number }: WatchPosition): WatchPosition {
   return number === 0 ? endOf(revision - 1) : { revision, number: number - 1 };
+}
+
+/** The revision in which what follows a position begins. */
+function firstAfter({ revision, number }: WatchPosition): Revision {
+  return number === Number.POSITIVE_INFINITY ? revision + 1 : revision;
 }
 
 function endOf(revision: Revision): WatchPosition {

@@ -87,13 +87,13 @@ export class Cluster {
     if (this.failure !== null) throw this.failure;
   }
 
-  /** Starts all nodes that are in service and not running. */
   startAll(): void {
-    for (const node of this.nodes.values()) if (node.isInService) this.start(node);
+    for (const node of this.nodes.values()) this.start(node);
   }
 
+  /** Starts a node if it is not running. A machine that was taken out of service stays off, whoever would start it. */
   start(node: SimNode): void {
-    node.start();
+    if (node.isInService) node.start();
   }
 
   /** A machine that nobody has heard of starts and asks to be added. */

@@ -20,6 +20,9 @@ const ALONE_MS_MIN = 350;
 const ALONE_MS_MAX = 1300;
 const LEAP_MS_MAX = 5000;
 const LAST_WORDS_MS_MAX = 1500;
+/** How soon after its predecessor's end a new machine is removed again: about when it has come, and long before it has all. */
+const REGRET_MS_MIN = 20;
+const REGRET_MS_MAX = 300;
 /** A process that is to die within a step has done at most so many things before. */
 const STEPS_MAX = 40;
 /** More machines than this never exist in one run. */
@@ -271,10 +274,23 @@ export class Faults {
     this.note(`the machine of ${node.id} breaks`);
     operator.expectReplacement(node);
     network.delay(node.id, this.random.between(100, LAST_WORDS_MS_MAX));
+    const isRegretted = this.random.chance(0.5);
+    const regretMs = this.random.between(REGRET_MS_MIN, REGRET_MS_MAX);
     this.cluster.scheduler.after(this.random.between(50, 300), null, () => {
       network.delay(node.id, 0);
       operator.replace(node);
+      if (isRegretted) this.later(regretMs, () => this.removeNewcomer(node));
     });
+  }
+
+  /**
+   * The machine that came in place of another is removed again before it has the whole log: what is still heard of its name may be of
+   * the former one, and nobody may be told anything because of it (correctness rows 16 and 17).
+   */
+  private removeNewcomer(node: SimNode): void {
+    const { leader, operator, members } = this.cluster;
+    if (leader === undefined || leader === node || operator.isReplacing || !members.includes(node)) return;
+    operator.remove(leader, node.id, () => this.retire(node));
   }
 
   /**
@@ -304,9 +320,7 @@ export class Faults {
   private crash(node: SimNode | undefined): void {
     if (node === undefined) return;
     node.crash('killed');
-    this.later(this.downMs(), () => {
-      if (node.isInService) this.cluster.start(node);
-    });
+    this.later(this.downMs(), () => this.cluster.start(node));
   }
 
   private partition(what: string, cut: () => void): void {

@@ -1,6 +1,7 @@
 import { AssertionError } from '../assert.js';
 import type {
   CommandResult,
+  Condition,
   DeleteCommand,
   DeletePrefixCommand,
   Item,
@@ -98,6 +99,8 @@ class Writes {
   readonly keys = new Set<string>();
   private readonly byValue = new Map<string, number>();
   private readonly byRevision = new Map<Revision, number>();
+  /** Of each key, the puts whose fate nobody was told: a revision that no answer explains may be one of theirs. */
+  private readonly unknownPuts = new Map<string, number[]>();
 
   constructor(operations: readonly Operation[]) {
     operations.forEach(({ request, outcome }, at) => {
@@ -108,6 +111,10 @@ class Writes {
         this.byValue.set(nameOfValue(request.command.value), at + 1);
         if (outcome.kind === 'done' && outcome.result.kind === 'put')
           this.byRevision.set(outcome.result.revision, at + 1);
+        if (outcome.kind === 'unknown') {
+          const key = textOf(request.command.key);
+          this.unknownPuts.set(key, [...(this.unknownPuts.get(key) ?? []), at + 1]);
+        }
       }
     });
     for (const { outcome } of operations) {
@@ -141,7 +148,7 @@ class Writes {
         .map((key) => [key, { invokedAt, returnedAt, action }]);
     }
     const value = command.kind === 'put' ? (this.byValue.get(nameOfValue(command.value)) ?? -1) : 0;
-    const condition = this.conditionOf(command.ifRevision, command.ifAbsent === true);
+    const condition = this.conditionOf(command, result);
     const action = {
       kind: 'write',
       value,
@@ -151,10 +158,28 @@ class Writes {
     return [[textOf(command.key), { invokedAt, returnedAt, action }]];
   }
 
-  /** The value that the key must have; null for any. */
-  private conditionOf(ifRevision: Revision | undefined, ifAbsent: boolean): number | null {
-    if (ifAbsent) return 0;
-    return ifRevision === undefined ? null : (this.byRevision.get(ifRevision) ?? -1);
+  /** The value that the key must have; null for any, -1 for one that it never has. */
+  private conditionOf(
+    { key, ifRevision, ifAbsent }: { key: Uint8Array } & Condition,
+    result: CommandResult | undefined,
+  ): number | null {
+    if (ifAbsent === true) return 0;
+    if (ifRevision === undefined) return null;
+    const known = this.byRevision.get(ifRevision);
+    if (known !== undefined) return known;
+    // Such a revision is heard of by a refusal, which names it and not its value. It belongs to one of the puts of unknown
+    // fate; where there are several, that is all that can be demanded.
+    const candidates = (this.unknownPuts.get(textOf(key)) ?? []).filter((value) => !this.isExplained(value));
+    const [only] = candidates;
+    if (only === undefined) return -1;
+    if (candidates.length === 1) return only;
+    return result?.kind === 'preconditionFailed' ? -1 : null;
+  }
+
+  /** Whether a read showed at which revision this value was put. */
+  private isExplained(value: number): boolean {
+    for (const explained of this.byRevision.values()) if (explained === value) return true;
+    return false;
   }
 
   private resultOf(result: CommandResult) {

@@ -84,7 +84,7 @@ export class Operator {
       stopListening();
       this.cluster.scheduler.after(downMs, null, () => {
         this.busyCount -= 1;
-        if (node.isInService) this.cluster.start(node);
+        this.cluster.start(node);
       });
     };
     const stopListening = process.whenEnded(startAgain);

@@ -1,3 +1,4 @@
+import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import { commandCodec } from '../kv/codec.js';
 import { type KvStateMachine, openKv } from '../kv/state-machine.js';
@@ -74,6 +75,7 @@ export class SimNode implements NodeView {
 
   /** The machine gets a new disk: it is somebody else from now on, under the same name. */
   replaceDisk(): void {
+    assert(this.process === null, 'A disk is changed while no process runs on it.');
     this.note('has a new, empty disk');
     this.disk = this.newDisk();
     this.firstStart = 'join';

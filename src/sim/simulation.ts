@@ -180,6 +180,7 @@ class Simulation {
     const healing = scheduler.nowMs;
     const left = () => healing + HEALING_MS_MAX - scheduler.nowMs;
     const committedIndex = cluster.checkers.leaderCompleteness.commitIndexMax;
+    workload.expectAnswers();
     if (this.settings.silentHealing) {
       workload.stop();
       this.waitFor('one state on all members without a write', left(), () => this.isSettled());
@@ -197,13 +198,13 @@ class Simulation {
     );
     workload.stop();
     this.waitFor('one state on all members', left(), () => this.isSettled());
-    this.waitUntilDone('a read of every key', left, (settle) => {
-      const { leader } = cluster;
-      if (leader === undefined) settle(false);
-      else workload.readAll(leader, settle);
+    this.waitUntilDone('a read of every key on every member', left, (settle) => {
+      const members = cluster.members.filter(({ isInService }) => isInService);
+      if (members.length === 0) settle(false);
+      else workload.readAll(members, settle);
     });
     this.healedMs = scheduler.nowMs - healing;
-    // Who asked a node that was removed and does not know it yet waits for the whole of its own time.
+    // Who asked before the end of the faults, or a node that was removed and does not know it yet, waits for all of its own time.
     this.waitFor('an answer for every client', CLIENT_PATIENCE_MS, () => workload.isIdle);
     this.stayQuiet();
     // A machine that had been asking to be added may have come meanwhile.

@@ -4,6 +4,7 @@ import type { Item, Revision } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import { makeValue, nameOfValue, textOf } from './bytes.js';
 import type { Acknowledged } from './checkers/acknowledged.js';
+import { Violation } from './checkers/checker.js';
 import { FreshReads } from './checkers/fresh-reads.js';
 import { StaleReads } from './checkers/stale-reads.js';
 import type { Cluster } from './cluster.js';
@@ -34,6 +35,7 @@ export class Workload {
   private readonly seenRevisions = new Map<string, Revision>();
   private valueCount = 0;
   private isStopped = false;
+  private isAnswerExpected = false;
   private busyCount = 0;
 
   constructor(
@@ -52,6 +54,11 @@ export class Workload {
     this.isStopped = true;
   }
 
+  /** All faults have ended: whoever asks from now on is answered by the node within the time that it was given. */
+  expectAnswers(): void {
+    this.isAnswerExpected = true;
+  }
+
   /** Whether every client has its answer, or has given up. */
   get isIdle(): boolean {
     return this.busyCount === 0;
@@ -65,11 +72,12 @@ export class Workload {
     );
   }
 
-  /** Reads every key once; `settle` hears when all are read, and whether all were. */
-  readAll(node: SimNode, settle: (isDone: boolean) => void): void {
-    let left = this.keys.length;
+  /** Reads every key once on each of these nodes; `settle` hears when all are read, and whether all were. */
+  readAll(nodes: readonly SimNode[], settle: (isDone: boolean) => void): void {
+    const reads = nodes.flatMap((node) => this.keys.map((key) => ({ node, key })));
+    let left = reads.length;
     let isDone = true;
-    for (const key of this.keys) {
+    for (const { node, key } of reads) {
       this.perform(0, node, { kind: 'get', key, byLease: false }, (outcome) => {
         isDone &&= outcome.kind === 'read';
         left -= 1;
@@ -170,7 +178,13 @@ export class Workload {
       settled(outcome);
     };
     const timeoutMs = this.random.pick(REQUEST_TIMEOUTS_MS) ?? 1500;
-    const timer = scheduler.after(timeoutMs + ANSWER_MS_MAX, null, () => settle({ kind: 'unknown' }));
+    const { isAnswerExpected } = this;
+    const timer = scheduler.after(timeoutMs + ANSWER_MS_MAX, null, () => {
+      settle({ kind: 'unknown' });
+      if (!isAnswerExpected) return;
+      const detail = `${node.id} gave client ${client} ${timeoutMs} ms, and no answer after all faults: ${describe(request)}`;
+      this.cluster.fail(new Violation('Progress', detail));
+    });
     this.cluster.ask(
       node,
       (server) => serve(server, request, timeoutMs),

@@ -147,6 +147,8 @@ function filter(name: string, rules: string): Promise<void> {
     });
     child.on('error', reject);
     child.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`nft: ${errors}`))));
+    // Where there is no nft nobody reads them, and how it ended says why.
+    child.stdin.on('error', () => {});
     child.stdin.end(rules);
   });
 }

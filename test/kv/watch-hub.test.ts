@@ -246,7 +246,7 @@ describe('a watch', () => {
       },
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60, size: 'max' }), async (steps) => {
         const world = await World.open();
         // A twin that has applied the same, for snapshots, and follows everything from the beginning.
         const twin = await World.open();

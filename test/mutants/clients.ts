@@ -54,6 +54,13 @@ export const clientMutants: readonly Mutant[] = [
       list.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });`,
   },
   {
+    name: 'a read that waits for what never comes is never answered',
+    rule: 'docs/http-api.md, timeout',
+    file: 'src/node/raft-node.ts',
+    from: '    this.conditions.expire(now);',
+    to: '',
+  },
+  {
     name: 'a lost leadership answers "failed" instead of "unknown"',
     rule: 'row 26',
     file: 'src/node/raft-node.ts',

@@ -69,6 +69,13 @@ export const electionMutants: readonly Mutant[] = [
     to: '    return memberOf(this.configuration, message.from) !== undefined;',
   },
   {
+    name: 'an earlier machine speaks for one of its name that was removed',
+    rule: 'rows 16, 17',
+    file: 'src/raft/raft.ts',
+    from: 'this.core.progress.get(message.from)?.departing?.incarnation === message.fromIncarnation',
+    to: 'Boolean(this.core.progress.get(message.from)?.departing)',
+  },
+  {
     name: 'leadership goes to somebody whose log is behind',
     rule: 'thesis §3.10',
     file: 'src/raft/transfer.ts',

@@ -107,7 +107,7 @@ function compare(log: RaftLog, model: Model): void {
 describe('log', () => {
   it('agrees with a plain list, and calls durable only what is on disk (rows 3, 10, 23)', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(...commands), { maxLength: 60 }), (script) => {
+      fc.property(fc.array(fc.oneof(...commands), { maxLength: 60, size: 'max' }), (script) => {
         const log = new RaftLog({ index: 0, term: 0 }, [], 0);
         const model = new Model();
         for (const command of script) {
@@ -126,7 +126,7 @@ describe('log', () => {
   it('gives slices of at most so many bytes, and never fewer than one entry', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.nat(50), { minLength: 1, maxLength: 20 }),
+        fc.array(fc.nat(50), { minLength: 1, maxLength: 20, size: 'max' }),
         fc.integer({ min: 1, max: 200 }),
         fc.nat(19),
         (sizes, bytesMax, start) => {

@@ -49,7 +49,7 @@ describe('progress of a follower', () => {
       }),
     );
     fc.assert(
-      fc.property(fc.array(steps, { maxLength: 40 }), (script) => {
+      fc.property(fc.array(steps, { maxLength: 40, size: 'max' }), (script) => {
         const progress = new Progress(1, limits, 0);
         let match = 0;
         for (const { kind, value } of script) {

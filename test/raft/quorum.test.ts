@@ -94,7 +94,7 @@ const subsets = Array.from({ length: 2 ** ids.length }, (_, bits) =>
 describe('changes (§6, thesis §4.1)', () => {
   it('never let two majorities of consecutive configurations miss each other, whatever changes', () => {
     fc.assert(
-      fc.property(fc.array(steps, { minLength: 1, maxLength: 8 }), (changes) => {
+      fc.property(fc.array(steps, { minLength: 1, maxLength: 8, size: 'max' }), (changes) => {
         let before = configurationOfVoters(ids.slice(0, 3).map((id) => memberCalled(id)));
         for (const step of changes) {
           const after = take(before, step);
@@ -114,7 +114,7 @@ describe('changes (§6, thesis §4.1)', () => {
 
   it('keep every voter a member, and nobody a voter and a learner at once', () => {
     fc.assert(
-      fc.property(fc.array(steps, { minLength: 1, maxLength: 12 }), (changes) => {
+      fc.property(fc.array(steps, { minLength: 1, maxLength: 12, size: 'max' }), (changes) => {
         let configuration = configurationOfVoters(ids.slice(0, 3).map((id) => memberCalled(id)));
         for (const step of changes) {
           configuration = take(configuration, step);

@@ -55,6 +55,26 @@ describe('The match index never goes back, and is on disk', () => {
     diskOf({ log: log.slice(0, 1), term: 3 }).received(n1, core, answer);
     diskOf({ log: [] }, 'n2-b').received(n1, core, answer);
   });
+
+  test('goes on with a server that was removed, as the incarnation that it was', () => {
+    const removed = leader(2, { log, voters: ['n1', 'n3'], matches: { n2: 2 } });
+    const watched = (incarnation?: string) => {
+      const checker = diskOf({ log: [] }, incarnation);
+      checker.stepped(n1, leader(2, { log }));
+      return checker;
+    };
+    expect(() => watched().received(n1, removed, answer)).toThrow(
+      'is 2, where the disk of n2 has term undefined',
+    );
+    watched('n2-b').received(n1, removed, answer);
+  });
+
+  test('allows it to begin anew when a server comes back after its removal', () => {
+    const checker = diskOf({ log });
+    checker.received(n1, leader(2, { log, matches: { n2: 2 } }), answer);
+    checker.stepped(n1, leader(2, { log, voters: ['n1', 'n3'] }));
+    checker.received(n1, leader(2, { log, matches: { n2: 1 } }), answer);
+  });
 });
 
 describe('The latest configuration in the log is in force', () => {

@@ -183,6 +183,40 @@ describe('a history of clients', () => {
     expect(history.counts()).toEqual({ done: 3, read: 2, refused: 1, unknown: 1 });
   });
 
+  const refused = (modRevision: number) =>
+    ({ kind: 'done', result: { kind: 'preconditionFailed', revision: 9, modRevision } }) as const;
+  const done = (revision: number) =>
+    ({ kind: 'done', result: { kind: 'put', revision, created: false } }) as const;
+
+  test('takes a revision that only a refusal named for that of a put of unknown fate', () => {
+    for (const unknownPuts of [['b'], ['b', 'also']]) {
+      const history = new History();
+      for (const value of unknownPuts) history.settle(history.invoke(2, put(value)), { kind: 'unknown' });
+      history.settle(history.invoke(1, put('c', 7)), refused(8));
+      history.settle(history.invoke(1, put('d', 8)), done(9));
+      expect(verdictOf(history)).toBe('linearizable');
+    }
+  });
+
+  test('shows a condition on a revision that cannot have been there', () => {
+    const history = new History();
+    history.settle(history.invoke(1, put('a')), {
+      kind: 'done',
+      result: { kind: 'put', revision: 1, created: true },
+    });
+    history.settle(history.invoke(1, put('d', 8)), done(9));
+    expect(verdictOf(history)).toBe('violation');
+    // With one put of unknown fate it is known which value the condition means, and that it came too late.
+    const late = new History();
+    late.settle(late.invoke(1, put('a')), {
+      kind: 'done',
+      result: { kind: 'put', revision: 1, created: true },
+    });
+    late.settle(late.invoke(1, put('d', 8)), done(9));
+    late.settle(late.invoke(2, put('b')), { kind: 'unknown' });
+    expect(verdictOf(late)).toBe('violation');
+  });
+
   test('shows a refused write that was seen', () => {
     const history = new History();
     history.settle(history.invoke(1, put('a')), { kind: 'refused' });

@@ -125,7 +125,7 @@ function expectSame(log: LogStore, model: Model): void {
 describe('the log store', () => {
   it('row 2: holds after any sequence of batches, however they were merged, what the batches say', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async (steps) => {
         const disk = new MemoryDisk();
         const model: Model = {
           hardState: { term: 1, vote: null, commit: 0 },

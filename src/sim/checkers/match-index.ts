@@ -1,47 +1,69 @@
-import type { Index, Message, NodeId, Term } from '../../raft/types.js';
+import type { Configuration, Index, Message, NodeId, Term } from '../../raft/types.js';
 import { type Checker, type CoreView, type NodeView, Violation } from './checker.js';
+
+/** What a leader was seen to hold of one other, as which incarnation it knows it. */
+interface Followed {
+  readonly incarnation: string;
+  readonly match: Index;
+}
+
+/** One leader's term, as far as it was watched. */
+interface Leadership {
+  readonly term: Term;
+  configuration: Configuration;
+  readonly followed: Map<NodeId, Followed>;
+}
 
 /**
  * What a leader knows to be replicated on a server increases monotonically (Figure 2, `matchIndex`; correctness row 9), and it is on the
  * disk of that very incarnation of the server (correctness rows 2 and 16): an answer of somebody else who had its name, or to something
- * that was no append, says nothing about it. Looked at when any answer came.
+ * that was no append, says nothing about it. Looked at when any answer came, also of a server that was removed and is still to be told
+ * (row 17): what it is told to be committed rests on the same number.
  */
 export class MatchIndex implements Checker {
   readonly property = 'The match index never goes back, and is on disk (Figure 2)';
-  private readonly known = new Map<
-    NodeId,
-    {
-      readonly term: Term;
-      readonly matches: Map<NodeId, { readonly incarnation: string; readonly match: Index }>;
-    }
-  >();
+  private readonly known = new Map<NodeId, Leadership>();
 
   constructor(private readonly nodes: () => ReadonlyMap<NodeId, NodeView>) {}
+
+  stepped(node: NodeView, core: CoreView): void {
+    if (core.role === 'leader') this.leadership(node, core);
+  }
 
   received(node: NodeView, core: CoreView, message: Message): void {
     if (core.role !== 'leader') return;
     if (message.type !== 'appendEntriesResponse' && message.type !== 'heartbeatResponse') return;
-    let leader = this.known.get(node.id);
-    if (leader?.term !== core.term) {
-      leader = { term: core.term, matches: new Map() };
-      this.known.set(node.id, leader);
-    }
-    const match = core.follower(message.from)?.match ?? 0;
-    const before = leader.matches.get(message.from);
-    if (before?.match === match) return;
-    const incarnation = core.configuration.members.find(({ id }) => id === message.from)?.incarnation;
-    if (incarnation === undefined) {
-      leader.matches.delete(message.from);
-      return;
-    }
-    const known = before?.incarnation === incarnation ? before.match : 0;
-    leader.matches.set(message.from, { incarnation, match });
-    if (match < known) this.fail(node, core, message.from, `went from ${known} to ${match}`);
-    if (match > known) this.checkDisk(node, core, message.from, incarnation, match);
+    const { followed } = this.leadership(node, core);
+    const before = followed.get(message.from);
+    const match = core.follower(message.from)?.match;
+    if (match === undefined || before === undefined || before.match === match) return;
+    const { incarnation } = before;
+    followed.set(message.from, { incarnation, match });
+    if (match < before.match) this.fail(node, core, message.from, `went from ${before.match} to ${match}`);
+    this.checkDisk(node, core, message.from, incarnation, match);
   }
 
   ended(node: NodeView): void {
     this.known.delete(node.id);
+  }
+
+  /** Who leaves is known on as what it was; who comes, or comes back, begins with nothing. */
+  private leadership(node: NodeView, { term, configuration }: CoreView): Leadership {
+    let leadership = this.known.get(node.id);
+    if (leadership?.term !== term) {
+      leadership = { term, configuration, followed: new Map() };
+      this.known.set(node.id, leadership);
+    } else if (leadership.configuration === configuration) {
+      return leadership;
+    }
+    const wereMembers = new Set(leadership.configuration.members.map(({ id }) => id));
+    const { followed } = leadership;
+    for (const { id, incarnation } of configuration.members) {
+      const match = wereMembers.has(id) ? (followed.get(id)?.match ?? 0) : 0;
+      followed.set(id, { incarnation, match });
+    }
+    leadership.configuration = configuration;
+    return leadership;
   }
 
   private checkDisk(node: NodeView, core: CoreView, id: NodeId, incarnation: string, match: Index): void {

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import type { CommandResult } from '../../src/kv/types.js';
+import { ClientService, type CommandCodec, type StoreReader } from '../../src/node/client-service.js';
+import type { RaftNode } from '../../src/node/raft-node.js';
+import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
+import { type Entry, EntryKind } from '../../src/raft/types.js';
+import { threeVoters } from '../raft/core-kit.js';
+import { NodeKit, Outcome } from './node-kit.js';
+
+/** The service of a node that follows n2, and what it forwarded to its leader, who answers nothing. */
+function follower() {
+  const kit = new NodeKit();
+  const forwarded: string[] = [];
+  kit.transport.forward = (...[, request]: unknown[]) => {
+    forwarded.push((request as { readonly operation: string }).operation);
+    return new Promise<never>(() => {});
+  };
+  const service = new ClientService({
+    // No command is encoded here and nothing of the state is read but how far it is.
+    node: kit.node as unknown as RaftNode<CommandResult>,
+    store: kit.stateMachine as unknown as StoreReader,
+    codec: {} as CommandCodec,
+    transport: kit.transport,
+    clock: kit.clock,
+    identity: () => ({ cluster: 'c', id: 'n1', incarnation: 'n1-1', peerAddress: '', clientUrl: '' }),
+    version: 'tested',
+    newId: () => '0',
+  });
+  return { kit, service, forwarded };
+}
+
+test('a node that was removed refuses reads at once: it gets no more of the log, so it would wait in vain', async () => {
+  const { kit, service, forwarded } = follower();
+  const withoutIt: Entry = {
+    index: 2,
+    term: 2,
+    kind: EntryKind.configuration,
+    payload: encodeConfiguration(configurationOfVoters(threeVoters.members.filter(({ id }) => id !== 'n1'))),
+  };
+  await kit.follow(2, 1, 1, [withoutIt], 1);
+  const asMember = new Outcome(service.confirmRead(3000));
+  await kit.clock.settle();
+  expect(asMember.value).toBe('waits');
+  expect(forwarded).toEqual(['readIndex']);
+
+  await kit.follow(2, 2, 2, [], 2);
+  const asRemoved = new Outcome(service.confirmRead(3000));
+  await kit.clock.settle();
+  expect(asRemoved.value).toBe('unavailable');
+  expect(forwarded).toEqual(['readIndex']);
+});
