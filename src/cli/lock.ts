@@ -29,6 +29,7 @@ const killAfter = 0.1;
 export function addLock(program: Command, terminal: Terminal): void {
   const command = program
     .command('lock')
+    .summary('run a command while holding a lock')
     .description(
       'run a command while holding a lock. The command finds its fencing token in RAFTKV_LOCK_TOKEN, and is ended (SIGTERM, ' +
         'then SIGKILL) when the lock is lost. Exits as the command does; with 1 where another holds the lock',

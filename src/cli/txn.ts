@@ -9,6 +9,7 @@ import { countOf, printResult, type Terminal } from './terminal.js';
 export function addTxn(program: Command, terminal: Terminal): void {
   const command = program
     .command('txn')
+    .summary('compare, then do one of two branches')
     .description('compare, then do one of two branches, all at one revision; exits with 0 for either branch')
     .argument('[FILE]', 'the transaction as JSON; standard input unless given');
   withClientFlags(

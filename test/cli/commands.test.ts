@@ -116,6 +116,17 @@ describe('put and get', () => {
     expect(JSON.parse(nobody.errors)).toMatchObject({ code: 'unreachable' });
   });
 
+  it('puts with a time to live of its own, or with a lease', async () => {
+    expect((await on(['put', 'a', 'x', '--ttl', '90s'])).output).toBe(
+      'a created at revision 1 with lease 1\n',
+    );
+    expect((await on(['put', 'b', 'x', '--lease', '1'])).output).toBe('b created at revision 2\n');
+    expect(node.lease(1)).toMatchObject({ ttlMs: 90_000 });
+    expect(await node.leaseKeys(1, 10)).toHaveLength(2);
+    const refused = await on(['put', 'c', 'x', '--lease', '9']);
+    expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('(lease_not_found)') });
+  });
+
   it('takes an hour for a duration, as the server does', async () => {
     await on(['put', 'a', 'x', '--timeout', '1h']);
     expect(Number(/^write put (\d+)$/.exec(node.calls[0] ?? '')?.[1])).toBeGreaterThan(3_590_000);
@@ -333,6 +344,22 @@ describe('usage', () => {
     [['put', 'a', 'x', '--file', 'y']],
     [['put', 'a', '--file', '/nonexistent/file']],
     [['put', 'a', 'x', '--if-absent', '--if-revision', '1']],
+    [['put', 'a', 'x', '--ttl', '30']],
+    [['put', 'a', 'x', '--ttl', '500ms']],
+    [['put', 'a', 'x', '--ttl', '30s', '--lease', '7']],
+    [['watch']],
+    [['watch', 'a', '--prefix', 'b']],
+    [['watch', 'a', '--from-revision', '0']],
+    [['txn', '/nonexistent/file']],
+    [['lease']],
+    [['lease', 'grant']],
+    [['lease', 'grant', '30']],
+    [['lease', 'show']],
+    [['lock']],
+    [['lock', 'l']],
+    [['lock', 'l', '--ttl', 'x', '--', 'true']],
+    [['import', '/nonexistent/file']],
+    [['import', '/']],
     [['delete']],
     [['delete', 'a', '--prefix', 'b']],
     [['delete', '--prefix', 'b', '--if-revision', '1']],
@@ -361,10 +388,22 @@ describe('usage', () => {
     expect(await on(['put', 'a'], { terminal: true })).toMatchObject({ code: 2 });
   });
 
+  it.each(['put', 'get', 'delete', 'list', 'watch', 'txn', 'lock', 'export', 'import', 'status'])(
+    'shows how %s is used',
+    async (command) => {
+      const help = await run([command, '--help']);
+      expect(help).toMatchObject({ code: 0, errors: '' });
+      expect(help.output).toMatch(
+        new RegExp(`\nFor example:\n {2}.*raftkv ${command}|\\| raftkv ${command}`),
+      );
+    },
+  );
+
   it('shows help', async () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);
-    for (const command of ['serve', 'dev', 'put', 'get', 'delete', 'list', 'status', 'member', 'leader']) {
+    const commands = ['serve', 'dev', 'put', 'get', 'delete', 'list', 'watch', 'txn', 'lease', 'lock'];
+    for (const command of [...commands, 'export', 'import', 'status', 'member', 'leader']) {
       expect(help.output).toContain(`\n  ${command} `);
     }
   });

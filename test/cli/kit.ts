@@ -22,7 +22,7 @@ export async function run(parameters: readonly string[], options: RunOptions = {
   let errors = '';
   let forced: number | undefined;
   const stdout = Object.assign(new PassThrough(), { isTTY: terminal });
-  const stderr = new PassThrough();
+  const stderr = Object.assign(new PassThrough(), { isTTY: terminal });
   stdout.on('data', (chunk) => {
     output += chunk.toString('latin1');
   });

@@ -57,6 +57,22 @@ describe('the leader', () => {
     expect(second.arrived).toHaveLength(1);
   });
 
+  it('is asked no more after it failed, until a redirect names it again', async () => {
+    const leader = await fake(putDone);
+    const follower = await fake(redirectTo(leader.url));
+    const client = new RaftkvClient({ endpoints: [follower.url] });
+    await client.put('a', '1');
+    leader.answer = (_, response) => response.destroy();
+    let elections = 2;
+    follower.answer = (arrived, response) => {
+      elections -= 1;
+      if (elections < 0) putDone(arrived, response);
+      else sendProblem(response, 503, 'no_leader');
+    };
+    await client.put('a', '2');
+    expect([leader.arrived.length, follower.arrived.length]).toEqual([2, 4]);
+  });
+
   it('need not be reachable: the node that was asked then does the work, and at once the next time', async () => {
     const follower = await fake(redirectTo(await deadUrl()));
     const client = new RaftkvClient({ endpoints: [follower.url] });

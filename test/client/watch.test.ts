@@ -5,6 +5,9 @@ import { RaftkvClient, type WatchEvent } from '../../src/client/index.js';
 import { listen, serve } from '../http/kit.js';
 import { type Arrived, deadUrl, FakeServer, sendProblem } from './fake-server.js';
 
+/** After a fetch that was given up, Node opens a connection in reserve, and a server that closes waits for what it may send. */
+const closeGraceMs = 50;
+
 const servers: FakeServer[] = [];
 
 async function fake(): Promise<FakeServer> {
@@ -72,7 +75,7 @@ async function take(watch: AsyncIterable<WatchEvent>, count: number): Promise<re
 
 describe('a watch', () => {
   it('gives changes as they are made, with the key, the item and what was before', async () => {
-    const { app, node } = serve();
+    const { app, node } = serve({ closeGraceMs });
     await node.opens();
     const client = new RaftkvClient({ endpoints: [`http://127.0.0.1:${await listen(app)}`] });
     await client.put('a', '1', { contentType: 'text/plain' });
@@ -92,7 +95,7 @@ describe('a watch', () => {
   });
 
   it('begins with the next change unless told otherwise', async () => {
-    const { app, node } = serve();
+    const { app, node } = serve({ closeGraceMs });
     await node.opens();
     const client = new RaftkvClient({ endpoints: [`http://127.0.0.1:${await listen(app)}`] });
     await client.put('a', '1');
