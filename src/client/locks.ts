@@ -128,7 +128,13 @@ export async function lockGuard(caller: Caller, name: string, options: LockOptio
   if (nowMs() - sentAtMs > (ttlSeconds * 1_000) / 3) {
     // It was waited for, and how much of the time is left cannot be told from here.
     sentAtMs = nowMs();
-    await keepAlive(caller, acquired.lease, patience(options));
+    try {
+      await keepAlive(caller, acquired.lease, patience(options));
+    } catch (error) {
+      // Nobody will use it: the next in line need not wait until it runs out.
+      await unlock(caller, name, acquired.token, { timeoutMs: options.timeoutMs }).catch(() => {});
+      throw error;
+    }
   }
   return new LockGuard(caller, acquired, keepLease(caller, acquired.lease, ttlSeconds, sentAtMs));
 }

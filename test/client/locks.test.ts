@@ -139,6 +139,13 @@ describe('a guard', () => {
     const guard = await waiter.lockGuard('l', { ttlSeconds: 1, waitSeconds: 10 });
     expect(server.arrived.map(({ path }) => path)).toEqual(['/v1/locks/l', '/v1/leases/9/keepalive']);
     await guard.release();
+    server.answer = ({ path }, response) => {
+      if (path.endsWith('/keepalive')) sendProblem(response, 404, 'lease_not_found');
+      else setTimeout(() => sendJson(response, 200, { name: 'l', token: 8, lease: '10' }), 400);
+    };
+    const late = waiter.lockGuard('l', { ttlSeconds: 1, waitSeconds: 10 });
+    await expect(late).rejects.toEqual(refusal('lease_not_found'));
+    expect(server.arrived.at(-1)).toMatchObject({ method: 'DELETE', path: '/v1/locks/l' });
     await server.close();
   });
 
