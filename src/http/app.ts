@@ -95,8 +95,11 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   registerHealthRoutes(app, context);
   registerOpenApiRoute(app, context);
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
+  const connections = followConnections(app);
   app.addHook('preClose', (done) => {
     context.closing.abort();
+    // Some have sent nothing, such as those that browsers open ahead; Node does not count them as idle, and would wait for them.
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
     closeConnections(app, dependencies.closeGraceMs ?? closeGraceMsDefault);
     done();
   });
@@ -169,6 +172,15 @@ function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socke
   );
   // A client that neither reads nor hangs up must not hold the socket.
   setTimeout(() => socket.destroy(), 1_000).unref();
+}
+
+function followConnections(app: FastifyInstance): ReadonlySet<Socket> {
+  const open = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  return open;
 }
 
 /**

@@ -68,6 +68,18 @@ describe('on the socket', () => {
     ]);
   });
 
+  it('is not held up when it closes by connections that have sent nothing', async () => {
+    const { app, port } = await listening();
+    const silent = new RawConnection(port);
+    const used = new RawConnection(port);
+    used.send(get('/healthz'));
+    await used.until(/alive/);
+    const began = performance.now();
+    await app.close();
+    expect(performance.now() - began).toBeLessThan(1_000);
+    await Promise.all([silent.untilEnd(), used.untilEnd()]);
+  });
+
   it('sends no body after HEAD, so that the next answer is found', async () => {
     const { port } = await listening();
     const connection = new RawConnection(port);
