@@ -326,7 +326,7 @@ export interface WatchEvent extends WatchPosition {
   readonly key: Uint8Array;
   /** What the key is from then on; undefined for a deletion. */
   readonly item: Item | undefined;
-  /** The revision of what the key was before, a deletion included; 0 for nothing. */
+  /** The revision of the value that the key had before; 0 where it did not exist. */
   readonly previousRevision: Revision;
 }
 

@@ -45,13 +45,11 @@ export class LockService {
   async acquire(request: LockRequest, timeoutMs: number): Promise<LockResult> {
     const { name, ttlMs, waitMs, value, idempotency } = request;
     const deadline = this.parts.clock.now() + waitMs;
-    if (idempotency === undefined) {
-      const refusal = await this.refusal(name, waitMs, timeoutMs);
-      if (refusal) return refusal;
-    }
     // A repeat of the same request finds the same key.
     const id = idempotency === undefined ? this.parts.newId() : Buffer.from(idempotency.key).toString('hex');
     const key = Buffer.concat([queueOf(name), Buffer.from(id)]);
+    const refusal = await this.refusal(name, key, waitMs, timeoutMs);
+    if (refusal) return refusal;
     const result = await this.parts.write(
       {
         kind: 'put',
@@ -88,12 +86,15 @@ export class LockService {
   /** What can be said without taking a place in line: that somebody holds the lock, or that the line is full. */
   private async refusal(
     name: Uint8Array,
+    key: Uint8Array,
     waitMs: number,
     timeoutMs: number,
   ): Promise<LockResult | undefined> {
     await this.parts.confirmRead(timeoutMs);
     const line = await this.queue(name);
     const [holder] = line;
+    // A repeat has its place already.
+    if (line.some((item) => Buffer.compare(item.key, key) === 0)) return undefined;
     if (line.length >= LOCK_QUEUE_MAX)
       throw overloaded(`${LOCK_QUEUE_MAX} requests are in line for this lock.`);
     return waitMs === 0 && holder !== undefined ? { kind: 'busy', holder: holderOf(holder) } : undefined;
