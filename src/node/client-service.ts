@@ -97,7 +97,11 @@ export class ClientService implements NodePort {
     this.startedAt = parts.clock.now();
     this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
     const { node, clock, store } = parts;
-    this.logClock = new LogClock(clock, () => store.logTimeMs);
+    this.logClock = new LogClock(
+      clock,
+      () => store.logTimeMs,
+      () => (node.raft.role === 'leader' ? node.raft.term : null),
+    );
     this.leaseKeeper = new LeaseKeeper({
       clock,
       leases: store,
@@ -124,7 +128,8 @@ export class ClientService implements NodePort {
     });
     node.onLeaderChange(() => {
       this.leaderReads.leaderChanged();
-      if (node.raft.role === 'leader') this.logClock.restart();
+      // From now on its time counts.
+      this.logClock.now();
     });
     parts.node.finishesFirst(() => parts.node.raft.role === 'leader' && this.leaderReads.size > 0);
     const greet = async (address: string, timeoutMs: number) => {

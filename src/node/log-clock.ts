@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { LogTime } from '../kv/types.js';
+import type { Term } from '../raft/types.js';
 
 /**
  * Log time as this node would stamp it on a command now: what is applied, and what its own monotonic clock has measured since
@@ -11,26 +12,29 @@ import type { LogTime } from '../kv/types.js';
 export class LogClock {
   private startedFrom: LogTime = 0;
   private startedAt = 0;
+  private startedIn: Term | null = null;
 
-  /** @param applied The log time of the last command that was applied here. */
+  /**
+   * @param applied The log time of the last command that was applied here.
+   * @param ledTerm The term in which this node leads now; null while it does not.
+   */
   constructor(
     private readonly clock: Clock,
     private readonly applied: () => LogTime,
+    private readonly ledTerm: () => Term | null,
   ) {}
 
-  /** This node leads from now on, and what it measured before does not count. */
-  restart(): void {
-    this.startedFrom = this.applied();
-    this.startedAt = this.clock.now();
-  }
-
   now(): LogTime {
-    const counted = this.startedFrom + Math.floor(this.clock.now() - this.startedAt);
     const applied = this.applied();
-    if (counted >= applied) return counted;
+    const term = this.ledTerm();
+    if (term === null) return applied;
+    const counted = this.startedFrom + Math.floor(this.clock.now() - this.startedAt);
+    // Asked in every term anew, and not told of a change of leader: whoever is told of one may ask before this is.
     // A new leader applies what its predecessors stamped after it has begun to count.
+    if (term === this.startedIn && counted >= applied) return counted;
     this.startedFrom = applied;
     this.startedAt = this.clock.now();
+    this.startedIn = term;
     return applied;
   }
 }
