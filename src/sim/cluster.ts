@@ -27,6 +27,7 @@ export class Cluster {
   readonly checkers: Checkers;
   readonly operator: Operator;
   readonly counts = { elections: 0, crashes: 0, starts: 0 };
+  leaptMs = 0;
   private failure: Error | null = null;
   private readonly random: Prng;
   private readonly world: World;
@@ -42,6 +43,8 @@ export class Cluster {
     this.trace = new Trace(() => scheduler.nowMs, writeLine);
     this.checkers = new Checkers(
       () => this.nodes,
+      settings.historyRevisions,
+      this,
       (error) => this.fail(error),
     );
     this.network = new Network(
@@ -50,6 +53,7 @@ export class Cluster {
       this.trace,
       settings.weather,
       settings.snapshotPartMsMax,
+      settings.snapshotResetRate,
       (from, message) => this.beforeSend(from, message),
     );
     this.world = {
@@ -85,6 +89,22 @@ export class Cluster {
   runUntil(timeMs: number, isDone: () => boolean = () => false): void {
     this.scheduler.runUntil(timeMs, () => this.failure !== null || isDone());
     if (this.failure !== null) throw this.failure;
+  }
+
+  // As the checkers of time see it ---------------------------------------------------------------------------------
+
+  get nowMs(): number {
+    return this.scheduler.nowMs;
+  }
+
+  get clockDrift(): number {
+    return this.settings.clockDrift;
+  }
+
+  /** The clock of a process is ahead of what it was by so much from now on. */
+  leap(process: Process, leapMs: number): void {
+    process.leapMs += leapMs;
+    this.leaptMs += leapMs;
   }
 
   startAll(): void {
@@ -227,7 +247,9 @@ export class Cluster {
       this.operator.replace(node);
       return;
     }
-    if (!(error instanceof InjectedDiskError)) {
+    // It was removed while it asked to be added; started again, it asks anew.
+    const wasRemoved = error instanceof RaftkvError && error.code === 'member_not_found';
+    if (!(error instanceof InjectedDiskError || wasRemoved)) {
       const stack = error instanceof Error ? error.stack : String(error);
       this.fail(new Violation('A node never stops by itself', `${node.id} stopped: ${stack}`));
       return;

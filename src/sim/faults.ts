@@ -71,6 +71,7 @@ export class Faults {
     network.links.heal();
     network.weather = calmWeather;
     network.snapshotPartMsMax = 0;
+    network.snapshotResetRate = 0;
     for (const id of nodes.keys()) network.delay(id, 0);
     for (const node of nodes.values()) {
       node.disk.setPace(['log', 'state'], calmPace);
@@ -124,7 +125,7 @@ export class Faults {
       if (!process) return;
       const leapMs = this.random.between(10, LEAP_MS_MAX);
       this.note(`the clock of ${process.name} leaps ${leapMs.toFixed(0)} ms ahead`);
-      process.leapMs += leapMs;
+      this.cluster.leap(process, leapMs);
     },
     staleLeader: () => this.keepLeaderBehind(),
     isolate: () => {

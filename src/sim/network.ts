@@ -25,6 +25,8 @@ const BROKEN_MS_MAX = 1000;
 /** A loss comes from a broken connection, which the sender hears of, or is silent. */
 const LOSS_NOTICED_RATE = 0.5;
 
+const SNAPSHOT_LATE_MS_MAX = 1500;
+
 /** All the wires: messages, calls and snapshots between processes, late, twice, in another order or not at all. */
 export class Network implements Wires {
   readonly links = new Links();
@@ -42,6 +44,8 @@ export class Network implements Wires {
     readonly calm: Weather,
     /** How long a part of a snapshot waits at most before it leaves. */
     public snapshotPartMsMax: number,
+    /** How often a snapshot's last part is late and its sender does not wait for it. */
+    public snapshotResetRate: number,
     /** Sees every message when it leaves, before anything can happen to it. */
     readonly onSend: (from: NodeId, message: Message) => void,
   ) {
@@ -115,6 +119,13 @@ export class Network implements Wires {
     return (
       this.latencyMs() + (this.snapshotPartMsMax > 0 ? this.random.between(0, this.snapshotPartMsMax) : 0)
     );
+  }
+
+  snapshotResetMs(): number | null {
+    const { random, snapshotResetRate } = this;
+    return snapshotResetRate > 0 && random.chance(snapshotResetRate)
+      ? random.between(0, SNAPSHOT_LATE_MS_MAX)
+      : null;
   }
 
   addCall(call: Breakable): void {

@@ -38,8 +38,19 @@ export interface Settings {
   readonly appendBytesMax: number;
   /** How long a part of a snapshot takes at most, besides the way: other snapshots and appends are ahead of it. */
   readonly snapshotPartMsMax: number;
+  /** How often the sender of a snapshot hears nothing of its end, while the receiver has all of it and takes it later. */
+  readonly snapshotResetRate: number;
   readonly safetyMs: number;
+  /** Clients that read and write. */
   readonly clientCount: number;
+  /** Clients that hold leases, and let them end. */
+  readonly holderCount: number;
+  /** Clients that watch. */
+  readonly watcherCount: number;
+  /** How many revisions of the past are kept. */
+  readonly historyRevisions: number;
+  /** What is in memory for watches; whoever is further behind reads from the disk. */
+  readonly windowEventsMax: number;
   readonly keyCount: number;
   /** Now and then a value is as large as this: it fills buffers, or takes an append and a chunk for itself. */
   readonly valueBytesMax: number;
@@ -78,12 +89,17 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     logEntriesMax: random.integer(8, 40),
     appendBytesMax: random.pick([100, 300, 1024 * 1024]) ?? 300,
     snapshotPartMsMax: random.pick([0, 0, 100, 800]) ?? 0,
+    snapshotResetRate: random.pick([0, 0, 0.3, 0.7]) ?? 0,
     silentHealing: random.chance(0.5),
     safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
     clientCount: random.integer(2, 4),
+    holderCount: random.pick([0, 1, 2]) ?? 1,
+    watcherCount: random.pick([0, 1, 3]) ?? 1,
+    historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
+    windowEventsMax: random.pick([2, 12, 1000]) ?? 12,
     keyCount: random.integer(2, 6),
     valueBytesMax: random.chance(0.12) ? 300_000 : 2000,
-    thinkMsMax: random.pick([40, 100, 200]) ?? 100,
+    thinkMsMax: random.pick([50, 130, 300]) ?? 130,
     turnMsMax: random.chance(0.5) ? 0 : random.between(0.1, 3),
     clockDrift: random.chance(0.5) ? 0 : 0.05,
     weather: {

@@ -185,6 +185,11 @@ export class SimNode implements NodeView {
       if (name !== live && name !== LOG_STORE) await directory.remove(name);
     }
     const store = await openKv(directory, live, {
+      historyRevisions: settings.historyRevisions,
+      window: { eventsMax: settings.windowEventsMax, bytesMax: WINDOW_BYTES_MAX },
+      soon: (task) => {
+        scheduler.after(0, process, task);
+      },
       onBackgroundError: (error) => this.stop(process, error),
     });
     checkStateAgainstLog(store, log);
@@ -278,6 +283,9 @@ export class SimNode implements NodeView {
 
 /** Bytes never bound the log here: the number of entries does, long before. */
 const LOG_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Bytes never bound the window: the number of events does. */
+const WINDOW_BYTES_MAX = 64 * 1024 * 1024;
 
 export function addressOf(id: NodeId): string {
   return `${id}:7100`;

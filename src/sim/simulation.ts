@@ -1,10 +1,12 @@
 import { Violation } from './checkers/checker.js';
+import { EventOrder } from './checkers/watched-events.js';
 import { Cluster } from './cluster.js';
 import { Faults } from './faults.js';
 import { checkLinearizable } from './linearizability.js';
 import { assertDrains } from './microtasks.js';
 import { Prng } from './prng.js';
 import { calmWeather, drawSettings, type Settings } from './settings.js';
+import { WatchClient } from './watch-client.js';
 import { CLIENT_PATIENCE_MS, Workload } from './workload.js';
 
 /** What one run came to. */
@@ -53,6 +55,8 @@ export interface SimulationOptions {
 /** A cluster has its first leader within this time, and is in order again this long after the last fault. */
 const FIRST_LEADER_MS_MAX = 5000;
 const HEALING_MS_MAX = 5000;
+/** The longest lease, counted by a slow clock, and until its end is in the log. */
+const LEASES_END_MS_MAX = 4000;
 /** Some election timeouts, in which nothing may happen. */
 const QUIET_MS = 800;
 /** How often the end of a phase is looked for. */
@@ -89,6 +93,7 @@ class Simulation {
   private readonly settings: Settings;
   private readonly cluster: Cluster;
   private readonly faults: Faults;
+  private readonly watching: readonly WatchClient[];
   private workload: Workload | null = null;
   private healedMs = 0;
   private undecided = 0;
@@ -103,6 +108,11 @@ class Simulation {
       options.faults === undefined ? null : new Set(options.faults),
     );
     this.seed = seed;
+    const order = new EventOrder(this.cluster.checkers.referenceModel);
+    this.watching = Array.from({ length: this.settings.watcherCount }, (_, at) => {
+      const name = `watch ${at + 1}`;
+      return new WatchClient(name, this.cluster, seed.fork(name), order);
+    });
   }
 
   private readonly seed: Prng;
@@ -165,7 +175,9 @@ class Simulation {
       () => cluster.leader !== undefined && cluster.serving.length === settings.nodeCount,
     );
     cluster.network.weather = settings.weather;
-    this.workload = new Workload(cluster, this.seed.fork('workload'), cluster.checkers.acknowledged);
+    this.workload = new Workload(cluster, this.seed.fork('workload'));
+    const { watching } = this;
+    for (const client of watching) client.begin();
     faults.begin();
     cluster.runUntil(cluster.scheduler.nowMs + settings.safetyMs);
     faults.end();
@@ -198,14 +210,21 @@ class Simulation {
     );
     workload.stop();
     this.waitFor('one state on all members', left(), () => this.isSettled());
+    const members = () => cluster.members.filter(({ isInService }) => isInService);
     this.waitUntilDone('a read of every key on every member', left, (settle) => {
-      const members = cluster.members.filter(({ isInService }) => isInService);
-      if (members.length === 0) settle(false);
-      else workload.readAll(members, settle);
+      if (members().length === 0) settle(false);
+      else workload.readAll(members(), settle);
     });
+    for (const client of this.watching) client.catchUpAt(members());
+    this.waitFor('every event for every watch', left(), () =>
+      this.watching.every(({ isComplete }) => isComplete),
+    );
     this.healedMs = scheduler.nowMs - healing;
     // Who asked before the end of the faults, or a node that was removed and does not know it yet, waits for all of its own time.
     this.waitFor('an answer for every client', CLIENT_PATIENCE_MS, () => workload.isIdle);
+    this.waitFor('the end of every lease that nobody keeps alive', LEASES_END_MS_MAX, () =>
+      members().every(({ server }) => server?.store.leaseCount === 0),
+    );
     this.stayQuiet();
     // A machine that had been asking to be added may have come meanwhile.
     this.waitFor('one state on all members, late ones too', HEALING_MS_MAX, () => this.isSettled());

@@ -17,6 +17,8 @@ interface Part {
 export class SnapshotCall implements Breakable {
   private readonly target: Endpoint | undefined;
   private brokenBy: RaftkvError | null = null;
+  /** The sender has given up, of which the receiver will never hear: it has everything. */
+  private isReset = false;
   private readonly arrived: Part[] = [];
   /** Wakes the receiver that waits for a chunk. */
   private wakeReceiver: () => void = () => {};
@@ -50,6 +52,8 @@ export class SnapshotCall implements Breakable {
       const answer = this.callReceiver(target);
       answer.catch(() => {});
       for await (const chunk of chunks) await Promise.race([broken, this.transfer(target, chunk)]);
+      const resetMs = network.snapshotResetMs();
+      if (resetMs !== null) this.resetBeforeEnd(target, resetMs);
       await Promise.race([broken, this.transfer(target, null)]);
       const result = await Promise.race([broken, answer]);
       network.counts.snapshotsArrived += 1;
@@ -73,7 +77,7 @@ export class SnapshotCall implements Breakable {
   }
 
   private breakWith(detail: string): void {
-    if (this.brokenBy !== null) return;
+    if (this.brokenBy !== null || this.isReset) return;
     const error = new RaftkvError('unavailable', detail);
     this.brokenBy = error;
     this.network.removeCall(this);
@@ -132,6 +136,21 @@ export class SnapshotCall implements Breakable {
         this.wakeReceiver();
       });
     });
+  }
+
+  /**
+   * The connection is reset when everything is under way: the receiver has it in its buffers and comes to the end later, and
+   * the sender, which cannot know, may long have sent something newer.
+   */
+  private resetBeforeEnd(target: Endpoint, lateMs: number): never {
+    const { network } = this;
+    this.note(`✗ ${this.to}  snapshot at ${this.header.snapshot.index}: reset before its end`);
+    this.isReset = true;
+    network.scheduler.after(lateMs, target.process, () => {
+      this.arrived.push({ chunk: null, taken: () => {} });
+      this.wakeReceiver();
+    });
+    throw new RaftkvError('unavailable', 'The connection was reset.');
   }
 
   private pause(): Promise<void> {

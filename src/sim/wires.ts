@@ -44,6 +44,8 @@ export interface Wires {
   latencyMs(): number;
   /** How long a part of a snapshot is on its way. */
   snapshotPartMs(): number;
+  /** How late the last part of a snapshot comes, of which its sender learns nothing any more; null mostly, when all is well. */
+  snapshotResetMs(): number | null;
   endpoint(id: NodeId): Endpoint | undefined;
   addCall(call: Breakable): void;
   removeCall(call: Breakable): void;

@@ -1,15 +1,15 @@
 import { present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
-import type { Item, Revision } from '../kv/types.js';
-import type { NodeId } from '../raft/types.js';
-import { makeValue, nameOfValue, textOf } from './bytes.js';
-import type { Acknowledged } from './checkers/acknowledged.js';
+import type { CommandResult } from '../kv/types.js';
 import { Violation } from './checkers/checker.js';
 import { FreshReads } from './checkers/fresh-reads.js';
-import { StaleReads } from './checkers/stale-reads.js';
 import type { Cluster } from './cluster.js';
-import { type ClientCommand, History, type Operation, type Outcome, type Request } from './history.js';
+import { History } from './history.js';
+import { LeaseHolder } from './lease-holder.js';
+import type { ClientCommand, Operation, Outcome, Request } from './operation.js';
+import { PastReader } from './past-reader.js';
 import type { Prng } from './prng.js';
+import { describeOutcome, describeRequest, Requests } from './requests.js';
 import type { Server, SimNode } from './sim-node.js';
 import { TraceKind } from './trace.js';
 
@@ -20,20 +20,28 @@ const ANSWER_MS_MAX = 500;
 export const CLIENT_PATIENCE_MS = Math.max(...REQUEST_TIMEOUTS_MS) + ANSWER_MS_MAX;
 /** Who was refused comes back so many times later: most often there is no leader. */
 const REFUSED_PATIENCE = 4;
-/** The share of values that are larger than their name. */
-const LARGE_RATE = 0.15;
+/** How often a client asks for something that can be repeated. */
+const ATTEMPTS_MAX = 5;
+/** The share of answered commands that are asked for once more. */
+const REPEAT_RATE = 0.15;
 
 /** Errors after which it is certain that nothing was changed. */
 const REFUSALS: ReadonlySet<string> = new Set(['no_leader', 'overloaded', 'shutting_down', 'not_ready']);
 
+/** One asking: the operation that it belongs to, and where. */
+interface Attempt {
+  readonly operation: Operation;
+  readonly node: SimNode;
+  /** What was acknowledged to anybody when it began. */
+  readonly acknowledgedIndex: number;
+}
+
 /** Clients, each of which asks one thing after the other of whatever node it likes. */
 export class Workload {
   readonly history = new History();
-  private readonly keys: readonly Uint8Array[];
-  private readonly staleReads: StaleReads;
+  readonly requests: Requests;
+  private readonly pastReader: PastReader;
   private readonly freshReads = new FreshReads();
-  private readonly seenRevisions = new Map<string, Revision>();
-  private valueCount = 0;
   private isStopped = false;
   private isAnswerExpected = false;
   private busyCount = 0;
@@ -41,12 +49,13 @@ export class Workload {
   constructor(
     private readonly cluster: Cluster,
     private readonly random: Prng,
-    private readonly acknowledged: Acknowledged,
   ) {
-    const { clientCount, keyCount } = cluster.settings;
-    this.keys = Array.from({ length: keyCount }, (_, at) => Buffer.from(`key-${at}`));
-    this.staleReads = new StaleReads(cluster.checkers.stateMachineSafety);
-    for (let client = 1; client <= clientCount; client += 1) this.pause(client);
+    const { settings } = cluster;
+    this.requests = new Requests(settings, random.fork('requests'));
+    this.pastReader = new PastReader(cluster, random.fork('past'));
+    for (let client = 1; client <= settings.clientCount; client += 1) this.pause(client);
+    for (let holder = 1; holder <= settings.holderCount; holder += 1)
+      new LeaseHolder(settings.clientCount + holder, this, random.fork(`holder ${holder}`)).begin();
   }
 
   /** No client begins anything new. */
@@ -66,15 +75,14 @@ export class Workload {
 
   /** One write, for the end of a run; `settle` hears whether it was acknowledged. */
   write(node: SimNode, settle: (isDone: boolean) => void): void {
-    const key = this.pickKey();
-    this.perform(0, node, { kind: 'command', command: this.put(key, {}) }, (outcome) =>
-      settle(outcome.kind === 'done'),
-    );
+    const { requests } = this;
+    const command = requests.put(requests.pickKey());
+    this.perform(0, node, { kind: 'command', command }, (outcome) => settle(outcome.kind === 'done'));
   }
 
   /** Reads every key once on each of these nodes; `settle` hears when all are read, and whether all were. */
   readAll(nodes: readonly SimNode[], settle: (isDone: boolean) => void): void {
-    const reads = nodes.flatMap((node) => this.keys.map((key) => ({ node, key })));
+    const reads = nodes.flatMap((node) => this.requests.keys.map((key) => ({ node, key })));
     let left = reads.length;
     let isDone = true;
     for (const { node, key } of reads) {
@@ -86,11 +94,27 @@ export class Workload {
     }
   }
 
-  private pause(client: number, patience = 1): void {
-    const { scheduler, settings } = this.cluster;
-    scheduler.after(patience * this.random.between(0, settings.thinkMsMax), null, () => {
-      if (!this.isStopped) this.act(client);
+  /** Asks some node to do this; `settled` hears what became of it, unless no node runs or clients have stopped. */
+  askSomebody(client: number, command: ClientCommand, settled: (outcome: Outcome) => void): void {
+    if (this.isStopped) return;
+    const node = this.pickNode();
+    if (node === undefined) this.later(() => this.askSomebody(client, command, settled));
+    else this.perform(client, node, { kind: 'command', command }, settled);
+  }
+
+  /** Does something after a while, unless clients have stopped. */
+  later(task: () => void, delayMs = this.thinkMs()): void {
+    this.cluster.scheduler.after(delayMs, null, () => {
+      if (!this.isStopped) task();
     });
+  }
+
+  private thinkMs(): number {
+    return this.random.between(0, this.cluster.settings.thinkMsMax);
+  }
+
+  private pause(client: number, patience = 1): void {
+    this.later(() => this.act(client), patience * this.thinkMs());
   }
 
   private act(client: number): void {
@@ -100,10 +124,10 @@ export class Workload {
       return;
     }
     if (this.random.chance(0.08)) {
-      this.readStale(node);
+      this.pastReader.read(node, this.requests.pickKey());
       this.pause(client);
     } else {
-      this.perform(client, node, this.draw(), ({ kind }) =>
+      this.perform(client, node, this.requests.draw(), ({ kind }) =>
         this.pause(client, kind === 'refused' ? REFUSED_PATIENCE : 1),
       );
     }
@@ -115,66 +139,77 @@ export class Workload {
     return leader !== undefined && this.random.chance(0.5) ? leader : this.random.pick(serving);
   }
 
-  private pickKey(): Uint8Array {
-    return this.keys[this.random.integer(0, this.keys.length - 1)] ?? new Uint8Array(1);
-  }
-
-  private draw(): Request {
-    const key = this.pickKey();
-    const seen = this.seenRevisions.get(textOf(key));
-    const dice = this.random.real();
-    if (dice < 0.4) return { kind: 'get', key, byLease: dice < 0.2 };
-    const command = (): ClientCommand => {
-      if (dice < 0.7) return this.put(key, {});
-      if (dice < 0.8) return this.put(key, seen === undefined ? { ifAbsent: true } : { ifRevision: seen });
-      if (dice < 0.87) return this.put(key, { ifAbsent: true });
-      if (dice < 0.95) return { kind: 'delete', key };
-      if (dice < 0.98) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
-      return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
-    };
-    return { kind: 'command', command: command() };
-  }
-
-  private put(key: Uint8Array, condition: { ifRevision?: Revision; ifAbsent?: boolean }): ClientCommand {
-    this.valueCount += 1;
-    const { valueBytesMax } = this.cluster.settings;
-    const padding = this.random.chance(LARGE_RATE) ? this.random.integer(1, valueBytesMax) : 0;
-    const value = makeValue(this.valueCount, padding);
-    return { kind: 'put', key, value, contentType: '', ...condition };
-  }
-
+  /** Asks for something; what can be repeated, as often as it takes. */
   private perform(
     client: number,
     node: SimNode,
     request: Request,
     settled: (outcome: Outcome) => void,
   ): void {
-    const { scheduler } = this.cluster;
     const operation = this.history.invoke(client, request);
-    this.note(client, node.id, operation, () => `asks ${node.id}: ${describe(request)}`);
+    const acknowledgedIndex = this.cluster.checkers.acknowledged.highestIndex;
+    const { leaseTime } = this.cluster.checkers;
+    const renewal = request.kind === 'command' ? leaseTime.asks(request.command) : null;
+    const isRepeatable = request.kind === 'command' && request.command.idempotency !== undefined;
+    let attempts = 0;
+    let isUnknown = false;
+    const attempt = (at: SimNode) => {
+      attempts += 1;
+      this.attempt({ operation, node: at, acknowledgedIndex }, (outcome) => {
+        isUnknown ||= outcome.kind === 'unknown';
+        const isOpen = outcome.kind === 'unknown' || outcome.kind === 'refused';
+        const next =
+          isOpen && isRepeatable && attempts < ATTEMPTS_MAX && !this.isStopped ? this.pickNode() : undefined;
+        if (next !== undefined) {
+          this.busyCount += 1;
+          this.cluster.scheduler.after(REFUSED_PATIENCE * this.thinkMs(), null, () => {
+            this.busyCount -= 1;
+            attempt(next);
+          });
+          return;
+        }
+        this.settle(operation, isOpen && isUnknown ? { kind: 'unknown' } : outcome);
+        if (outcome.kind === 'done' && renewal !== null) leaseTime.renewed(outcome.result, renewal);
+        settled(operation.outcome);
+        if (outcome.kind === 'done' && isRepeatable && this.random.chance(REPEAT_RATE))
+          this.repeat(operation);
+      });
+    };
+    attempt(node);
+  }
+
+  /** Asks once more for what was answered: the answer must be the same. */
+  private repeat(operation: Operation): void {
+    this.later(() => {
+      const node = this.pickNode();
+      if (node === undefined) return;
+      const again: Operation = { ...operation };
+      this.attempt({ operation: again, node, acknowledgedIndex: 0 }, () => {});
+    });
+  }
+
+  private settle(operation: Operation, outcome: Outcome): void {
+    this.history.settle(operation, outcome);
+    this.requests.learn(operation);
+    if (outcome.kind !== 'done' || operation.request.kind !== 'command') return;
+    const { command } = operation.request;
+    this.cluster.check(() => this.cluster.checkers.acknowledged.acknowledged(command, outcome.result));
+  }
+
+  private attempt(attempt: Attempt, settled: (outcome: Outcome) => void): void {
+    const { scheduler } = this.cluster;
+    const { operation, node } = attempt;
+    const { request, client } = operation;
+    this.note(node, operation, () => `asks ${node.id}: ${describeRequest(request)}`);
     this.busyCount += 1;
-    const acknowledgedIndex = this.acknowledged.highestIndex;
     let isSettled = false;
     const settle = (outcome: Outcome) => {
       if (isSettled) return;
       isSettled = true;
       timer.cancel();
       this.busyCount -= 1;
-      this.history.settle(operation, outcome);
-      this.learn(operation);
-      if (outcome.kind === 'read') {
-        const index = present(
-          outcome.appliedIndex,
-          'Within the simulator it is known what a read was answered from.',
-        );
-        this.cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, index));
-      }
-      this.note(
-        client,
-        node.id,
-        operation,
-        () => `is told: ${describeOutcome(outcome)} (${describe(request)})`,
-      );
+      this.check(attempt, outcome);
+      this.note(node, operation, () => `is told: ${describeOutcome(outcome)} (${describeRequest(request)})`);
       settled(outcome);
     };
     const timeoutMs = this.random.pick(REQUEST_TIMEOUTS_MS) ?? 1500;
@@ -182,7 +217,7 @@ export class Workload {
     const timer = scheduler.after(timeoutMs + ANSWER_MS_MAX, null, () => {
       settle({ kind: 'unknown' });
       if (!isAnswerExpected) return;
-      const detail = `${node.id} gave client ${client} ${timeoutMs} ms, and no answer after all faults: ${describe(request)}`;
+      const detail = `${node.id} gave client ${client} ${timeoutMs} ms, and no answer after all faults: ${describeRequest(request)}`;
       this.cluster.fail(new Violation('Progress', detail));
     });
     this.cluster.ask(
@@ -195,39 +230,30 @@ export class Workload {
     );
   }
 
-  /** What clients remember, to make conditions from, and what the checkers must hear. */
-  private learn({ request, outcome }: Operation): void {
+  /** What one answer must be, whatever the others were. */
+  private check({ operation: { request }, node, acknowledgedIndex }: Attempt, outcome: Outcome): void {
+    const { cluster } = this;
+    const { madeOnce, shownStates } = cluster.checkers;
     if (outcome.kind === 'read' && request.kind === 'get') {
-      if (outcome.item) this.seenRevisions.set(textOf(request.key), outcome.item.modRevision);
+      const appliedIndex = present(
+        outcome.appliedIndex,
+        'Within the simulator it is known what a read was answered from.',
+      );
+      cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, appliedIndex));
+      cluster.check(() => shownStates.newest(node.id, request.key, outcome.item, appliedIndex));
     } else if (outcome.kind === 'done' && request.kind === 'command') {
-      const { command } = request;
-      const { result } = outcome;
-      if (result.kind === 'put' && command.kind === 'put')
-        this.seenRevisions.set(textOf(command.key), result.revision);
-      this.cluster.check(() => this.acknowledged.acknowledged(command, result));
+      const { idempotency } = request.command;
+      if (idempotency !== undefined && !isMismatch(outcome.result))
+        cluster.check(() => madeOnce.answered(idempotency.key, outcome.result));
     }
   }
 
-  /** A read of what the node has: from the past, but never from another one. */
-  private readStale(node: SimNode): void {
-    const key = this.pickKey();
-    this.cluster.ask(
-      node,
-      ({ store }) => ({ item: store.get(key), appliedIndex: store.appliedIndex }),
-      (answer) => {
-        if (!('value' in answer)) return;
-        const { item, appliedIndex } = answer.value;
-        this.cluster.check(() => this.staleReads.read(node.id, key, item, appliedIndex));
-      },
-    );
-  }
-
-  private note(client: number, node: NodeId, operation: Operation, text: () => string): void {
+  private note(node: SimNode, { client, invokedAt }: Operation, text: () => string): void {
     this.cluster.trace.note(
       TraceKind.client,
       0,
-      client * 64 + node.length,
-      operation.invokedAt,
+      client * 64 + node.id.length,
+      invokedAt,
       () => `client ${client} ${text()}`,
     );
   }
@@ -247,26 +273,6 @@ function outcomeOf(request: Request, error: unknown): Outcome {
   return { kind: 'unknown' };
 }
 
-function describe(request: Request): string {
-  if (request.kind === 'get') return `get ${textOf(request.key)}${request.byLease ? ' by the lease' : ''}`;
-  const { command } = request;
-  if (command.kind === 'deletePrefix') return `delete ${textOf(command.prefix)}*`;
-  const condition =
-    command.ifAbsent === true
-      ? ' if absent'
-      : command.ifRevision === undefined
-        ? ''
-        : ` if at ${command.ifRevision}`;
-  const what = command.kind === 'put' ? ` = ${nameOfValue(command.value)}` : '';
-  return `${command.kind} ${textOf(command.key)}${what}${condition}`;
-}
-
-function describeOutcome(outcome: Outcome): string {
-  if (outcome.kind === 'done') return JSON.stringify(outcome.result);
-  if (outcome.kind !== 'read') return outcome.kind;
-  return describeItem(outcome.item);
-}
-
-function describeItem(item: Item | undefined): string {
-  return item === undefined ? 'absent' : `${nameOfValue(item.value)} at ${item.modRevision}`;
+function isMismatch({ kind }: CommandResult): boolean {
+  return kind === 'idempotencyMismatch';
 }

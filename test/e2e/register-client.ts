@@ -1,5 +1,6 @@
 import type { CommandResult, DeleteCommand, PutCommand } from '../../src/kv/types.js';
-import type { History, Outcome } from '../../src/sim/history.js';
+import type { History } from '../../src/sim/history.js';
+import type { Outcome } from '../../src/sim/operation.js';
 import type { Prng } from '../../src/sim/prng.js';
 import { get, put, type ReadOutcome, remove, type WriteOutcome } from './client.js';
 import type { Revisions } from './revisions.js';

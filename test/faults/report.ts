@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
-import type { Operation } from '../../src/sim/history.js';
+import type { Operation } from '../../src/sim/operation.js';
 import type { FaultCluster } from './cluster.js';
 import { EVIDENCE } from './directories.js';
 

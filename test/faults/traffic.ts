@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { present } from '../../src/assert.js';
-import { History, type Operation } from '../../src/sim/history.js';
+import { History } from '../../src/sim/history.js';
 import { checkLinearizable } from '../../src/sim/linearizability.js';
+import type { Operation } from '../../src/sim/operation.js';
 import type { Prng } from '../../src/sim/prng.js';
 import { get } from '../e2e/client.js';
 import { outcomeOfRead, RegisterClient } from '../e2e/register-client.js';

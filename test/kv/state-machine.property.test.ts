@@ -10,8 +10,9 @@ import {
   type TxnOperation,
 } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
+import { ReferenceStore } from '../../src/sim/reference-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { bytes, commandEntry, NaiveStore, plain, plainBytes, text } from './model.js';
+import { bytes, commandEntry, plain, plainBytes, text } from './model.js';
 
 const HISTORY = 12;
 
@@ -189,7 +190,7 @@ async function apply(kv: KvStateMachine, entry: Entry) {
 const KEYS = ['a', 'a\x00', 'aa', 'b', '\xff', 'nothing'];
 
 /** Compares all leases and what is attached to them. */
-async function expectSameLeases(kv: KvStateMachine, model: NaiveStore): Promise<void> {
+async function expectSameLeases(kv: KvStateMachine, model: ReferenceStore): Promise<void> {
   const { logTimeMs } = model;
   const leases = [...model.leases.values()];
   const infos = leases.map(({ expiresAtMs, ...lease }) => ({
@@ -210,7 +211,7 @@ async function expectSameLeases(kv: KvStateMachine, model: NaiveStore): Promise<
 }
 
 /** Compares every revision that can be read, key by key and page by page. */
-async function expectSame(kv: KvStateMachine, model: NaiveStore): Promise<void> {
+async function expectSame(kv: KvStateMachine, model: ReferenceStore): Promise<void> {
   await expectSameLeases(kv, model);
   expect(kv.revision).toBe(model.revision);
   expect(kv.compactedRevision).toBe(model.compactedRevision);
@@ -260,7 +261,7 @@ describe('the key-value state machine', () => {
           }
           return work;
         };
-        const model = new NaiveStore(HISTORY);
+        const model = new ReferenceStore(HISTORY);
         const log: Entry[] = [];
         const results: unknown[] = [];
         const digests = [''];

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command, Item, Watcher, WatchPosition } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
+import { ReferenceStore } from '../../src/sim/reference-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { bytes, commandEntry, NaiveStore, plain, text } from './model.js';
+import { bytes, commandEntry, plain, text } from './model.js';
 
 const HISTORY = 25;
 const WHOLE = Number.POSITIVE_INFINITY;
@@ -208,7 +209,7 @@ describe('watches', () => {
             }
             return work;
           };
-          const model = new NaiveStore(HISTORY);
+          const model = new ReferenceStore(HISTORY);
           const log: Entry[] = [];
           // The leader has everything at once, and its disk never waits.
           const leader = await openKv(new MemoryDisk().directory(), 'state-1', { historyRevisions: HISTORY });

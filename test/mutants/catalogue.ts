@@ -3,6 +3,7 @@ import { electionMutants } from './elections.js';
 import { membershipMutants } from './membership.js';
 import type { Mutant } from './mutant.js';
 import { replicationMutants } from './replication.js';
+import { stateMutants } from './state.js';
 
 /** Every planted bug. */
 export const catalogue: readonly Mutant[] = [
@@ -10,4 +11,5 @@ export const catalogue: readonly Mutant[] = [
   ...replicationMutants,
   ...membershipMutants,
   ...clientMutants,
+  ...stateMutants,
 ];

@@ -1,8 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { encodeCommand } from '../../src/kv/command-codec.js';
-import type { Command } from '../../src/kv/types.js';
-import { EntryKind, type Message } from '../../src/raft/types.js';
-import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
+import type { Message } from '../../src/raft/types.js';
 import { AppliedIsDurable } from '../../src/sim/checkers/applied-is-durable.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
 import { CommitOnMajority } from '../../src/sim/checkers/commit-on-majority.js';
@@ -15,7 +12,6 @@ import { LogMatching } from '../../src/sim/checkers/log-matching.js';
 import { Monotonic } from '../../src/sim/checkers/monotonic.js';
 import { OneChangeAtATime } from '../../src/sim/checkers/one-change-at-a-time.js';
 import { RemovedLeader } from '../../src/sim/checkers/removed-leader.js';
-import { StaleReads } from '../../src/sim/checkers/stale-reads.js';
 import { StateMachineSafety } from '../../src/sim/checkers/state-machine-safety.js';
 import { VoteOnce } from '../../src/sim/checkers/vote-once.js';
 import { core, durable, entry, envelope, node } from './fake-node.js';
@@ -155,7 +151,6 @@ describe('State Machine Safety', () => {
     const checker = new StateMachineSafety();
     checker.applied(n1, entry(1, 1), undefined, 'd1');
     checker.applied(n2, entry(1, 1), undefined, 'd1');
-    expect(checker.lastIndex).toBe(1);
   });
 
   test('finds another entry at the same index', () => {
@@ -395,78 +390,5 @@ describe('A read shows everything that was acknowledged before it', () => {
     const checker = new FreshReads();
     checker.read('n1', 5, 5);
     expect(() => checker.read('n1', 5, 4)).toThrow('n1 answers from index 4');
-  });
-});
-
-describe('Nothing acknowledged is lost', () => {
-  const command: Command = { kind: 'put', key: Buffer.from('k'), value: Buffer.from('v'), contentType: '' };
-  const applied = { index: 7, term: 1, kind: EntryKind.command, payload: encodeCommand(command) };
-  const result = { kind: 'put', revision: 3, created: true } as const;
-
-  test('allows what is in the log and on the member', () => {
-    const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
-    checker.acknowledged(command, result);
-    checker.finished(n2, 7);
-  });
-
-  test('finds an answer that no log has', () => {
-    const checker = new Acknowledged();
-    expect(() => checker.acknowledged(command, result)).toThrow('the log has nothing there');
-  });
-
-  test('finds an answer for what another client did', () => {
-    const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
-    const other: Command = { ...command, value: Buffer.from('w') };
-    expect(() => checker.acknowledged(other, result)).toThrow('another put');
-  });
-
-  test('finds a member that ends without it', () => {
-    const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
-    checker.acknowledged(command, result);
-    expect(() => checker.finished(n2, 6)).toThrow('index 7 was acknowledged');
-  });
-});
-
-describe('A stale read shows the state at some index', () => {
-  const key = Buffer.from('k');
-  const put = (text: string): Command => ({ kind: 'put', key, value: Buffer.from(text), contentType: '' });
-  const item = (text: string, modRevision: number) => ({
-    key,
-    value: Buffer.from(text),
-    createRevision: 1,
-    modRevision,
-    version: modRevision,
-    contentType: '',
-  });
-  const commandEntry = (index: number, command: Command) => ({
-    index,
-    term: 1,
-    kind: EntryKind.command,
-    payload: encodeCommand(command),
-  });
-  const log = new StateMachineSafety();
-  log.applied(n1, commandEntry(1, put('a')), { kind: 'put', revision: 1, created: true }, '1');
-  log.applied(n1, commandEntry(2, put('b')), { kind: 'put', revision: 2, created: false }, '2');
-  log.applied(n1, commandEntry(3, { kind: 'delete', key }), { kind: 'delete', revision: 3, deleted: 1 }, '3');
-
-  test('allows what the log leaves at that index', () => {
-    const checker = new StaleReads(log);
-    checker.read('n2', key, undefined, 0);
-    checker.read('n2', key, item('a', 1), 1);
-    checker.read('n2', key, item('b', 2), 2);
-    checker.read('n2', key, undefined, 3);
-  });
-
-  test.each([
-    ['the future', item('b', 2), 1],
-    ['the past of another index', item('a', 1), 2],
-    ['another value', item('c', 2), 2],
-    ['what was deleted', item('b', 2), 3],
-    ['nothing where there is something', undefined, 2],
-  ])('finds %s', (_, shown, appliedIndex) => {
-    expect(() => new StaleReads(log).read('n2', key, shown, appliedIndex)).toThrow(Violation);
   });
 });

@@ -1,5 +1,5 @@
-import { decodeCommand } from '../../kv/command-codec.js';
-import type { Command, CommandResult, Revision } from '../../kv/types.js';
+import { decodeCommand, encodeCommand } from '../../kv/command-codec.js';
+import type { Command, CommandResult } from '../../kv/types.js';
 import { type Entry, EntryKind, type Index } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
 import { type Checker, type NodeView, Violation } from './checker.js';
@@ -10,7 +10,8 @@ import { type Checker, type NodeView, Violation } from './checker.js';
  */
 export class Acknowledged implements Checker {
   readonly property = 'Nothing acknowledged is lost (§8)';
-  private readonly changes = new Map<Revision, { readonly index: Index; readonly command: Command }>();
+  /** What each revision and each lease came from. */
+  private readonly changes = new Map<string, { readonly index: Index; readonly command: Command }>();
   /** The last index whose change a client was told of. */
   highestIndex: Index = 0;
   private appliedThrough: Index = 0;
@@ -18,19 +19,22 @@ export class Acknowledged implements Checker {
   applied(_node: NodeView, entry: Entry, result: CommandResult | undefined): void {
     if (entry.kind !== EntryKind.command || entry.index <= this.appliedThrough) return;
     this.appliedThrough = entry.index;
-    if (result === undefined || !tellsOfChange(result)) return;
+    const name = result && changeOf(result);
+    // A repeat is answered with what its first time came to.
+    if (name === undefined || this.changes.has(name)) return;
     const { command } = decodeCommand(entry.payload);
-    this.changes.set(result.revision, { index: entry.index, command });
+    this.changes.set(name, { index: entry.index, command });
   }
 
   /** A client was told that its command was done, with this result. */
   acknowledged(command: Command, result: CommandResult): void {
-    if (!tellsOfChange(result)) return;
-    const change = this.changes.get(result.revision);
-    if (change === undefined || !sameTarget(change.command, command)) {
+    const name = changeOf(result);
+    if (name === undefined) return;
+    const change = this.changes.get(name);
+    if (change === undefined || !sameBytes(encodeCommand(change.command), encodeCommand(command))) {
       throw new Violation(
         this.property,
-        `A client was told that its ${command.kind} is revision ${result.revision}, and the log has ` +
+        `A client was told that its ${command.kind} is ${name}, and the log has ` +
           `${change === undefined ? 'nothing' : `another ${change.command.kind}`} there.`,
       );
     }
@@ -47,14 +51,22 @@ export class Acknowledged implements Checker {
   }
 }
 
-/** The workload puts and deletes; other commands change none of the keys that it writes. */
-function tellsOfChange(result: CommandResult): boolean {
-  return result.kind === 'put' || (result.kind === 'delete' && result.deleted > 0);
-}
-
-function sameTarget(a: Command, b: Command): boolean {
-  if (a.kind === 'put' && b.kind === 'put') return sameBytes(a.key, b.key) && sameBytes(a.value, b.value);
-  if (a.kind === 'delete' && b.kind === 'delete') return sameBytes(a.key, b.key);
-  if (a.kind === 'deletePrefix' && b.kind === 'deletePrefix') return sameBytes(a.prefix, b.prefix);
-  return false;
+/** What a result says was changed, by a name of its own; undefined where nothing was, or where many may have the same name. */
+function changeOf(result: CommandResult): string | undefined {
+  switch (result.kind) {
+    case 'put':
+      return `revision ${result.revision}`;
+    case 'delete':
+      return result.deleted > 0 ? `revision ${result.revision}` : undefined;
+    case 'txn': {
+      const isChange = result.results.some(
+        (one) => one.kind === 'put' || (one.kind === 'delete' && one.deleted > 0),
+      );
+      return isChange ? `revision ${result.revision}` : undefined;
+    }
+    case 'leaseRevoked':
+      return `the end of lease ${result.lease}`;
+    default:
+      return undefined;
+  }
 }

@@ -12,13 +12,17 @@ import { IdleOutside } from './idle-outside.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
 import { LeaderContact } from './leader-contact.js';
+import { LeaseTime, type TrueTime } from './lease-time.js';
 import { LogCut } from './log-cut.js';
 import { LogMatching } from './log-matching.js';
+import { MadeOnce } from './made-once.js';
 import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { OneChangeAtATime } from './one-change-at-a-time.js';
 import { PreVote } from './pre-vote.js';
+import { ReferenceModel } from './reference-model.js';
 import { RemovedLeader } from './removed-leader.js';
+import { ShownStates } from './shown-states.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { TermBegins } from './term-begins.js';
 import { TransferTarget } from './transfer-target.js';
@@ -38,8 +42,11 @@ interface Glance {
 export class Checkers {
   readonly electionSafety = new ElectionSafety();
   readonly leaderCompleteness = new LeaderCompleteness();
-  readonly stateMachineSafety = new StateMachineSafety();
   readonly acknowledged = new Acknowledged();
+  readonly madeOnce = new MadeOnce();
+  readonly referenceModel: ReferenceModel;
+  readonly shownStates: ShownStates;
+  readonly leaseTime: LeaseTime;
   private readonly all: readonly Checker[];
   /** Most events are messages and steps, and few checkers look at them. */
   private readonly ofSteps: readonly Checker[];
@@ -53,14 +60,22 @@ export class Checkers {
    */
   constructor(
     nodes: () => ReadonlyMap<NodeId, NodeView>,
+    historyRevisions: number,
+    time: TrueTime,
     private readonly report: (error: Error) => void,
   ) {
+    this.referenceModel = new ReferenceModel(historyRevisions);
+    this.shownStates = new ShownStates(this.referenceModel);
+    this.leaseTime = new LeaseTime(time);
     this.all = [
       this.electionSafety,
       new LeaderAppendOnly(),
       new LogMatching(),
       this.leaderCompleteness,
-      this.stateMachineSafety,
+      new StateMachineSafety(),
+      this.referenceModel,
+      this.madeOnce,
+      this.leaseTime,
       new Monotonic(),
       new MatchIndex(nodes),
       new VoteOnce(),

@@ -1,11 +1,10 @@
 import type { CommandResult } from '../../kv/types.js';
-import type { Entry, Index } from '../../raft/types.js';
+import type { Entry } from '../../raft/types.js';
 import { type Checker, type NodeView, sameEntry, Violation } from './checker.js';
 
 /** What was applied at an index, wherever that was first. */
-export interface Applied {
+interface Applied {
   readonly entry: Entry;
-  readonly result: CommandResult | undefined;
   readonly digest: string;
 }
 
@@ -18,11 +17,11 @@ export class StateMachineSafety implements Checker {
   readonly property = 'State Machine Safety (§5.4.3)';
   private readonly entries: (Applied | undefined)[] = [];
 
-  applied(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void {
+  applied(node: NodeView, entry: Entry, _result: CommandResult | undefined, digest: string): void {
     const { index } = entry;
     const first = this.entries[index];
     if (first === undefined) {
-      this.entries[index] = { entry, result, digest };
+      this.entries[index] = { entry, digest };
     } else if (!sameEntry(first.entry, entry)) {
       throw new Violation(
         this.property,
@@ -35,14 +34,5 @@ export class StateMachineSafety implements Checker {
         `The digest after index ${index} is ${digest} on ${node.id} and ${first.digest} elsewhere.`,
       );
     }
-  }
-
-  /** What stands at the index for good, if any node applied it. */
-  at(index: Index): Applied | undefined {
-    return this.entries[index];
-  }
-
-  get lastIndex(): Index {
-    return Math.max(0, this.entries.length - 1);
   }
 }

@@ -1,0 +1,72 @@
+import type { Item, ListResult, Revision } from '../../kv/types.js';
+import type { Index, NodeId } from '../../raft/types.js';
+import { sameBytes, textOf } from '../bytes.js';
+import { Violation } from './checker.js';
+import type { ReferenceModel } from './reference-model.js';
+
+/**
+ * A read may show the past, never another past: what it shows is what the log up to the node's applied index leaves (§5.4.3;
+ * docs/http-api.md, Reads). That it is not too old is for other checkers.
+ */
+export class ShownStates {
+  readonly property = 'A read shows the state at some index (§5.4.3)';
+
+  constructor(private readonly model: ReferenceModel) {}
+
+  /** The newest item under a key, of a state that has applied so much. */
+  newest(node: NodeId, key: Uint8Array, item: Item | undefined, appliedIndex: Index): void {
+    const expected = this.model.itemAt(textOf(key), appliedIndex);
+    if (!isSame(item, expected))
+      this.fail(`${node} has applied index ${appliedIndex} and`, key, item, expected);
+  }
+
+  /** The item under a key as of a revision that the node has reached. */
+  past(node: NodeId, key: Uint8Array, item: Item | undefined, revision: Revision): void {
+    const expected = this.model.store.at(revision).get(textOf(key));
+    if (!isSame(item, expected)) this.fail(`${node} reads revision ${revision} and`, key, item, expected);
+  }
+
+  /** The first page of a listing. */
+  page(node: NodeId, prefix: Uint8Array, { revision, items, more }: ListResult): void {
+    const all = this.model.store.list(textOf(prefix), revision);
+    items.forEach((item, at) => {
+      const expected = all[at];
+      if (!isSame(item, expected))
+        this.fail(`${node} lists revision ${revision} and`, item.key, item, expected);
+    });
+    if (more === all.length > items.length) return;
+    throw new Violation(
+      this.property,
+      `${node} lists revision ${revision}: ${items.length} of ${all.length} keys, and says that ${more ? 'more' : 'none'} follow.`,
+    );
+  }
+
+  /** A revision was refused because it is not kept any more. */
+  compacted(node: NodeId, revision: Revision): void {
+    if (revision < this.model.store.compactedRevision) return;
+    throw new Violation(this.property, `${node} has dropped revision ${revision}, which must be kept.`);
+  }
+
+  private fail(who: string, key: Uint8Array, item: Item | undefined, expected: Item | undefined): never {
+    const name = (shown: Item | undefined) =>
+      shown === undefined ? 'nothing' : `revision ${shown.modRevision}`;
+    throw new Violation(
+      this.property,
+      `${who} shows ${name(item)} of ${textOf(key)}, where the log leaves ${name(expected)}.`,
+    );
+  }
+}
+
+/** Whether two items are the same in everything. */
+export function isSame(a: Item | undefined, b: Item | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    sameBytes(a.key, b.key) &&
+    sameBytes(a.value, b.value) &&
+    a.createRevision === b.createRevision &&
+    a.modRevision === b.modRevision &&
+    a.version === b.version &&
+    a.contentType === b.contentType &&
+    (a.lease ?? 0) === (b.lease ?? 0)
+  );
+}

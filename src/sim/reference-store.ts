@@ -1,0 +1,254 @@
+import {
+  type Command,
+  type CommandResult,
+  type Compare,
+  type DeleteCommand,
+  IDEMPOTENCY_MS,
+  type Item,
+  type LeaseExpireCommand,
+  type LeaseRevokeCommand,
+  type LogTime,
+  type PutCommand,
+  type TxnCommand,
+  type TxnResult,
+} from '../kv/types.js';
+import { textOf } from './bytes.js';
+
+const NO_VALUE = new Uint8Array(0);
+const HOUR_MS = 60 * 60 * 1000;
+
+/** A lease as the model keeps it. */
+interface ModelLease {
+  readonly lease: number;
+  ttlMs: number;
+  expiresAtMs: number;
+  generation: number;
+  own: boolean;
+}
+
+/**
+ * What commands promise, written down the plainest way: the whole state of every revision, in maps, without a disk, a buffer or a
+ * codec. The simulator and the property tests hold the real state machine against it.
+ */
+export class ReferenceStore {
+  readonly states: ReadonlyMap<string, Item>[] = [new Map()];
+  readonly leases = new Map<number, ModelLease>();
+  logTimeMs = 0;
+  readonly #answers = new Map<
+    string,
+    { fingerprint: Uint8Array; logTimeMs: LogTime; result: CommandResult }
+  >();
+  readonly #historyRevisions: number;
+  readonly #hours: { readonly logTimeMs: LogTime; readonly revision: number }[] = [];
+  #droppedRevision = 0;
+  #lastLease = 0;
+
+  constructor(historyRevisions: number) {
+    this.#historyRevisions = historyRevisions;
+  }
+
+  get revision(): number {
+    return this.states.length - 1;
+  }
+
+  get compactedRevision(): number {
+    return Math.max(this.#droppedRevision, this.revision - this.#historyRevisions);
+  }
+
+  at(revision: number): ReadonlyMap<string, Item> {
+    return this.states[revision] ?? new Map();
+  }
+
+  apply(command: Command, logTimeMs?: LogTime): CommandResult {
+    this.logTimeMs = Math.max(this.logTimeMs, logTimeMs ?? 0);
+    if (logTimeMs !== undefined) this.#passTime();
+    const { idempotency } = command;
+    const answer = this.#answers.get(idempotency?.key ?? '');
+    if (idempotency && answer && this.logTimeMs - answer.logTimeMs <= IDEMPOTENCY_MS) {
+      const same = textOf(answer.fingerprint) === textOf(idempotency.fingerprint);
+      return same ? answer.result : { kind: 'idempotencyMismatch', revision: this.revision };
+    }
+    const result = this.#perform(command);
+    if (idempotency) {
+      const { key, fingerprint } = idempotency;
+      this.#answers.set(key, { fingerprint, logTimeMs: this.logTimeMs, result });
+    }
+    return result;
+  }
+
+  #perform(command: Command): CommandResult {
+    switch (command.kind) {
+      case 'deletePrefix':
+        return this.#remove([...this.#now.keys()].filter((key) => key.startsWith(textOf(command.prefix))));
+      case 'txn':
+        return this.#transact(command);
+      case 'put':
+      case 'delete':
+        return this.#change(command);
+      case 'leaseGrant':
+        return { kind: 'lease', revision: this.revision, ...this.#grant(command.ttlMs, false) };
+      case 'leaseKeepAlive': {
+        const lease = this.leases.get(command.lease);
+        if (!lease) return { kind: 'leaseNotFound', revision: this.revision, lease: command.lease };
+        lease.generation += 1;
+        lease.ttlMs = command.ttlMs ?? lease.ttlMs;
+        lease.expiresAtMs = this.logTimeMs + lease.ttlMs;
+        return { kind: 'lease', revision: this.revision, lease: lease.lease, ttlMs: lease.ttlMs };
+      }
+      case 'leaseRevoke':
+      case 'leaseExpire':
+        return this.#endLease(command);
+      case 'tick':
+        return { kind: 'ticked', revision: this.revision };
+    }
+  }
+
+  #grant(ttlMs: number, own: boolean) {
+    this.#lastLease += 1;
+    const lease = this.#lastLease;
+    this.leases.set(lease, { lease, ttlMs, expiresAtMs: this.logTimeMs + ttlMs, generation: 1, own });
+    return { lease, ttlMs };
+  }
+
+  #endLease(command: LeaseRevokeCommand | LeaseExpireCommand): CommandResult {
+    const { lease } = command;
+    const found = this.leases.get(lease);
+    if (!found) return { kind: 'leaseNotFound', revision: this.revision, lease };
+    if (
+      command.kind === 'leaseExpire' &&
+      (command.generation !== found.generation || found.expiresAtMs > this.logTimeMs)
+    ) {
+      return { kind: 'leaseKept', revision: this.revision };
+    }
+    const { deleted } = this.#remove(this.keysOf(lease));
+    this.leases.delete(lease);
+    return { kind: 'leaseRevoked', revision: this.revision, lease, deleted, remaining: false };
+  }
+
+  keysOf(lease: number): string[] {
+    return [...this.#now.entries()].flatMap(([key, item]) => (item.lease === lease ? [key] : [])).sort();
+  }
+
+  /** Makes `next` the newest state. Leases of a key's own end with what their key was, unless a put names them. */
+  #push(next: ReadonlyMap<string, Item>): void {
+    const before = this.#now;
+    this.states.push(next);
+    for (const [key, item] of next) {
+      const lease = item === before.get(key) ? undefined : this.leases.get(item.lease ?? 0);
+      if (lease) lease.own = false;
+    }
+    for (const [key, { lease = 0 }] of before) {
+      if (next.get(key)?.lease !== lease && this.leases.get(lease)?.own) this.leases.delete(lease);
+    }
+  }
+
+  /** Once an hour, what was superseded 24 hours before is dropped, as far as was noted then. */
+  #passTime(): void {
+    if (this.logTimeMs - (this.#hours.at(-1)?.logTimeMs ?? Number.NEGATIVE_INFINITY) < HOUR_MS) return;
+    this.#hours.push({ logTimeMs: this.logTimeMs, revision: this.revision });
+    for (const hour of this.#hours) {
+      if (hour.logTimeMs <= this.logTimeMs - 24 * HOUR_MS) this.#droppedRevision = hour.revision;
+    }
+  }
+
+  get #now(): ReadonlyMap<string, Item> {
+    return this.at(this.revision);
+  }
+
+  #change(command: PutCommand | DeleteCommand): CommandResult {
+    const key = textOf(command.key);
+    const existing = this.#now.get(key);
+    const { ifRevision, ifAbsent } = command;
+    if ((ifAbsent && existing) || (ifRevision !== undefined && existing?.modRevision !== ifRevision)) {
+      return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
+    }
+    if (command.kind === 'delete') return this.#remove(existing ? [key] : []);
+    const { ttlMs } = command;
+    const lease = ttlMs === undefined ? command.lease : this.#lastLease + 1;
+    if (command.lease !== undefined && !this.leases.has(command.lease)) {
+      return { kind: 'leaseNotFound', revision: this.revision, lease: command.lease };
+    }
+    const next = new Map(this.#now);
+    putInto(next, lease === undefined ? command : { ...command, lease }, this.revision + 1);
+    this.#push(next);
+    const result = { kind: 'put', revision: this.revision, created: !existing } as const;
+    return ttlMs === undefined ? result : { ...result, lease: this.#grant(ttlMs, true).lease };
+  }
+
+  #remove(keys: readonly string[]) {
+    if (keys.length === 0) return { kind: 'delete', revision: this.revision, deleted: 0 } as const;
+    const next = new Map(this.#now);
+    for (const key of keys) next.delete(key);
+    this.#push(next);
+    return { kind: 'delete', revision: this.revision, deleted: keys.length } as const;
+  }
+
+  #transact({ compare, success, failure }: TxnCommand): CommandResult {
+    const succeeded = compare.every((one) => compares(this.#now.get(textOf(one.key)), one));
+    const branch = succeeded ? success : failure;
+    for (const operation of branch) {
+      if (operation.kind !== 'put' || operation.lease === undefined || this.leases.has(operation.lease))
+        continue;
+      return { kind: 'leaseNotFound', revision: this.revision, lease: operation.lease };
+    }
+    const next = new Map(this.#now);
+    const results = branch.map((operation): TxnResult => {
+      const wanted = 'key' in operation ? textOf(operation.key) : textOf(operation.prefix);
+      const found = [...next.keys()]
+        .filter((key) => ('key' in operation ? key === wanted : key.startsWith(wanted)))
+        .sort();
+      switch (operation.kind) {
+        case 'put':
+          putInto(next, operation, this.revision + 1);
+          return { kind: 'put', key: operation.key, created: found.length === 0 };
+        case 'get':
+        case 'getPrefix':
+          return { kind: 'get', items: found.map((key) => next.get(key) as Item) };
+        default:
+          for (const key of found) next.delete(key);
+          return { kind: 'delete', deleted: found.length };
+      }
+    });
+    const names = new Set([...next.keys(), ...this.#now.keys()]);
+    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.#push(next);
+    return { kind: 'txn', revision: this.revision, succeeded, results };
+  }
+
+  list(prefix: string, revision: number): Item[] {
+    return [...this.at(revision).entries()]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, item]) => item);
+  }
+}
+
+function putInto(
+  state: Map<string, Item>,
+  { key, value, contentType, lease }: Omit<PutCommand, 'kind'>,
+  revision: number,
+): void {
+  const existing = state.get(textOf(key));
+  const version = existing?.version ?? 0;
+  state.set(textOf(key), {
+    key,
+    value,
+    contentType,
+    createRevision: existing?.createRevision ?? revision,
+    modRevision: revision,
+    version: existing?.modRevision === revision ? version : version + 1,
+    ...(lease !== undefined && { lease }),
+  });
+}
+
+function compares(item: Item | undefined, { target, op, value }: Compare): boolean {
+  if (target === 'value' && item === undefined) return op === '!=';
+  const sides = {
+    value: () => [textOf(item?.value ?? NO_VALUE), typeof value === 'object' ? textOf(value) : ''],
+    version: () => [item?.version ?? 0, value],
+    createRevision: () => [item?.createRevision ?? 0, value],
+    modRevision: () => [item?.modRevision ?? 0, value],
+    exists: () => [item !== undefined, value],
+  };
+  const [left = 0, right = 0] = sides[target]();
+  return { '=': left === right, '!=': left !== right, '<': left < right, '>': left > right }[op];
+}

@@ -1,0 +1,199 @@
+import {
+  type Compare,
+  FINGERPRINT_BYTES,
+  type Idempotency,
+  type Item,
+  type Revision,
+  type TxnCommand,
+  type TxnOperation,
+} from '../kv/types.js';
+import { makeValue, nameOfValue, textOf } from './bytes.js';
+import type { ClientCommand, Operation, Outcome, Request } from './operation.js';
+import type { Prng } from './prng.js';
+import type { Settings } from './settings.js';
+
+/** The share of values that are larger than their name. */
+const LARGE_RATE = 0.15;
+/** The share of commands that are repeated until they are answered, under an idempotency key. */
+const REPEATABLE_RATE = 0.4;
+/** The share of those that come under a key that was another request's. */
+const MISMATCH_RATE = 0.03;
+/** Keys that go with leases. */
+const TEMPORARY_KEYS = 2;
+const TTL_MS_MIN = 200;
+const TTL_MS_MAX = 1500;
+
+/** What clients ask for, as the seed has it. */
+export class Requests {
+  readonly keys: readonly Uint8Array[];
+  private readonly temporaryKeys: readonly Uint8Array[];
+  /** The revision at which each key was seen last. */
+  private readonly seenRevisions = new Map<string, Revision>();
+  private valueCount = 0;
+  private idempotencyCount = 0;
+  private fingerprintCount = 0;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly random: Prng,
+  ) {
+    const { keyCount, holderCount } = settings;
+    const named = (name: string, count: number) =>
+      Array.from({ length: count }, (_, at) => Buffer.from(`${name}-${at}`));
+    this.temporaryKeys = holderCount === 0 ? [] : named('temporary', TEMPORARY_KEYS);
+    this.keys = [...named('key', keyCount), ...this.temporaryKeys];
+  }
+
+  draw(): Request {
+    const key = this.pickKey();
+    const dice = this.random.real();
+    if (dice < 0.36) return { kind: 'get', key, byLease: dice < 0.18 };
+    return { kind: 'command', command: this.repeatable(this.command(key, dice)) };
+  }
+
+  private command(key: Uint8Array, dice: number): ClientCommand {
+    const seen = this.seenRevisions.get(textOf(key));
+    if (dice < 0.58) return this.put(key);
+    if (dice < 0.66) return this.put(key, seen === undefined ? { ifAbsent: true } : { ifRevision: seen });
+    if (dice < 0.72) return this.put(key, { ifAbsent: true });
+    if (dice < 0.79) return { kind: 'delete', key };
+    if (dice < 0.82) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
+    if (dice < 0.84) return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
+    if (dice < 0.96 || this.temporaryKeys.length === 0) return this.transaction();
+    return this.put(this.pickTemporaryKey(), { ttlMs: this.ttlMs() });
+  }
+
+  /** An unconditional put, or one that is not. */
+  put(
+    key: Uint8Array,
+    more: { ifRevision?: Revision; ifAbsent?: boolean; lease?: number; ttlMs?: number } = {},
+  ): ClientCommand {
+    return { kind: 'put', key, value: this.newValue(), contentType: '', ...more };
+  }
+
+  ttlMs(): number {
+    return this.random.integer(TTL_MS_MIN, TTL_MS_MAX);
+  }
+
+  pickKey(): Uint8Array {
+    return this.keys[this.random.integer(0, this.keys.length - 1)] ?? new Uint8Array(1);
+  }
+
+  pickTemporaryKey(): Uint8Array {
+    return this.random.pick(this.temporaryKeys) ?? this.pickKey();
+  }
+
+  /** What clients remember, to make conditions from. */
+  learn({ request, outcome }: Operation): void {
+    if (outcome.kind === 'read' && outcome.item) {
+      this.seenRevisions.set(textOf(outcome.item.key), outcome.item.modRevision);
+    } else if (outcome.kind === 'done' && request.kind === 'command') {
+      const { command } = request;
+      const { result } = outcome;
+      if (result.kind === 'put' && command.kind === 'put')
+        this.seenRevisions.set(textOf(command.key), result.revision);
+    }
+  }
+
+  /** Two keys are changed together, or read together where the comparison does not hold. */
+  private transaction(): TxnCommand {
+    const [first = new Uint8Array(1), second = first] = this.random.shuffled(this.keys);
+    const success: TxnOperation[] = [{ kind: 'put', key: first, value: this.newValue(), contentType: '' }];
+    if (second !== first) success.push(this.secondOperation(second));
+    return {
+      kind: 'txn',
+      compare: this.random.chance(0.3) ? [] : [this.comparison(this.random.chance(0.5) ? first : second)],
+      success,
+      failure: second === first ? [] : [first, second].map((key) => ({ kind: 'get', key })),
+    };
+  }
+
+  private secondOperation(key: Uint8Array): TxnOperation {
+    const kind = this.random.pick(['put', 'delete', 'get'] as const) ?? 'get';
+    return kind === 'put' ? { kind, key, value: this.newValue(), contentType: '' } : { kind, key };
+  }
+
+  private comparison(key: Uint8Array): Compare {
+    const seen = this.seenRevisions.get(textOf(key));
+    if (seen === undefined || this.random.chance(0.5))
+      return { key, target: 'exists', op: '=', value: this.random.chance(0.5) };
+    return { key, target: 'modRevision', op: this.random.chance(0.8) ? '=' : '!=', value: seen };
+  }
+
+  private repeatable(command: ClientCommand): ClientCommand {
+    return this.random.chance(REPEATABLE_RATE) ? { ...command, idempotency: this.newIdempotency() } : command;
+  }
+
+  private newIdempotency(): Idempotency {
+    const isMismatch = this.idempotencyCount > 0 && this.random.chance(MISMATCH_RATE);
+    if (!isMismatch) this.idempotencyCount += 1;
+    const key = isMismatch ? this.random.integer(1, this.idempotencyCount) : this.idempotencyCount;
+    this.fingerprintCount += 1;
+    const fingerprint = Buffer.alloc(FINGERPRINT_BYTES);
+    fingerprint.writeUInt32BE(this.fingerprintCount);
+    return { key: `request-${key}`, fingerprint };
+  }
+
+  private newValue(): Uint8Array {
+    this.valueCount += 1;
+    const padding = this.random.chance(LARGE_RATE) ? this.random.integer(1, this.settings.valueBytesMax) : 0;
+    return makeValue(this.valueCount, padding);
+  }
+}
+
+export function describeRequest(request: Request): string {
+  if (request.kind === 'get') return `get ${textOf(request.key)}${request.byLease ? ' by the lease' : ''}`;
+  const { command } = request;
+  const under = command.idempotency === undefined ? '' : ` under ${command.idempotency.key}`;
+  return describeCommand(command) + under;
+}
+
+function describeCommand(command: ClientCommand): string {
+  switch (command.kind) {
+    case 'put':
+    case 'delete':
+      return describeChange(command);
+    case 'deletePrefix':
+      return `delete ${textOf(command.prefix)}*`;
+    case 'txn': {
+      const [compare] = command.compare;
+      const condition =
+        compare === undefined
+          ? ''
+          : `if ${textOf(compare.key)} ${compare.target} ${compare.op} ${compare.value}: `;
+      return condition + command.success.map(describeOperation).join(', ');
+    }
+    case 'leaseGrant':
+      return `grant a lease of ${command.ttlMs} ms`;
+    default:
+      return `${command.kind} ${command.lease}`;
+  }
+}
+
+function describeChange(command: Extract<ClientCommand, { kind: 'put' | 'delete' }>): string {
+  const condition =
+    command.ifAbsent === true
+      ? ' if absent'
+      : command.ifRevision === undefined
+        ? ''
+        : ` if at ${command.ifRevision}`;
+  if (command.kind === 'delete') return `delete ${textOf(command.key)}${condition}`;
+  const { lease, ttlMs } = command;
+  const time = lease !== undefined ? ` with lease ${lease}` : ttlMs !== undefined ? ` for ${ttlMs} ms` : '';
+  return `${describeOperation(command)}${time}${condition}`;
+}
+
+function describeOperation(operation: TxnOperation): string {
+  if (operation.kind === 'put') return `put ${textOf(operation.key)} = ${nameOfValue(operation.value)}`;
+  return `${operation.kind} ${'key' in operation ? textOf(operation.key) : textOf(operation.prefix)}`;
+}
+
+export function describeOutcome(outcome: Outcome): string {
+  if (outcome.kind === 'done') return JSON.stringify(outcome.result);
+  if (outcome.kind !== 'read') return outcome.kind;
+  return describeItem(outcome.item);
+}
+
+function describeItem(item: Item | undefined): string {
+  return item === undefined ? 'absent' : `${nameOfValue(item.value)} at ${item.modRevision}`;
+}
