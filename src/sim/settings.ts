@@ -45,6 +45,8 @@ export interface Settings {
   readonly clientCount: number;
   /** Clients that hold leases, and let them end. */
   readonly holderCount: number;
+  /** Clients that want a lock. */
+  readonly lockUserCount: number;
   /** Clients that watch. */
   readonly watcherCount: number;
   /** How many revisions of the past are kept. */
@@ -94,6 +96,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     safetyMs: random.integer(SAFETY_MS_MIN, SAFETY_MS_MAX),
     clientCount: random.integer(2, 4),
     holderCount: random.pick([0, 1, 2]) ?? 1,
+    lockUserCount: random.pick([0, 0, 2]) ?? 0,
     watcherCount: random.pick([0, 1, 3]) ?? 1,
     historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,

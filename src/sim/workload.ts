@@ -6,6 +6,7 @@ import { FreshReads } from './checkers/fresh-reads.js';
 import type { Cluster } from './cluster.js';
 import { History } from './history.js';
 import { LeaseHolder } from './lease-holder.js';
+import { LockUser } from './lock-user.js';
 import type { ClientCommand, Operation, Outcome, Request } from './operation.js';
 import { PastReader } from './past-reader.js';
 import type { Prng } from './prng.js';
@@ -56,6 +57,10 @@ export class Workload {
     for (let client = 1; client <= settings.clientCount; client += 1) this.pause(client);
     for (let holder = 1; holder <= settings.holderCount; holder += 1)
       new LeaseHolder(settings.clientCount + holder, this, random.fork(`holder ${holder}`)).begin();
+    for (let user = 1; user <= settings.lockUserCount; user += 1) {
+      const number = settings.clientCount + settings.holderCount + user;
+      new LockUser(number, cluster, this, random.fork(`lock user ${user}`)).begin();
+    }
   }
 
   /** No client begins anything new. */
@@ -134,7 +139,7 @@ export class Workload {
   }
 
   /** Half of the requests go where they are served at once. */
-  private pickNode(): SimNode | undefined {
+  pickNode(): SimNode | undefined {
     const { leader, serving } = this.cluster;
     return leader !== undefined && this.random.chance(0.5) ? leader : this.random.pick(serving);
   }

@@ -13,6 +13,7 @@ import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
 import { LeaderContact } from './leader-contact.js';
 import { LeaseTime, type TrueTime } from './lease-time.js';
+import { LockOrder } from './lock-order.js';
 import { LogCut } from './log-cut.js';
 import { LogMatching } from './log-matching.js';
 import { MadeOnce } from './made-once.js';
@@ -46,6 +47,7 @@ export class Checkers {
   readonly madeOnce = new MadeOnce();
   readonly referenceModel: ReferenceModel;
   readonly shownStates: ShownStates;
+  readonly lockOrder: LockOrder;
   readonly leaseTime: LeaseTime;
   private readonly all: readonly Checker[];
   /** Most events are messages and steps, and few checkers look at them. */
@@ -66,6 +68,7 @@ export class Checkers {
   ) {
     this.referenceModel = new ReferenceModel(historyRevisions);
     this.shownStates = new ShownStates(this.referenceModel);
+    this.lockOrder = new LockOrder(this.referenceModel);
     this.leaseTime = new LeaseTime(time);
     this.all = [
       this.electionSafety,
