@@ -236,6 +236,11 @@ export class KvStateMachine {
     return this.#watches.watch(request);
   }
 
+  /** Whoever watches gets this error, and no more events: nothing will be applied here any more. */
+  endWatches(error: Error): void {
+    this.#watches.end(error);
+  }
+
   /** Applies and flushes go on while the snapshot is read (correctness row 25). */
   async takeSnapshot(): Promise<KvSnapshot> {
     await this.#live.flush();

@@ -100,6 +100,11 @@ export class WatchHub {
     }
   }
 
+  /** Ends all watches with this error. */
+  end(error: Error): void {
+    for (const watcher of [...this.#watchers]) watcher.end(error);
+  }
+
   // For watchers ---------------------------------------------------------------------------------------------------
 
   get state(): WatchedState {
@@ -181,6 +186,7 @@ class HubWatcher implements Watcher {
     | undefined;
   #isWaiting = false;
   #isClosed = false;
+  #ended: Error | undefined;
 
   constructor(hub: WatchHub, { key, isPrefix, after }: WatchRequest) {
     this.#hub = hub;
@@ -203,6 +209,7 @@ class HubWatcher implements Watcher {
 
   read(): Promise<readonly WatchEvent[]> {
     assert(this.#waiter === undefined, 'A watch is read by one.');
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
       this.resume();
@@ -211,6 +218,14 @@ class HubWatcher implements Watcher {
 
   previousOf({ key, previousRevision }: WatchEvent): Item | undefined {
     return previousRevision === 0 ? undefined : this.#hub.state.itemAt(key, previousRevision);
+  }
+
+  /** Whoever reads, now or later, gets this error. */
+  end(error: Error): void {
+    const waiter = this.#waiter;
+    this.close();
+    this.#ended = error;
+    waiter?.reject(error);
   }
 
   close(): void {

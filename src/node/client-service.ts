@@ -38,7 +38,7 @@ import { LockService } from './lock-service.js';
 import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
-import { noLeader, readUnavailable } from './waiting.js';
+import { noLeader, readUnavailable, removed } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
 export interface StoreReader extends LeaseTable {
@@ -49,6 +49,8 @@ export interface StoreReader extends LeaseTable {
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
   watch(request: WatchRequest): Watcher;
+  /** Whoever watches gets this error and no more events. */
+  endWatches(error: Error): void;
   lease(id: LeaseId): LeaseInfo | undefined;
   leases(after: LeaseId, limit: number): readonly LeaseInfo[];
   leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]>;
@@ -131,6 +133,7 @@ export class ClientService implements NodePort {
       // From now on its time counts.
       this.logClock.now();
     });
+    node.onRemoval(() => store.endWatches(removed()));
     parts.node.finishesFirst(() => parts.node.raft.role === 'leader' && this.leaderReads.size > 0);
     const greet = async (address: string, timeoutMs: number) => {
       const hello = { identity: parts.identity(), initialCluster: '' };
@@ -206,12 +209,7 @@ export class ClientService implements NodePort {
 
   async confirmRead(timeoutMs: number): Promise<void> {
     // It gets the log no more, so it would wait in vain for what the leader names.
-    if (this.parts.node.raft.isRemoved) {
-      throw new RaftkvError(
-        'unavailable',
-        'This node was removed from the cluster, and cannot know what is new. Ask a member.',
-      );
-    }
+    if (this.parts.node.raft.isRemoved) throw removed();
     const deadline = this.parts.clock.now() + timeoutMs;
     const index = await this.leaderReads.index(timeoutMs);
     if (this.parts.store.appliedIndex >= index) return;
@@ -246,6 +244,7 @@ export class ClientService implements NodePort {
   }
 
   watch(request: WatchRequest): Watcher {
+    if (this.parts.node.raft.isRemoved) throw removed();
     return this.parts.store.watch(request);
   }
 

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
-import type { Configuration, Entry, Index, Member, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
-import type { Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
+import type { Entry, Index, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
+import type { SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import { Applier } from './applier.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { Driver } from './driver.js';
@@ -12,6 +12,7 @@ import { stopInGoodOrder } from './graceful-stop.js';
 import { IncomingSnapshots } from './incoming-snapshots.js';
 import * as limits from './limits.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
+import { PeerList } from './peer-list.js';
 import { ProposalQueue } from './proposal-queue.js';
 import { RoleReason } from './role-reason.js';
 import { Ticker } from './ticker.js';
@@ -21,6 +22,7 @@ import {
   outcomeUnknown,
   overloaded,
   readUnavailable,
+  removed,
   shuttingDown,
   type Waiter,
   WaitingRoom,
@@ -76,17 +78,12 @@ export class RaftNode<Result> {
   private readonly leaders = new Set<() => void>();
   /** What was accepted and has not come here yet, as those who accepted it know. */
   private readonly accepted: (() => boolean)[] = [];
+  private readonly removals: (() => void)[] = [];
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
   private readonly roleReason = new RoleReason();
-  /** Where members were last known to be, so that one that left can still be told. */
-  private readonly addressBook = new Map<NodeId, Member>();
-  private peersOf: {
-    readonly configuration: Configuration;
-    readonly followerCount: number;
-    readonly leader: NodeId | null;
-  } | null = null;
+  private readonly peerList: PeerList;
   private isStopping = false;
   /** Nothing is performed any more. */
   private isShut = false;
@@ -114,6 +111,7 @@ export class RaftNode<Result> {
       },
       options.restored,
     );
+    this.peerList = new PeerList(options.id, this.raft, transport);
     const fatal = (error: unknown) => this.die(error);
     this.queue = new ProposalQueue(clock, () => this.driver.wake());
     this.driver = new Driver(this.raft, parts.log, clock, {
@@ -183,7 +181,7 @@ export class RaftNode<Result> {
 
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
-    this.followPeers();
+    this.peerList.follow();
     this.ticker.start();
     // A node may have died between a flush and the cut that follows it, and all of its state may be on disk: with a full log
     // it takes no entry whose flush would bring it there again.
@@ -253,6 +251,7 @@ export class RaftNode<Result> {
     if (holds()) return Promise.resolve();
     // Nothing is applied any more that could bring it about.
     if (this.isShut) return Promise.reject(shuttingDown());
+    if (this.raft.isRemoved) return Promise.reject(removed());
     if (this.conditions.size >= limits.WAITING_MAX) {
       return Promise.reject(overloaded(`${limits.WAITING_MAX} reads are waiting on this node.`));
     }
@@ -282,6 +281,11 @@ export class RaftNode<Result> {
   onLeaderChange(listener: () => void): () => void {
     this.leaders.add(listener);
     return () => this.leaders.delete(listener);
+  }
+
+  /** Calls back when this node learns that it was removed. */
+  onRemoval(listener: () => void): void {
+    this.removals.push(listener);
   }
 
   /** While `holds`, somebody has accepted what only a leader can finish: a stop waits for it before it hands over. */
@@ -372,6 +376,9 @@ export class RaftNode<Result> {
   private noteEvent(event: RaftEvent): void {
     this.parts.logger.info({ event: event.name, term: event.term }, event.message);
     this.roleReason.note(event, this.raft.isRemoved);
+    if (event.name !== 'removed') return;
+    this.conditions.rejectAll(removed);
+    for (const listener of this.removals) listener();
   }
 
   private send(message: Message): void {
@@ -447,33 +454,11 @@ export class RaftNode<Result> {
       this.lastLeader = raft.leader;
       for (const listener of this.leaders) listener();
     }
-    this.followPeers();
+    this.peerList.follow();
   }
 
   private rejectProposed(matches: (index: Index, proposal: Proposal<Result>) => boolean): void {
     this.proposed.rejectWhere(matches, outcomeUnknown);
-  }
-
-  private followPeers(): void {
-    const { configuration, followerCount, leader } = this.raft;
-    const known = this.peersOf;
-    // Configurations are immutable, so the same object is the same configuration; a leader also forgets who left.
-    const isSame =
-      known?.configuration === configuration &&
-      known.followerCount === followerCount &&
-      known.leader === leader;
-    if (isSame) return;
-    this.peersOf = { configuration, followerCount, leader };
-    for (const member of configuration.members) this.addressBook.set(member.id, member);
-    const targets = new Set(this.raft.replicationTargets());
-    // A leader that is being removed leads until that is committed: what was forwarded to it is still to be answered.
-    if (leader !== null && leader !== this.options.id) targets.add(leader);
-    const peers: Peer[] = [];
-    for (const id of targets) {
-      const member = this.addressBook.get(id);
-      if (member) peers.push({ id, incarnation: member.incarnation, address: member.peerAddress });
-    }
-    this.parts.transport.setPeers(peers);
   }
 
   /** Whether anybody waits for an answer that has a deadline. */

@@ -71,15 +71,16 @@ export class Conditions {
     this.rejectWhere((waiter) => waiter.deadline <= now);
   }
 
-  rejectAll(): void {
-    this.rejectWhere(() => true);
+  /** Nothing will be applied any more; `error` says why, and otherwise what each of them gave. */
+  rejectAll(error?: () => RaftkvError): void {
+    this.rejectWhere(() => true, error);
   }
 
-  private rejectWhere(matches: (waiter: Waiter<void>) => boolean): void {
+  private rejectWhere(matches: (waiter: Waiter<void>) => boolean, error?: () => RaftkvError): void {
     const waiting = this.waiters;
     this.waiters = [];
     for (const waiter of waiting) {
-      if (matches(waiter)) waiter.reject(waiter.error());
+      if (matches(waiter)) waiter.reject((error ?? waiter.error)());
       else this.waiters.push(waiter);
     }
   }
@@ -94,6 +95,11 @@ export const readUnavailable = () =>
   new RaftkvError(
     'unavailable',
     'The read could not be confirmed by a majority in time. Nothing was changed; try again.',
+  );
+export const removed = () =>
+  new RaftkvError(
+    'unavailable',
+    'This node was removed from the cluster, and cannot know what is new. Ask a member.',
   );
 export const noLeader = () =>
   new RaftkvError('no_leader', 'No leader is known right now. Nothing was changed; try again shortly.');

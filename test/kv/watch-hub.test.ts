@@ -282,6 +282,27 @@ describe('a watch', () => {
     expect([closed.lines, open.lines]).toEqual([[], ['1-0 put a 1']]);
   });
 
+  it('of a node that was removed ends with the reason, whether anybody reads or not', async () => {
+    const world = await World.open();
+    const waiting = world.watch('a', false);
+    const slow = world.watch('a', false);
+    slow.isPaused = true;
+    await world.settle();
+    await world.apply(put('a', '1'));
+    await world.settle();
+    const reason = new RaftkvError('unavailable', 'removed');
+    world.kv.endWatches(reason);
+    slow.resume();
+    await world.settle();
+    expect([waiting.lines, slow.lines]).toEqual([['1-0 put a 1'], ['1-0 put a 1']]);
+    expect([waiting.error, slow.error]).toEqual([reason, reason]);
+    // Should the node be taken back, it serves watches again.
+    const later = world.watch('a', false, 1);
+    await world.apply(put('a', '2'));
+    await world.settle();
+    expect(later.lines).toEqual(['2-0 put a 2']);
+  });
+
   it('gets every event once and in order, whatever happens around it (row 28)', async () => {
     const key = fc.constantFrom('a', 'ab', 'abc', 'b', '');
     const step = fc.oneof(

@@ -11,6 +11,10 @@ import { NodeKit, Outcome } from './node-kit.js';
 function follower() {
   const kit = new NodeKit();
   const forwarded: string[] = [];
+  const watches = { ended: 0 };
+  const endWatches = () => {
+    watches.ended += 1;
+  };
   kit.transport.forward = (...[, request]: unknown[]) => {
     forwarded.push((request as { readonly operation: string }).operation);
     return new Promise<never>(() => {});
@@ -18,7 +22,7 @@ function follower() {
   const service = new ClientService({
     // No command is encoded here and nothing of the state is read but how far it is.
     node: kit.node as unknown as RaftNode<CommandResult>,
-    store: kit.stateMachine as unknown as StoreReader,
+    store: Object.assign(kit.stateMachine, { endWatches }) as unknown as StoreReader,
     codec: {} as CommandCodec,
     transport: kit.transport,
     clock: kit.clock,
@@ -26,7 +30,7 @@ function follower() {
     version: 'tested',
     newId: () => '0',
   });
-  return { kit, service, forwarded };
+  return { kit, service, forwarded, watches };
 }
 
 test('a node that was removed refuses reads at once: it gets no more of the log, so it would wait in vain', async () => {
@@ -48,4 +52,28 @@ test('a node that was removed refuses reads at once: it gets no more of the log,
   await kit.clock.settle();
   expect(asRemoved.value).toBe('unavailable');
   expect(forwarded).toEqual(['readIndex']);
+});
+
+test('a node that learns of its removal ends what waits for more of the log', async () => {
+  const { kit, service, watches } = follower();
+  const withoutIt: Entry = {
+    index: 2,
+    term: 2,
+    kind: EntryKind.configuration,
+    payload: encodeConfiguration(configurationOfVoters(threeVoters.members.filter(({ id }) => id !== 'n1'))),
+  };
+  const read = new Outcome(service.waitForRevision(5, 3000));
+  await kit.follow(2, 1, 1, [withoutIt], 1);
+  await kit.clock.settle();
+  expect(read.value).toBe('waits');
+  expect(watches.ended).toBe(0);
+
+  await kit.follow(2, 2, 2, [], 2);
+  await kit.clock.settle();
+  expect(read.value).toBe('unavailable');
+  expect(watches.ended).toBe(1);
+  await expect(service.waitForRevision(5, 3000)).rejects.toMatchObject({ code: 'unavailable' });
+  expect(() =>
+    service.watch({ key: new Uint8Array(), isPrefix: true, after: { revision: 0, number: 0 } }),
+  ).toThrow('Ask a member');
 });
