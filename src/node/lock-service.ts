@@ -1,7 +1,14 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
-import type { LockHolder, LockRequest, LockResult, LockState } from '../http/port.js';
+import type {
+  LockHolder,
+  LockRequest,
+  LockResult,
+  LockState,
+  UnlockRequest,
+  UnlockResult,
+} from '../http/port.js';
 import {
   type Command,
   type CommandResult,
@@ -68,13 +75,20 @@ export class LockService {
     return this.waitInLine(request, place, deadline, timeoutMs);
   }
 
-  /** Gives back the lock that this token holds. Returns whether it did hold it. */
-  async release(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean> {
+  /** Gives back the lock that this token holds. Throws what a write throws. */
+  async release({ name, token, idempotency }: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
     await this.parts.confirmRead(timeoutMs);
     const [holder] = await this.queue(name);
-    if (holder?.createRevision !== token) return false;
-    const result = await this.parts.write({ kind: 'delete', key: holder.key, ifRevision: token }, timeoutMs);
-    return result.kind === 'delete' && result.deleted === 1;
+    const holds = holder?.createRevision === token;
+    if (!holds && idempotency === undefined) return { kind: 'notHeld' };
+    // A repeat finds what was answered first (correctness rule 27); for what is none, no key is right under the line's own name.
+    const key = holds ? holder.key : queueOf(name);
+    const result = await this.parts.write(
+      { kind: 'delete', key, ifRevision: token, ...(idempotency === undefined ? {} : { idempotency }) },
+      timeoutMs,
+    );
+    if (result.kind === 'delete') return { kind: 'released', revision: result.revision };
+    return result.kind === 'preconditionFailed' ? { kind: 'notHeld' } : { kind: 'refused', result };
   }
 
   /** Who holds the lock, as this node has it applied. */
