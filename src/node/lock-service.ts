@@ -18,7 +18,7 @@ import {
   RESERVED_PREFIX,
   type Revision,
 } from '../kv/types.js';
-import { LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
+import { LOCK_PLACE_MS, LOCK_PLACE_RENEWED_MS, LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
 import { overloaded } from './waiting.js';
 
 export interface LockServiceParts {
@@ -38,7 +38,8 @@ export interface LockServiceParts {
  * Locks on top of keys and leases. Who wants a lock puts a key of its own below the lock's prefix; the oldest of these keys
  * holds the lock, and the others wait in the order of their create revisions, each for the one before it, so that a release
  * wakes one waiter and not all. That revision is the fencing token: every later holder has a greater one. The key stands
- * under a lease of its own, so a holder that dies, or a waiter whose node dies, makes room by itself.
+ * under a lease of its own, which the node keeps alive while somebody waits there, so a holder that dies, or a waiter whose
+ * node dies, makes room by itself and soon.
  *
  * A lock protects nothing by itself, since a holder can be paused past its lease: whatever it guards must refuse a token
  * that is smaller than one it has seen (correctness rule 21).
@@ -64,7 +65,7 @@ export class LockService {
         value: Buffer.from(value),
         contentType: 'text/plain; charset=utf-8',
         ifAbsent: true,
-        ttlMs: ttlMs + waitMs,
+        ttlMs: ttlMs + Math.min(waitMs, LOCK_PLACE_MS),
         ...(idempotency === undefined ? {} : { idempotency }),
       },
       timeoutMs,
@@ -134,38 +135,56 @@ export class LockService {
         await this.leave(place, timeoutMs);
         return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
       }
-      await this.waitFor(before, place, leftMs, signal);
+      await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal });
     }
   }
 
-  /** The time in line counted against the lease, which was made longer by it: from here on it is what was asked for. */
+  /** The lease was made longer for the time in line: from here on it is what was asked for. */
   private async begin(place: Place, ttlMs: number, timeoutMs: number): Promise<void> {
     const result = await this.parts.write({ kind: 'leaseKeepAlive', lease: place.lease, ttlMs }, timeoutMs);
     if (result.kind !== 'lease') throw lost();
   }
 
   /** Until one of the two keys is gone, the time is up, or nobody waits for the answer any more. */
-  private async waitFor(before: Item, place: Place, leftMs: number, signal: AbortSignal): Promise<void> {
+  private async waitFor(before: Item, place: Place, patience: Patience): Promise<void> {
     if (this.waiters >= LOCK_WAITERS_MAX)
       throw overloaded(`${LOCK_WAITERS_MAX} requests wait for locks on this node.`);
+    const { deadline, signal } = patience;
     const isThere = (key: Uint8Array, revision: Revision) => this.parts.get(key)?.createRevision === revision;
+    const isOver = () =>
+      signal.aborted ||
+      !isThere(before.key, before.createRevision) ||
+      !isThere(place.key, place.token) ||
+      this.parts.clock.now() >= deadline;
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     this.waiters += 1;
     try {
-      await new Promise<void>((resolve, reject) => {
-        signal.addEventListener('abort', () => resolve(), { once: true });
-        this.parts
-          .whenApplied(
-            () =>
-              signal.aborted ||
-              !isThere(before.key, before.createRevision) ||
-              !isThere(place.key, place.token),
-            leftMs,
-          )
-          .then(resolve, reject);
-      });
+      while (!isOver()) {
+        const leftMs = deadline - this.parts.clock.now();
+        await Promise.race([
+          aborted,
+          this.parts.whenApplied(isOver, Math.min(leftMs, LOCK_PLACE_RENEWED_MS)),
+        ]);
+        if (leftMs > LOCK_PLACE_RENEWED_MS && !isOver()) await this.keepPlace(place, patience);
+      }
     } finally {
       this.waiters -= 1;
     }
+  }
+
+  /**
+   * A place in line lives only as long as this node stands in for it: if it died with a lease for all the time to wait, the
+   * line would stop at a place that nobody asks for. Should this fail, the next look finds whether the place is still there.
+   */
+  private async keepPlace({ lease }: Place, { ttlMs, timeoutMs }: Patience): Promise<void> {
+    await this.parts
+      .write(
+        { kind: 'leaseKeepAlive', lease, ttlMs: ttlMs + LOCK_PLACE_MS },
+        Math.min(timeoutMs, LOCK_PLACE_RENEWED_MS),
+      )
+      .catch(() => {});
   }
 
   /** Should this fail, the lease ends what was to be ended here. */
@@ -201,6 +220,17 @@ interface Place {
   readonly lease: number;
 }
 
+/** How long a place in line is waited in. */
+interface Patience {
+  /** A reading of the node's clock. */
+  readonly deadline: number;
+  /** How long the lock is held unless its lease is kept alive. */
+  readonly ttlMs: number;
+  readonly timeoutMs: number;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
 /** Where the line for a lock stands. A zero byte ends the name, so that no lock's line lies within another's. Names hold none. */
 function queueOf(name: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`${RESERVED_PREFIX}locks/`), name, Buffer.of(0)]);
@@ -217,6 +247,7 @@ function holderOf(item: Item): LockHolder {
 function lost(): RaftkvError {
   return new RaftkvError(
     'lock_not_held',
-    'The place in line ran out before the lock was free, or it was given back meanwhile. Ask for the lock again.',
+    'The place in line ran out before the lock was free, or it was given back meanwhile. Ask for the lock again, with another ' +
+      'Idempotency-Key where you send one.',
   );
 }
