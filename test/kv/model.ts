@@ -3,6 +3,7 @@ import {
   type Command,
   type CommandResult,
   type Compare,
+  type Condition,
   type DeleteCommand,
   IDEMPOTENCY_MS,
   type Item,
@@ -10,6 +11,7 @@ import {
   type LeaseRevokeCommand,
   type LogTime,
   type PutCommand,
+  type Revision,
   type TxnCommand,
   type TxnResult,
 } from '../../src/kv/types.js';
@@ -29,11 +31,7 @@ export function commandEntry(index: number, command: Command, logTimeMs?: LogTim
   };
 }
 
-export function put(
-  key: string,
-  value: string,
-  condition: { ifRevision?: number; ifAbsent?: boolean } = {},
-): Command {
+export function put(key: string, value: string, condition: Condition = {}): Command {
   return { kind: 'put', key: bytes(key), value: bytes(value), contentType: '', ...condition };
 }
 
@@ -190,8 +188,15 @@ export class NaiveStore {
   #change(command: PutCommand | DeleteCommand): CommandResult {
     const key = text(command.key);
     const existing = this.#now.get(key);
-    const { ifRevision, ifAbsent } = command;
-    if ((ifAbsent && existing) || (ifRevision !== undefined && existing?.modRevision !== ifRevision)) {
+    const { ifRevision, ifRevisionIn, ifRevisionNotIn, ifPresent, ifAbsent } = command;
+    const matches = (revisions: readonly Revision[]) => existing && revisions.includes(existing.modRevision);
+    if (
+      (ifAbsent && existing) ||
+      (ifPresent && !existing) ||
+      (ifRevision !== undefined && !matches([ifRevision])) ||
+      (ifRevisionIn && !matches(ifRevisionIn)) ||
+      (ifRevisionNotIn && matches(ifRevisionNotIn))
+    ) {
       return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
     }
     if (command.kind === 'delete') return this.#remove(existing ? [key] : []);
