@@ -109,7 +109,10 @@ function refusals(codes: readonly ErrorCode[]): Readonly<Record<string, Schema>>
 }
 
 const redirected = {
-  '307': answer('This node does not lead; the same request goes to the Location.', problemContent),
+  '307': answer(
+    'not_leader: this node does not lead; the same request goes to the Location.',
+    problemContent,
+  ),
 };
 const readRefusals: readonly ErrorCode[] = ['bad_request', 'unavailable', 'no_leader', 'overloaded'];
 const writeRefusals: readonly ErrorCode[] = [
