@@ -32,7 +32,8 @@ export function addLock(program: Command, terminal: Terminal): void {
     .summary('run a command while holding a lock')
     .description(
       'run a command while holding a lock. The command finds its fencing token in RAFTKV_LOCK_TOKEN, and is ended (SIGTERM, ' +
-        'then SIGKILL) when the lock is lost. Exits as the command does; with 1 where another holds the lock',
+        'then SIGKILL) when the lock is lost; what it has started in its turn is for it to end. Exits as the command does; ' +
+        'with 1 where another holds the lock',
     )
     .argument('<NAME>')
     .argument('<COMMAND...>', 'after --')
