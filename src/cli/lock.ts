@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, hostname } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { LockGuard } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import {
@@ -37,7 +37,11 @@ export function addLock(program: Command, terminal: Terminal): void {
     )
     .argument('<NAME>')
     .argument('<COMMAND...>', 'after --')
-    .option('--ttl <DURATION>', 'how soon others get the lock when this program dies', parseTtl, 30)
+    .addOption(
+      new Option('--ttl <DURATION>', 'how soon others get the lock when this program dies')
+        .argParser(parseTtl)
+        .default(30, '30s'),
+    )
     .option(
       '--wait <DURATION>',
       'how long to wait while another holds it; not at all unless given',
