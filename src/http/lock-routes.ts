@@ -112,7 +112,7 @@ function answerRelease(exchange: Exchange, name: Buffer, token: Revision, result
         `Token ${token} does not hold the lock: its lease has run out, or it was released before. Nothing was changed.`,
       );
     case 'refused':
-      expectResult(exchange, result.result, 'delete');
+      expectResult(exchange, result.result, 'leaseRevoked');
       throw new Error('A lock was neither released nor kept.');
   }
 }

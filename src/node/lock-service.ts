@@ -76,20 +76,33 @@ export class LockService {
     return this.waitInLine(request, place, deadline, timeoutMs);
   }
 
-  /** Gives back the lock that this token holds. Throws what a write throws. */
+  /**
+   * Gives back the lock that this token holds, by ending its lease: keys that were put with it go at the same revision, before
+   * anybody else has the lock. Throws what a write throws.
+   */
   async release({ name, token, idempotency }: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
     await this.parts.confirmRead(timeoutMs);
     const [holder] = await this.queue(name);
-    const holds = holder?.createRevision === token;
-    if (!holds && idempotency === undefined) return { kind: 'notHeld' };
-    // A repeat finds what was answered first (correctness rule 27); for what is none, no key is right under the line's own name.
-    const key = holds ? holder.key : queueOf(name);
+    const lease = holder?.createRevision === token ? holder.lease : undefined;
+    if (lease === undefined && idempotency === undefined) return { kind: 'notHeld' };
+    const command: Command =
+      lease === undefined
+        ? // A repeat finds what was answered first (correctness rule 27); to others this says no: no key has the line's own name.
+          { kind: 'delete', key: queueOf(name), ifRevision: token }
+        : { kind: 'leaseRevoke', lease };
     const result = await this.parts.write(
-      { kind: 'delete', key, ifRevision: token, ...(idempotency === undefined ? {} : { idempotency }) },
+      idempotency === undefined ? command : { ...command, idempotency },
       timeoutMs,
     );
-    if (result.kind === 'delete') return { kind: 'released', revision: result.revision };
-    return result.kind === 'preconditionFailed' ? { kind: 'notHeld' } : { kind: 'refused', result };
+    switch (result.kind) {
+      case 'leaseRevoked':
+        return { kind: 'released', revision: result.revision };
+      case 'leaseNotFound':
+      case 'preconditionFailed':
+        return { kind: 'notHeld' };
+      default:
+        return { kind: 'refused', result };
+    }
   }
 
   /** Who holds the lock, as this node has it applied. */
