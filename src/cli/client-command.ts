@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { clientUrl } from '../addresses.js';
 import { RaftkvClient } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
@@ -18,7 +18,11 @@ export interface ClientFlags {
 export function withClientFlags(command: Command, ...examples: readonly string[]): Command {
   return command
     .option('--endpoints <URL,…>', 'nodes to ask, in turn (or RAFTKV_ENDPOINTS)')
-    .option('--timeout <DURATION>', 'how long an answer may take', parseTimeout, 5_000)
+    .addOption(
+      new Option('--timeout <DURATION>', 'how long an answer may take')
+        .argParser(parseTimeout)
+        .default(5_000, '5s'),
+    )
     .option('--json', 'print JSON, for programs')
     .addHelpText('after', ['', 'For example:', ...examples.map((example) => `  ${example}`)].join('\n'));
 }

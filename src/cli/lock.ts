@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, hostname } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { LockGuard } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import {
@@ -32,11 +32,16 @@ export function addLock(program: Command, terminal: Terminal): void {
     .summary('run a command while holding a lock')
     .description(
       'run a command while holding a lock. The command finds its fencing token in RAFTKV_LOCK_TOKEN, and is ended (SIGTERM, ' +
-        'then SIGKILL) when the lock is lost. Exits as the command does; with 1 where another holds the lock',
+        'then SIGKILL) when the lock is lost; what it has started in its turn is for it to end. Exits as the command does; ' +
+        'with 1 where another holds the lock',
     )
     .argument('<NAME>')
     .argument('<COMMAND...>', 'after --')
-    .option('--ttl <DURATION>', 'how soon others get the lock when this program dies', parseTtl, 30)
+    .addOption(
+      new Option('--ttl <DURATION>', 'how soon others get the lock when this program dies')
+        .argParser(parseTtl)
+        .default(30, '30s'),
+    )
     .option(
       '--wait <DURATION>',
       'how long to wait while another holds it; not at all unless given',

@@ -11,6 +11,19 @@ export interface Terminal {
   exit(code: number): void;
 }
 
+/** Ends the process when nothing more can be written to standard output. */
+export function endWithOutput({ stdout, stderr, exit }: Terminal): void {
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') {
+      // `raftkv list | head`: the reader has seen enough, which is no error.
+      exit(0);
+      return;
+    }
+    stderr.write(`raftkv: The output cannot be written: ${error.message}.\n`);
+    exit(2);
+  });
+}
+
 export function printLine(terminal: Terminal, line: string): void {
   terminal.stdout.write(`${line}\n`);
 }

@@ -82,10 +82,31 @@ function tooLarge(bytesMax: number): RaftkvError {
 /** The body as JSON; an empty one counts as `{}`, so that requests whose members are all optional need none. */
 export function parseJson(body: Buffer): unknown {
   if (body.length === 0) return {};
+  let text: string;
+  let value: unknown;
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    value = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new RaftkvError('bad_request', `The body is not JSON in UTF-8: ${reason}.`);
   }
+  // Only an escape can be half of a character; few bodies have one.
+  if (escapedSurrogate.test(text)) JSON.parse(text, refuseHalves);
+  return value;
+}
+
+const escapedSurrogate = /\\ud[89a-f]/i;
+
+/** Half of a pair of surrogates stands for no bytes: U+FFFD would be stored in its place, and other keys would become the same. */
+function refuseHalves(name: string, value: unknown): unknown {
+  for (const text of [name, value]) {
+    if (typeof text !== 'string' || !/\p{Surrogate}/u.test(text)) continue;
+    throw new RaftkvError(
+      'bad_request',
+      `The body holds ${JSON.stringify(text.slice(0, 40))}, in which half of a surrogate pair stands for no bytes. Escape both halves, ` +
+        'or give bytes that are not text in base64.',
+    );
+  }
+  return value;
 }

@@ -2,10 +2,12 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { RaftkvError } from '../errors.js';
 import type { Condition, Revision } from '../kv/types.js';
 
+/** More tags than anybody has; the condition goes into the log. */
+const writeTagsMax = 100;
+
 /**
- * HTTP's conditional requests (RFC 9110 §13). An entity tag of this server is a revision in double quotes. On a write
- * the condition is checked where the command is applied, so only what a command can carry is accepted; the rest is
- * refused rather than weakened.
+ * HTTP's conditional requests (RFC 9110 §13). An entity tag of this server is a revision in double quotes; any other tag is of
+ * something that is not there. On a write the condition is checked where the command is applied.
  */
 export function writeCondition(headers: IncomingHttpHeaders): Condition | undefined {
   const ifMatch = headers['if-match'];
@@ -17,27 +19,31 @@ export function writeCondition(headers: IncomingHttpHeaders): Condition | undefi
       'If-Match and If-None-Match contradict each other; send one of them.',
     );
   }
-  if (ifMatch !== undefined) return { ifRevision: revisionOfTag(ifMatch) };
-  if (ifNoneMatch?.trim() !== '*') {
-    throw new RaftkvError(
-      'bad_request',
-      'On a write If-None-Match can only be *, which means: only if the key does not exist.',
-    );
+  if (ifMatch !== undefined) {
+    const tags = tagSet(ifMatch, 'If-Match', false);
+    if (tags === '*') return { ifPresent: true };
+    const revisions = revisionsOf(tags, 'If-Match');
+    const [first] = revisions;
+    return first !== undefined && revisions.length === 1
+      ? { ifRevision: first }
+      : { ifRevisionIn: revisions };
   }
-  return { ifAbsent: true };
+  const tags = tagSet(ifNoneMatch ?? '', 'If-None-Match', true);
+  return tags === '*' ? { ifAbsent: true } : { ifRevisionNotIn: revisionsOf(tags, 'If-None-Match') };
 }
 
-function revisionOfTag(header: string): Revision {
-  const match = /^"(0|[1-9]\d{0,15})"$/.exec(header.trim());
-  const revision = match === null ? Number.NaN : Number(match[1]);
-  if (!Number.isSafeInteger(revision)) {
+/** Those tags that are revisions; what is none matches nothing. */
+function revisionsOf(tags: ReadonlySet<string>, name: string): readonly Revision[] {
+  if (tags.size > writeTagsMax) {
     throw new RaftkvError(
       'bad_request',
-      'On a write If-Match must be one strong tag, a revision in double quotes, as ETag gave it: If-Match: "42". ' +
-        'Lists, *, and weak tags are not supported.',
+      `${name} has ${tags.size} tags; ${writeTagsMax} are allowed. Send fewer.`,
     );
   }
-  return revision;
+  return [...tags]
+    .filter((tag) => /^(0|[1-9]\d{0,15})$/.test(tag))
+    .map(Number)
+    .filter(Number.isSafeInteger);
 }
 
 /** The conditions of a read, parsed: which tags the client has (`If-None-Match`) or insists on (`If-Match`). */

@@ -1,12 +1,13 @@
 import type { Buffer } from 'node:buffer';
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
+import type { Revision } from '../kv/types.js';
 import { parseJson } from './body.js';
 import { bytesMember } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext, jsonBytesMax } from './exchange.js';
 import { idempotencyKey, withIdempotency } from './idempotency.js';
 import { toMs } from './lease-routes.js';
-import type { LockHolder, LockResult } from './port.js';
+import type { LockHolder, LockResult, UnlockResult } from './port.js';
 import { Query, queryNames } from './query.js';
 import { planRead, readNames, withRead } from './reads.js';
 import { expectResult } from './results.js';
@@ -79,11 +80,10 @@ function release(exchange: Exchange): void {
   const inQuery = query.integer('token', 1);
   const timeoutMs = query.timeoutMs();
   const redirectNever = query.redirectNever();
-  // A repeat is harmless by itself: a token holds a lock once.
-  idempotencyKey(exchange);
+  const repeat = idempotencyKey(exchange);
   if (!exchange.staysHere(redirectNever)) return;
-  exchange.withJson(timeoutMs, (json) => {
-    const { token: inBody } = unlockBody.check(json);
+  exchange.withBody(jsonBytesMax, timeoutMs, (body) => {
+    const { token: inBody } = unlockBody.check(parseJson(body));
     const token = inQuery ?? inBody;
     if (token === undefined || (inBody !== undefined && inBody !== token)) {
       throw new RaftkvError(
@@ -91,18 +91,30 @@ function release(exchange: Exchange): void {
         'Releasing a lock needs the token that taking it gave, once: ?token=42, or {"token":42} as body.',
       );
     }
-    const released = exchange.context.port.releaseLock(name, token, exchange.remainingMs(timeoutMs));
-    exchange.settle(released, (wasHeld) => {
-      exchange.consistency = 'linearizable';
-      if (!wasHeld) {
-        throw new RaftkvError(
-          'lock_not_held',
-          `Token ${token} does not hold the lock: its lease has run out, or it was released before. Nothing was changed.`,
-        );
-      }
-      exchange.sendJson(200, `{${bytesMember('name', name)},"released":true}`);
-    });
+    const released = exchange.context.port.releaseLock(
+      { name, token, ...withIdempotency(exchange, repeat, body) },
+      exchange.remainingMs(timeoutMs),
+    );
+    exchange.settle(released, (result) => answerRelease(exchange, name, token, result));
   });
+}
+
+function answerRelease(exchange: Exchange, name: Buffer, token: Revision, result: UnlockResult): void {
+  exchange.consistency = 'linearizable';
+  switch (result.kind) {
+    case 'released':
+      exchange.writtenRevision = result.revision;
+      exchange.sendJson(200, `{${bytesMember('name', name)},"released":true}`);
+      return;
+    case 'notHeld':
+      throw new RaftkvError(
+        'lock_not_held',
+        `Token ${token} does not hold the lock: its lease has run out, or it was released before. Nothing was changed.`,
+      );
+    case 'refused':
+      expectResult(exchange, result.result, 'leaseRevoked');
+      throw new Error('A lock was neither released nor kept.');
+  }
 }
 
 function show(exchange: Exchange): void {

@@ -78,8 +78,11 @@ const consistent = [
 const read = [...consistent, inQuery('revision', integer, 'Read the past; 0 is the empty store.')];
 const plan = inQuery('plan', { type: 'boolean' }, 'Change nothing, and answer with what would happen.');
 const force = inQuery('force', { type: 'boolean' }, 'Even if the voters would have no live quorum.');
-const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42".');
-const ifNoneMatch = inHeader('If-None-Match', '* on a write: only if there is no such key. On a read: tags.');
+const ifMatch = inHeader('If-Match', 'Only if the key has this revision: "42". * stands for any revision.');
+const ifNoneMatch = inHeader(
+  'If-None-Match',
+  '*: only if there is no such key; tags: only if the key has none of these revisions.',
+);
 const key = inPath('key', text, 'Slashes are part of it.');
 const member = inPath('id', memberIdSchema, "A member's id.");
 const lease = inPath('id', { type: 'string', pattern: '^[1-9][0-9]*$' }, "A lease's id.");
@@ -106,7 +109,10 @@ function refusals(codes: readonly ErrorCode[]): Readonly<Record<string, Schema>>
 }
 
 const redirected = {
-  '307': answer('This node does not lead; the same request goes to the Location.', problemContent),
+  '307': answer(
+    'not_leader: this node does not lead; the same request goes to the Location.',
+    problemContent,
+  ),
 };
 const readRefusals: readonly ErrorCode[] = ['bad_request', 'unavailable', 'no_leader', 'overloaded'];
 const writeRefusals: readonly ErrorCode[] = [

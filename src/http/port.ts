@@ -58,8 +58,8 @@ export interface NodePort {
 
   /** Takes a lock, waiting for it in line. Throws what a write throws, and lock_not_held when its place ran out. */
   acquireLock(request: LockRequest, timeoutMs: number): Promise<LockResult>;
-  /** Gives a lock back. False when the token does not hold it. */
-  releaseLock(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean>;
+  /** Gives a lock back. */
+  releaseLock(request: UnlockRequest, timeoutMs: number): Promise<UnlockResult>;
   /** Who holds a lock, as this node has it applied. */
   lockState(name: Uint8Array): Promise<LockState>;
 
@@ -98,6 +98,19 @@ export type LockResult =
   /** `holder` is undefined when it let go at this very moment. */
   | { readonly kind: 'busy'; readonly holder: LockHolder | undefined }
   /** The place in line could not be taken. */
+  | { readonly kind: 'refused'; readonly result: CommandResult };
+
+export interface UnlockRequest {
+  readonly name: Uint8Array;
+  /** The fencing token of the holder. */
+  readonly token: Revision;
+  readonly idempotency?: Idempotency;
+}
+
+export type UnlockResult =
+  | { readonly kind: 'released'; readonly revision: Revision }
+  /** The token does not hold the lock. */
+  | { readonly kind: 'notHeld' }
   | { readonly kind: 'refused'; readonly result: CommandResult };
 
 export interface LockHolder {

@@ -11,6 +11,7 @@ import {
   type Idempotency,
   type LogTime,
   type PutCommand,
+  type Revision,
   TTL_MS_MAX,
   TXN_OPERATIONS_MAX,
   type TxnCommand,
@@ -68,9 +69,16 @@ interface DecodedPut {
 }
 
 interface DecodedCondition {
-  readonly condition?: 'ifRevision' | 'ifAbsent';
+  readonly condition?: keyof Condition;
   readonly ifRevision: Unsigned64;
   readonly ifAbsent: boolean;
+  readonly ifPresent: boolean;
+  readonly ifRevisionIn?: DecodedRevisions | null;
+  readonly ifRevisionNotIn?: DecodedRevisions | null;
+}
+
+interface DecodedRevisions {
+  readonly revision: readonly number[];
 }
 
 interface DecodedCompare {
@@ -323,12 +331,22 @@ function toTtl(ttlMs: number | undefined): number | undefined {
   return toCounter(ttlMs);
 }
 
-function toCondition({ ifRevision, ifAbsent }: Condition): Record<string, unknown> | undefined {
-  assert(ifRevision === undefined || ifAbsent !== true, 'A key cannot be absent and have a revision.');
-  if (ifAbsent === true) return { ifAbsent };
+function toCondition(command: Condition): Record<string, unknown> | undefined {
+  const { ifRevision, ifRevisionIn, ifRevisionNotIn, ifPresent, ifAbsent } = command;
+  const given = [ifRevision, ifRevisionIn, ifRevisionNotIn, ifPresent, ifAbsent];
+  assert(given.filter((one) => one !== undefined).length <= 1, 'A command has one condition at most.');
+  if (ifAbsent !== undefined) return { ifAbsent };
+  if (ifPresent !== undefined) return { ifPresent };
+  if (ifRevisionIn !== undefined) return { ifRevisionIn: toRevisions(ifRevisionIn) };
+  if (ifRevisionNotIn !== undefined) return { ifRevisionNotIn: toRevisions(ifRevisionNotIn) };
   if (ifRevision === undefined) return undefined;
   assertInteger(ifRevision, 0);
   return { ifRevision };
+}
+
+function toRevisions(revision: readonly Revision[]): DecodedRevisions {
+  for (const one of revision) assertInteger(one, 0);
+  return { revision };
 }
 
 function fromCondition(condition: DecodedCondition | null | undefined): Condition {
@@ -340,6 +358,12 @@ function fromCondition(condition: DecodedCondition | null | undefined): Conditio
       assert(Number.isSafeInteger(revision), 'A revision is a safe integer.');
       return { ifRevision: revision };
     }
+    case 'ifRevisionIn':
+      return { ifRevisionIn: condition.ifRevisionIn?.revision ?? [] };
+    case 'ifRevisionNotIn':
+      return { ifRevisionNotIn: condition.ifRevisionNotIn?.revision ?? [] };
+    case 'ifPresent':
+      return { ifPresent: condition.ifPresent };
     case 'ifAbsent':
       return { ifAbsent: condition.ifAbsent };
     default:

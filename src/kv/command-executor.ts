@@ -283,7 +283,12 @@ function laterOf(before: LogTime, stamp: LogTime | undefined): LogTime {
   return stamp !== undefined && stamp > before ? stamp : before;
 }
 
-function holds({ ifRevision, ifAbsent }: Condition, existing: Current | undefined): boolean {
+function holds(condition: Condition, existing: Current | undefined): boolean {
+  const { ifRevision, ifRevisionIn, ifRevisionNotIn, ifPresent, ifAbsent } = condition;
   if (ifAbsent === true && existing !== undefined) return false;
-  return ifRevision === undefined || existing?.modRevision === ifRevision;
+  if (ifPresent === true && existing === undefined) return false;
+  if (ifRevision !== undefined && existing?.modRevision !== ifRevision) return false;
+  if (ifRevisionIn !== undefined && (existing === undefined || !ifRevisionIn.includes(existing.modRevision)))
+    return false;
+  return existing === undefined || ifRevisionNotIn?.includes(existing.modRevision) !== true;
 }

@@ -33,10 +33,16 @@ interface Repeatable {
   readonly idempotency?: Idempotency;
 }
 
-/** A condition on the key of a command, checked when the command is applied (HTTP's If-Match and If-None-Match). */
+/** A condition on the key of a command, checked when the command is applied (HTTP's If-Match and If-None-Match): one at most. */
 export interface Condition {
   /** The key must exist with exactly this mod revision. */
   readonly ifRevision?: Revision;
+  /** The key must exist with one of these mod revisions; none of them never holds. */
+  readonly ifRevisionIn?: readonly Revision[];
+  /** The key must not exist with one of these mod revisions. */
+  readonly ifRevisionNotIn?: readonly Revision[];
+  /** The key must exist. */
+  readonly ifPresent?: boolean;
   /** The key must not exist. */
   readonly ifAbsent?: boolean;
 }

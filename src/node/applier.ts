@@ -56,9 +56,12 @@ export class Applier<Result> {
     if (!this.isPaused) this.run();
   }
 
-  private run(): void {
+  /** @param prepared The next entry, where what it needed was read ahead. */
+  private run(prepared?: Entry): void {
     if (this.isPaused || this.position === this.queue.length) return;
     const until = this.clock.now() + APPLY_SLICE_MS;
+    // Before anything else may change what was read. It may be the last one, and somebody may wait for it.
+    if (prepared !== undefined) this.applyNext(prepared);
     while (this.position < this.queue.length) {
       if (this.stateMachine.bufferedBytes > BUFFERED_BYTES_MAX) {
         this.hooks.needsFlush();
@@ -94,8 +97,7 @@ export class Applier<Result> {
       .then(() => {
         if (generation !== this.generation) return;
         this.isPaused = false;
-        if (prepared !== undefined) this.applyNext(prepared);
-        this.run();
+        this.run(prepared);
       })
       // What fails in the continuation is as fatal as what it waited for; a read-ahead in a state that was replaced is not.
       .catch((error: unknown) => {

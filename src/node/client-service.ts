@@ -16,6 +16,8 @@ import type {
   Readiness,
   Route,
   SetMembersResult,
+  UnlockRequest,
+  UnlockResult,
 } from '../http/port.js';
 import type {
   Command,
@@ -265,8 +267,8 @@ export class ClientService implements NodePort {
     return this.locks.acquire(request, timeoutMs);
   }
 
-  releaseLock(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean> {
-    return this.locks.release(name, token, timeoutMs);
+  releaseLock(request: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
+    return this.locks.release(request, timeoutMs);
   }
 
   lockState(name: Uint8Array): Promise<LockState> {

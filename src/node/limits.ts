@@ -87,6 +87,10 @@ export const EXPIRIES_UNDER_WAY_MAX = 256;
 export const EXPIRY_TIMEOUT_MS = 5_000;
 /** While there are leases, log time is written down when no command has carried it for so long. */
 export const CHECKPOINT_MS = 1_000;
+/** How much longer than its holder's lease a place in line lives once the node that waits there is gone. */
+export const LOCK_PLACE_MS = 10_000;
+/** How often a place in line is kept alive by the node that waits there. */
+export const LOCK_PLACE_RENEWED_MS = 3_000;
 /** Requests that wait for a lock on this node; more are refused as overloaded. */
 export const LOCK_WAITERS_MAX = 1_000;
 /** Waiters for one lock, its holder included; more are refused as overloaded. */

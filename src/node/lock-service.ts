@@ -1,7 +1,14 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
-import type { LockHolder, LockRequest, LockResult, LockState } from '../http/port.js';
+import type {
+  LockHolder,
+  LockRequest,
+  LockResult,
+  LockState,
+  UnlockRequest,
+  UnlockResult,
+} from '../http/port.js';
 import {
   type Command,
   type CommandResult,
@@ -11,7 +18,7 @@ import {
   RESERVED_PREFIX,
   type Revision,
 } from '../kv/types.js';
-import { LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
+import { LOCK_PLACE_MS, LOCK_PLACE_RENEWED_MS, LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
 import { overloaded } from './waiting.js';
 
 export interface LockServiceParts {
@@ -31,7 +38,8 @@ export interface LockServiceParts {
  * Locks on top of keys and leases. Who wants a lock puts a key of its own below the lock's prefix; the oldest of these keys
  * holds the lock, and the others wait in the order of their create revisions, each for the one before it, so that a release
  * wakes one waiter and not all. That revision is the fencing token: every later holder has a greater one. The key stands
- * under a lease of its own, so a holder that dies, or a waiter whose node dies, makes room by itself.
+ * under a lease of its own, which the node keeps alive while somebody waits there, so a holder that dies, or a waiter whose
+ * node dies, makes room by itself and soon.
  *
  * A lock protects nothing by itself, since a holder can be paused past its lease: whatever it guards must refuse a token
  * that is smaller than one it has seen (correctness rule 21).
@@ -57,7 +65,7 @@ export class LockService {
         value: Buffer.from(value),
         contentType: 'text/plain; charset=utf-8',
         ifAbsent: true,
-        ttlMs: ttlMs + waitMs,
+        ttlMs: ttlMs + Math.min(waitMs, LOCK_PLACE_MS),
         ...(idempotency === undefined ? {} : { idempotency }),
       },
       timeoutMs,
@@ -68,13 +76,33 @@ export class LockService {
     return this.waitInLine(request, place, deadline, timeoutMs);
   }
 
-  /** Gives back the lock that this token holds. Returns whether it did hold it. */
-  async release(name: Uint8Array, token: Revision, timeoutMs: number): Promise<boolean> {
+  /**
+   * Gives back the lock that this token holds, by ending its lease: keys that were put with it go at the same revision, before
+   * anybody else has the lock. Throws what a write throws.
+   */
+  async release({ name, token, idempotency }: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
     await this.parts.confirmRead(timeoutMs);
     const [holder] = await this.queue(name);
-    if (holder?.createRevision !== token) return false;
-    const result = await this.parts.write({ kind: 'delete', key: holder.key, ifRevision: token }, timeoutMs);
-    return result.kind === 'delete' && result.deleted === 1;
+    const lease = holder?.createRevision === token ? holder.lease : undefined;
+    if (lease === undefined && idempotency === undefined) return { kind: 'notHeld' };
+    const command: Command =
+      lease === undefined
+        ? // A repeat finds what was answered first (correctness rule 27); to others this says no: no key has the line's own name.
+          { kind: 'delete', key: queueOf(name), ifRevision: token }
+        : { kind: 'leaseRevoke', lease };
+    const result = await this.parts.write(
+      idempotency === undefined ? command : { ...command, idempotency },
+      timeoutMs,
+    );
+    switch (result.kind) {
+      case 'leaseRevoked':
+        return { kind: 'released', revision: result.revision };
+      case 'leaseNotFound':
+      case 'preconditionFailed':
+        return { kind: 'notHeld' };
+      default:
+        return { kind: 'refused', result };
+    }
   }
 
   /** Who holds the lock, as this node has it applied. */
@@ -120,38 +148,56 @@ export class LockService {
         await this.leave(place, timeoutMs);
         return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
       }
-      await this.waitFor(before, place, leftMs, signal);
+      await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal });
     }
   }
 
-  /** The time in line counted against the lease, which was made longer by it: from here on it is what was asked for. */
+  /** The lease was made longer for the time in line: from here on it is what was asked for. */
   private async begin(place: Place, ttlMs: number, timeoutMs: number): Promise<void> {
     const result = await this.parts.write({ kind: 'leaseKeepAlive', lease: place.lease, ttlMs }, timeoutMs);
     if (result.kind !== 'lease') throw lost();
   }
 
   /** Until one of the two keys is gone, the time is up, or nobody waits for the answer any more. */
-  private async waitFor(before: Item, place: Place, leftMs: number, signal: AbortSignal): Promise<void> {
+  private async waitFor(before: Item, place: Place, patience: Patience): Promise<void> {
     if (this.waiters >= LOCK_WAITERS_MAX)
       throw overloaded(`${LOCK_WAITERS_MAX} requests wait for locks on this node.`);
+    const { deadline, signal } = patience;
     const isThere = (key: Uint8Array, revision: Revision) => this.parts.get(key)?.createRevision === revision;
+    const isOver = () =>
+      signal.aborted ||
+      !isThere(before.key, before.createRevision) ||
+      !isThere(place.key, place.token) ||
+      this.parts.clock.now() >= deadline;
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     this.waiters += 1;
     try {
-      await new Promise<void>((resolve, reject) => {
-        signal.addEventListener('abort', () => resolve(), { once: true });
-        this.parts
-          .whenApplied(
-            () =>
-              signal.aborted ||
-              !isThere(before.key, before.createRevision) ||
-              !isThere(place.key, place.token),
-            leftMs,
-          )
-          .then(resolve, reject);
-      });
+      while (!isOver()) {
+        const leftMs = deadline - this.parts.clock.now();
+        await Promise.race([
+          aborted,
+          this.parts.whenApplied(isOver, Math.min(leftMs, LOCK_PLACE_RENEWED_MS)),
+        ]);
+        if (leftMs > LOCK_PLACE_RENEWED_MS && !isOver()) await this.keepPlace(place, patience);
+      }
     } finally {
       this.waiters -= 1;
     }
+  }
+
+  /**
+   * A place in line lives only as long as this node stands in for it: if it died with a lease for all the time to wait, the
+   * line would stop at a place that nobody asks for. Should this fail, the next look finds whether the place is still there.
+   */
+  private async keepPlace({ lease }: Place, { ttlMs, timeoutMs }: Patience): Promise<void> {
+    await this.parts
+      .write(
+        { kind: 'leaseKeepAlive', lease, ttlMs: ttlMs + LOCK_PLACE_MS },
+        Math.min(timeoutMs, LOCK_PLACE_RENEWED_MS),
+      )
+      .catch(() => {});
   }
 
   /** Should this fail, the lease ends what was to be ended here. */
@@ -187,6 +233,17 @@ interface Place {
   readonly lease: number;
 }
 
+/** How long a place in line is waited in. */
+interface Patience {
+  /** A reading of the node's clock. */
+  readonly deadline: number;
+  /** How long the lock is held unless its lease is kept alive. */
+  readonly ttlMs: number;
+  readonly timeoutMs: number;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
 /** Where the line for a lock stands. A zero byte ends the name, so that no lock's line lies within another's. Names hold none. */
 function queueOf(name: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`${RESERVED_PREFIX}locks/`), name, Buffer.of(0)]);
@@ -203,6 +260,7 @@ function holderOf(item: Item): LockHolder {
 function lost(): RaftkvError {
   return new RaftkvError(
     'lock_not_held',
-    'The place in line ran out before the lock was free, or it was given back meanwhile. Ask for the lock again.',
+    'The place in line ran out before the lock was free, or it was given back meanwhile. Ask for the lock again, with another ' +
+      'Idempotency-Key where you send one.',
   );
 }

@@ -9,6 +9,7 @@ import {
   type LeaseRevokeCommand,
   type LogTime,
   type PutCommand,
+  type Revision,
   type TxnCommand,
   type TxnResult,
 } from '../kv/types.js';
@@ -158,8 +159,15 @@ export class ReferenceStore {
   #change(command: PutCommand | DeleteCommand): CommandResult {
     const key = textOf(command.key);
     const existing = this.#now.get(key);
-    const { ifRevision, ifAbsent } = command;
-    if ((ifAbsent && existing) || (ifRevision !== undefined && existing?.modRevision !== ifRevision)) {
+    const { ifRevision, ifRevisionIn, ifRevisionNotIn, ifPresent, ifAbsent } = command;
+    const matches = (revisions: readonly Revision[]) => existing && revisions.includes(existing.modRevision);
+    if (
+      (ifAbsent && existing) ||
+      (ifPresent && !existing) ||
+      (ifRevision !== undefined && !matches([ifRevision])) ||
+      (ifRevisionIn && !matches(ifRevisionIn)) ||
+      (ifRevisionNotIn && matches(ifRevisionNotIn))
+    ) {
       return { kind: 'preconditionFailed', revision: this.revision, modRevision: existing?.modRevision ?? 0 };
     }
     if (command.kind === 'delete') return this.#remove(existing ? [key] : []);

@@ -399,6 +399,12 @@ describe('usage', () => {
     },
   );
 
+  it('shows defaults as they are written', async () => {
+    const { output } = await run(['lock', '--help']);
+    expect(output).toContain('(default: 5s)');
+    expect(output).toContain('(default: 30s)');
+  });
+
   it('shows help', async () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);

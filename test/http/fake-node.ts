@@ -13,6 +13,7 @@ import type {
   Readiness,
   Route,
   SetMembersResult,
+  UnlockRequest,
 } from '../../src/http/port.js';
 import { commandCodec } from '../../src/kv/codec.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
@@ -194,9 +195,9 @@ export class FakeNode implements NodePort {
     return this.locks.acquire(request, timeoutMs);
   }
 
-  releaseLock(name: Uint8Array, token: number, timeoutMs: number) {
+  releaseLock(request: UnlockRequest, timeoutMs: number) {
     this.throwFailure();
-    return this.locks.release(name, token, timeoutMs);
+    return this.locks.release(request, timeoutMs);
   }
 
   lockState(name: Uint8Array) {

@@ -15,12 +15,16 @@ const repeatable: readonly InjectOptions[] = [
   { method: 'POST', url: '/v1/leases/1/keepalive' },
   { method: 'DELETE', url: '/v1/leases/1' },
   { method: 'POST', url: '/v1/locks/l', payload: '{"ttlSeconds":5}' },
+  { method: 'DELETE', url: '/v1/locks/held?token=3' },
+  { method: 'DELETE', url: '/v1/locks/held', payload: '{"token":3}' },
+  { method: 'DELETE', url: '/v1/locks/held?token=2' },
 ];
 
 async function prepared() {
   const { app, node } = serve();
   for (const url of ['/v1/kv/b', '/v1/kv/b2']) await app.inject({ method: 'PUT', url });
   await app.inject({ method: 'POST', url: '/v1/leases', payload: '{"ttlSeconds":60}' });
+  await app.inject({ method: 'POST', url: '/v1/locks/held', payload: '{"ttlSeconds":60}' });
   return { app, node };
 }
 
@@ -56,6 +60,7 @@ describe('a request with an Idempotency-Key', () => {
     { method: 'DELETE', payload: '' },
     { url: '/v1/kv/a?ttl=5s' },
     { headers: { 'if-none-match': '*' } },
+    { method: 'DELETE', url: '/v1/locks/held?token=3', payload: '' },
     { headers: { 'content-type': 'text/plain' } },
   ])('is refused with 422 when %j differs', async (difference) => {
     const { app, node } = await prepared();

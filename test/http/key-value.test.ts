@@ -71,13 +71,21 @@ describe('put', () => {
     ['If-Match', '"1"', 200],
     ['If-Match', '"7"', 412],
     ['If-None-Match', '*', 412],
-    ['If-Match', '*', 400],
+    ['If-Match', '*', 200],
     ['If-Match', '1', 400],
-    ['If-Match', 'W/"1"', 400],
-    ['If-Match', '"1", "2"', 400],
-    ['If-Match', '"abc"', 400],
-    ['If-Match', '"99999999999999999999"', 400],
-    ['If-None-Match', '"1"', 400],
+    ['If-Match', '', 400],
+    // If-Match compares strongly, and If-None-Match weakly.
+    ['If-Match', 'W/"1"', 412],
+    ['If-Match', '"2", "1"', 200],
+    ['If-Match', '"2", "3"', 412],
+    ['If-Match', '"abc"', 412],
+    ['If-Match', '"99999999999999999999"', 412],
+    ['If-Match', Array.from({ length: 101 }, (_, tag) => `"${tag}"`).join(), 400],
+    ['If-None-Match', '"1"', 412],
+    ['If-None-Match', '"2", W/"1"', 412],
+    ['If-None-Match', '"2"', 200],
+    ['If-None-Match', '"abc"', 200],
+    ['If-None-Match', '1', 400],
   ])('with %s: %s on revision 1 answers %i', async (name, value, status) => {
     const { app, node } = serve();
     await app.inject({ method: 'PUT', url: '/v1/kv/a', payload: 'x' });
@@ -92,11 +100,22 @@ describe('put', () => {
     expect(node.position().revision).toBe(status === 200 ? 2 : 1);
   });
 
-  it('answers 412 to If-Match on a key that does not exist', async () => {
+  it.each(['"1"', '"1", "2"', '*'])(
+    'answers 412 to If-Match: %s on a key that does not exist',
+    async (tags) => {
+      const { app } = serve();
+      for (const method of ['PUT', 'DELETE'] as const) {
+        const answer = await app.inject({ method, url: '/v1/kv/a', headers: { 'if-match': tags } });
+        expect(answer.statusCode).toBe(412);
+        expect(json(answer.body)).toMatchObject({ revision: 0 });
+      }
+    },
+  );
+
+  it('takes If-None-Match with a tag for a key that does not exist', async () => {
     const { app } = serve();
-    const answer = await app.inject({ method: 'PUT', url: '/v1/kv/a', headers: { 'if-match': '"1"' } });
-    expect(answer.statusCode).toBe(412);
-    expect(json(answer.body)).toMatchObject({ revision: 0 });
+    const headers = { 'if-none-match': '"1"' };
+    expect((await app.inject({ method: 'PUT', url: '/v1/kv/a', headers })).statusCode).toBe(201);
   });
 
   it.each([

@@ -112,6 +112,16 @@ describe('a lock', () => {
     expect((await asked).status).toBe(409);
   });
 
+  it('takes the keys along that were put with its lease, when it is released', async () => {
+    const { app } = serve();
+    const { body } = await take(app, 'a');
+    await app.inject({ method: 'PUT', url: `/v1/kv/worker?lease=${body.lease}`, payload: 'me' });
+    expect((await release(app, 'a', body.token)).status).toBe(200);
+    expect((await app.inject('/v1/kv/worker')).statusCode).toBe(404);
+    expect((await app.inject(`/v1/leases/${body.lease}`)).statusCode).toBe(404);
+    expect((await show(app, 'a')).held).toBe(false);
+  });
+
   it('runs out with its lease, and the next in line gets it', async () => {
     const { app, node } = serve();
     const first = await take(app, 'a', { ttlSeconds: 2 });

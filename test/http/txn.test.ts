@@ -108,6 +108,24 @@ describe('a transaction', () => {
     expect(node.calls).toEqual([]);
   });
 
+  it.each([
+    '{"success":[{"put":{"key":"\\ud800","value":"1"}}]}',
+    '{"success":[{"put":{"key":"a","value":"x\\uDFFFx"}}]}',
+    '{"compare":[{"key":"\\ud83d","target":"exists","op":"=","value":false}]}',
+  ])('refuses half of a surrogate pair, which would be stored as something else: %s', async (body) => {
+    const { app, node } = serve();
+    const { status, body: problem } = await txn(app, body);
+    expect(status).toBe(400);
+    expect(problem.detail).toContain('surrogate');
+    expect(node.position().revision).toBe(0);
+  });
+
+  it('takes a whole surrogate pair, and text that only looks like one', async () => {
+    const { app } = serve();
+    await txn(app, '{"success":[{"put":{"key":"\\ud83d\\ude00","value":"\\\\ud800"}}]}');
+    expect((await app.inject('/v1/kv/%F0%9F%98%80')).body).toBe('\\ud800');
+  });
+
   it('refuses a value over the limit with 413, and a lease that is not there with 404', async () => {
     const { app } = serve({ valueBytesMax: 10 });
     expect((await txn(app, { success: [put('a', 'x'.repeat(11))] })).body.code).toBe('value_too_large');

@@ -28,6 +28,13 @@ describe('the format of commands', () => {
     ['an empty value', { kind: 'put', key, value: new Uint8Array(0), contentType: '' }],
     ['a put where there is nothing', { kind: 'put', key, value: key, contentType: '', ifAbsent: true }],
     ['a put on a revision', { kind: 'put', key, value: key, contentType: '', ifRevision: 7 }],
+    ['a put where there is something', { kind: 'put', key, value: key, contentType: '', ifPresent: true }],
+    [
+      'a put on one of some revisions',
+      { kind: 'put', key, value: key, contentType: '', ifRevisionIn: [7, Number.MAX_SAFE_INTEGER] },
+    ],
+    ['a deletion on none of no revisions', { kind: 'delete', key, ifRevisionIn: [] }],
+    ['a deletion except of a revision', { kind: 'delete', key, ifRevisionNotIn: [0, 7] }],
     ['the largest safe revision', { kind: 'delete', key, ifRevision: Number.MAX_SAFE_INTEGER }],
     ['revision 0, which no key has', { kind: 'delete', key, ifRevision: 0 }],
     ['a deletion', { kind: 'delete', key }],

@@ -1,5 +1,5 @@
 import { encodeCommand, stampCommand } from '../../src/kv/command-codec.js';
-import type { Command, Item, LogTime } from '../../src/kv/types.js';
+import type { Command, Condition, Item, LogTime } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
@@ -16,11 +16,7 @@ export function commandEntry(index: number, command: Command, logTimeMs?: LogTim
   };
 }
 
-export function put(
-  key: string,
-  value: string,
-  condition: { ifRevision?: number; ifAbsent?: boolean } = {},
-): Command {
+export function put(key: string, value: string, condition: Condition = {}): Command {
   return { kind: 'put', key: bytes(key), value: bytes(value), contentType: '', ...condition };
 }
 

@@ -34,7 +34,10 @@ const prefixText = fc.constantFrom('a', 'a\x00', 'b', '\xff', 'zz');
 const condition = fc.oneof(
   { weight: 4, arbitrary: fc.constant({}) },
   { weight: 1, arbitrary: fc.constant({ ifAbsent: true }) },
+  { weight: 1, arbitrary: fc.constant({ ifPresent: true }) },
   { weight: 1, arbitrary: fc.record({ ifRevision: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ ifRevisionIn: fc.array(fc.nat(20)) }) },
+  { weight: 1, arbitrary: fc.record({ ifRevisionNotIn: fc.array(fc.nat(20)) }) },
 );
 
 type Step =

@@ -61,6 +61,18 @@ describe('applier', () => {
     expect(indexes()).toEqual([1, 2, 3, 4]);
   });
 
+  it('tells of an entry that was read ahead for when it is the last one, too', async () => {
+    const { applier, clock, stateMachine, calls, indexes } = start();
+    const ahead = new Pending<void>();
+    stateMachine.prepare = () => ahead.promise;
+    applier.enqueue(entries(1, 1));
+    const { progressed } = calls;
+    ahead.resolve();
+    await clock.settle();
+    expect(indexes()).toEqual([1]);
+    expect(calls.progressed).toBe(progressed + 1);
+  });
+
   it('forgets a read-ahead when a snapshot takes the place of the state, and goes on behind it', async () => {
     const { applier, clock, stateMachine, indexes } = start();
     const ahead = new Pending<void>();

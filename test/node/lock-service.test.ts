@@ -73,3 +73,51 @@ it('a repeat goes on in the place in line that it has', async () => {
   await service.acquire(request({ idempotency }), 1_000);
   expect(written).toMatchObject([{ kind: 'put', key: own.key, idempotency }]);
 });
+
+describe('a place in line', () => {
+  /** Somebody holds the lock for seven seconds while one waits for it; time passes only where it is waited for. */
+  function waiting() {
+    let timeMs = 0;
+    const written: Command[] = [];
+    const line: Item[] = [item(3)];
+    const service = new LockService({
+      clock: { now: () => timeMs, after: () => ({ cancel: () => {} }), soon: () => {} },
+      newId: () => '4',
+      write: async (command) => {
+        written.push(command);
+        if (command.kind === 'leaseKeepAlive') return { kind: 'lease', revision: 4, lease: 4, ttlMs: 1 };
+        line.push(item(4));
+        return { kind: 'put', revision: 4, created: true, lease: 4 };
+      },
+      confirmRead: async () => {},
+      waitForRevision: async () => {},
+      get: (key) => line.find((one) => Buffer.compare(one.key, key) === 0),
+      whenApplied: async (_, timeoutMs) => {
+        timeMs += timeoutMs;
+        if (timeMs > 7_000) line.shift();
+      },
+      list: async () => ({ revision: 4, items: line, more: false }),
+    });
+    return { service, written };
+  }
+
+  it('is kept alive while it is waited in, so that it soon makes room when its node is gone', async () => {
+    const { service, written } = waiting();
+    const result = await service.acquire(request({ waitMs: 3_600_000 }), 1_000);
+    expect(result).toEqual({ kind: 'held', token: 4, lease: 4 });
+    expect(written).toMatchObject([
+      { kind: 'put', ttlMs: 11_000 },
+      { kind: 'leaseKeepAlive', lease: 4, ttlMs: 11_000 },
+      { kind: 'leaseKeepAlive', lease: 4, ttlMs: 11_000 },
+      // It holds the lock: from now on for as long as was asked for.
+      { kind: 'leaseKeepAlive', lease: 4, ttlMs: 1_000 },
+    ]);
+  });
+
+  it('lives no longer than it may be waited in', async () => {
+    const { service, written } = waiting();
+    await service.acquire(request({ waitMs: 2_000 }), 1_000);
+    expect(written[0]).toMatchObject({ kind: 'put', ttlMs: 3_000 });
+    expect(written.filter(({ kind }) => kind === 'leaseKeepAlive')).toEqual([]);
+  });
+});

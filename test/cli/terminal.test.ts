@@ -1,0 +1,17 @@
+import { PassThrough } from 'node:stream';
+import { expect, it } from 'vitest';
+import { endWithOutput } from '../../src/cli/terminal.js';
+
+it.each([
+  ['EPIPE', 0, ''],
+  ['ENOSPC', 2, 'raftkv: The output cannot be written: no more.\n'],
+])('output that ends with %s ends the program with %i', async (code, exitCode, line) => {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const ended = new Promise<number>((resolve) => {
+    endWithOutput({ stdin: new PassThrough(), stdout, stderr, environment: {}, exit: resolve });
+  });
+  stdout.destroy(Object.assign(new Error('no more'), { code }));
+  expect(await ended).toBe(exitCode);
+  expect(String(stderr.read() ?? '')).toBe(line);
+});
