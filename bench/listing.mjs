@@ -1,0 +1,52 @@
+import { call, concurrently } from './calls.mjs';
+import { percentiles } from './figures.mjs';
+import { listedKey, TRANSACTION_PUTS } from './keys.mjs';
+
+const TRANSACTIONS_IN_FLIGHT = 8;
+
+/** Puts so many keys, as many in a transaction as it takes; `onProgress` gets how many there are. */
+export async function fill(url, { putAll }, keys, onProgress = () => {}) {
+  let filled = 0;
+  await concurrently(Math.ceil(keys / TRANSACTION_PUTS), TRANSACTIONS_IN_FLIGHT, async (number) => {
+    const from = number * TRANSACTION_PUTS;
+    const length = Math.min(TRANSACTION_PUTS, keys - from);
+    await call(url, putAll(Array.from({ length }, (_, offset) => listedKey(from + offset))));
+    filled += length;
+    onProgress(filled);
+  });
+}
+
+/**
+ * Lists page by page to the end, or until so many keys came.
+ *
+ * @param {string} url
+ * @param {object} system how its requests look, as `listing` of etcd-requests.mjs
+ * @param {number} [keysMax]
+ * @returns {AsyncGenerator<{ keys: number, tookMs: number }>} each page, from the request to the last byte
+ */
+export async function* pages(url, { page, read }, keysMax = Number.POSITIVE_INFINITY) {
+  let position = null;
+  let listed = 0;
+  do {
+    const began = performance.now();
+    const body = await call(url, page(position));
+    const tookMs = performance.now() - began;
+    const { keys, next } = read(body, position);
+    yield { keys, tookMs };
+    listed += keys;
+    position = next;
+  } while (position !== null && listed < keysMax);
+}
+
+/** How fast all keys are listed over one connection; what the client does between two pages is not counted. */
+export async function measureListing(url, system, keys) {
+  const times = [];
+  let listed = 0;
+  for await (const page of pages(url, system)) {
+    listed += page.keys;
+    times.push(page.tookMs);
+  }
+  if (listed !== keys) throw new Error(`${listed} of ${keys} keys were listed.`);
+  const tookMs = times.reduce((sum, time) => sum + time, 0);
+  return { perSecond: (listed * 1000) / tookMs, ...percentiles(times), failures: 0 };
+}
