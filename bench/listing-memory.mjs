@@ -20,12 +20,12 @@ const SETTLE_TIMEOUT_MS = 120_000;
  * @returns {Promise<boolean>} whether the growth is within its bound
  */
 export async function reportListingMemory(raftkv) {
-  const url = await raftkv.leaderUrl();
-  const processId = await raftkv.leaderProcessId();
   const began = performance.now();
   console.log(`filling ${KEYS} keys of 256 bytes`);
-  await fill(url, raftkv.listing, KEYS, sayEvery(KEYS / 10));
+  await fill(raftkv, KEYS, sayEvery(KEYS / 10));
   console.log(`filled in ${secondsSince(began)} s`);
+  const url = await raftkv.leaderUrl();
+  const processId = await raftkv.leaderProcessId();
   for await (const _page of pages(url, raftkv.listing, WARM_UP_KEYS));
   await settle(processId);
 
@@ -37,12 +37,20 @@ export async function reportListingMemory(raftkv) {
   const timer = setInterval(sample, SAMPLE_EVERY_MS);
   const listingBegan = performance.now();
   let listed = 0;
-  for await (const { keys } of pages(url, raftkv.listing)) {
-    listed += keys;
-    sample();
+  try {
+    for await (const { keys } of pages(url, raftkv.listing)) {
+      listed += keys;
+      sample();
+    }
+  } finally {
+    clearInterval(timer);
   }
-  clearInterval(timer);
   if (listed !== KEYS) throw new Error(`${listed} of ${KEYS} keys were listed.`);
+  if ((await raftkv.leaderProcessId()) !== processId) {
+    throw new Error(
+      'The leader changed, so two nodes shared the work. Run it again, on a machine that is less busy.',
+    );
+  }
   const growth = peak - baseline;
   console.log(
     `listed ${listed} keys through one node in ${secondsSince(listingBegan)} s, after ${WARM_UP_KEYS} to warm up\n` +

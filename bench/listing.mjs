@@ -1,19 +1,36 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { call, concurrently } from './calls.mjs';
 import { percentiles } from './figures.mjs';
 import { listedKey, TRANSACTION_PUTS } from './keys.mjs';
 
-const TRANSACTIONS_IN_FLIGHT = 8;
+const TRANSACTIONS_IN_FLIGHT = 4;
+const ATTEMPTS_MAX = 20;
+const ATTEMPT_EVERY_MS = 500;
 
-/** Puts so many keys, as many in a transaction as it takes; `onProgress` gets how many there are. */
-export async function fill(url, { putAll }, keys, onProgress = () => {}) {
+/**
+ * Puts so many keys, as many in a transaction as it takes; `onProgress` gets how many there are. A transaction that failed is
+ * sent again, which changes nothing: a busy machine may bring a change of leader, and filling is not what is measured.
+ */
+export async function fill({ leaderUrl, listing: { putAll } }, keys, onProgress = () => {}) {
   let filled = 0;
   await concurrently(Math.ceil(keys / TRANSACTION_PUTS), TRANSACTIONS_IN_FLIGHT, async (number) => {
     const from = number * TRANSACTION_PUTS;
     const length = Math.min(TRANSACTION_PUTS, keys - from);
-    await call(url, putAll(Array.from({ length }, (_, offset) => listedKey(from + offset))));
+    await callLeader(leaderUrl, putAll(Array.from({ length }, (_, offset) => listedKey(from + offset))));
     filled += length;
     onProgress(filled);
   });
+}
+
+async function callLeader(leaderUrl, request) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call(await leaderUrl(), request);
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX) throw error;
+      await sleep(ATTEMPT_EVERY_MS);
+    }
+  }
 }
 
 /**

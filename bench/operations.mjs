@@ -33,7 +33,7 @@ const watching = (systemName, name) => ({
 const listing = (systemName, name) => ({
   systemName,
   name,
-  prepare: (system, url) => fill(url, system.listing, LISTED_KEYS),
+  prepare: (system) => fill(system, LISTED_KEYS),
   run: (system, { url }) => measureListing(url, system.listing, LISTED_KEYS),
 });
 
