@@ -1,11 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { call, concurrently } from './calls.mjs';
+import { call, callAgain, concurrently } from './calls.mjs';
 import { percentiles } from './figures.mjs';
 import { listedKey, TRANSACTION_PUTS } from './keys.mjs';
 
 const TRANSACTIONS_IN_FLIGHT = 4;
-const ATTEMPTS_MAX = 20;
-const ATTEMPT_EVERY_MS = 500;
 
 /**
  * Puts so many keys, as many in a transaction as it takes; `onProgress` gets how many there are. A transaction that failed is
@@ -16,21 +13,10 @@ export async function fill({ leaderUrl, listing: { putAll } }, keys, onProgress 
   await concurrently(Math.ceil(keys / TRANSACTION_PUTS), TRANSACTIONS_IN_FLIGHT, async (number) => {
     const from = number * TRANSACTION_PUTS;
     const length = Math.min(TRANSACTION_PUTS, keys - from);
-    await callLeader(leaderUrl, putAll(Array.from({ length }, (_, offset) => listedKey(from + offset))));
+    await callAgain(leaderUrl, putAll(Array.from({ length }, (_, offset) => listedKey(from + offset))));
     filled += length;
     onProgress(filled);
   });
-}
-
-async function callLeader(leaderUrl, request) {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await call(await leaderUrl(), request);
-    } catch (error) {
-      if (attempt === ATTEMPTS_MAX) throw error;
-      await sleep(ATTEMPT_EVERY_MS);
-    }
-  }
 }
 
 /**
@@ -38,15 +24,16 @@ async function callLeader(leaderUrl, request) {
  *
  * @param {string} url
  * @param {object} system how its requests look, as `listing` of etcd-requests.mjs
- * @param {number} [keysMax]
+ * @param {{ keysMax?: number, send?: (url: string, request: object) => Promise<string> }} [options]
  * @returns {AsyncGenerator<{ keys: number, tookMs: number }>} each page, from the request to the last byte
  */
-export async function* pages(url, { page, read }, keysMax = Number.POSITIVE_INFINITY) {
+export async function* pages(url, { page, read }, options = {}) {
+  const { keysMax = Number.POSITIVE_INFINITY, send = call } = options;
   let position = null;
   let listed = 0;
   do {
     const began = performance.now();
-    const body = await call(url, page(position));
+    const body = await send(url, page(position));
     const tookMs = performance.now() - began;
     const { keys, next } = read(body, position);
     yield { keys, tookMs };

@@ -49,11 +49,12 @@ export const raftkvRequests = {
     event: 'event: put',
     put: (number) => putOf(`${WATCHED_PREFIX}${number}`),
   },
+  // One node does all the work, also where it leads no more.
   listing: {
     putAll: (keys) => transactionOf({ success: keys.map((key) => ({ put: { key, value: VALUE } })) }),
     page: (cursor) => ({
       method: 'GET',
-      path: `/v1/kv?prefix=${LISTED_PREFIX}&limit=${PAGE_KEYS}${cursor === null ? '' : `&cursor=${cursor}`}`,
+      path: `/v1/kv?prefix=${LISTED_PREFIX}&redirect=never&limit=${PAGE_KEYS}${cursor === null ? '' : `&cursor=${cursor}`}`,
     }),
     read: (body) => {
       const { items, nextCursor } = JSON.parse(body);
