@@ -1,24 +1,29 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { load, median } from './load.mjs';
+import { median } from './figures.mjs';
+import { reportListingMemory } from './listing-memory.mjs';
+import { operations } from './operations.mjs';
 import { comparePipelining } from './pipelining.mjs';
 import { etcdVersion, startBareFastify, startEtcd, startRaftkv, warmUp } from './systems.mjs';
+import { printHead, printRow } from './table.mjs';
 
 /**
- * Throughput and latency of puts and linearizable gets of 256-byte values, beside reference systems that are measured in
- * the same run, in turn, several rounds; every figure is the median of its rounds. Absolute figures belong to the machine
+ * Throughput and latency of what clients do, with values of 256 bytes, beside reference systems that are measured in the
+ * same run, in turn, several rounds; every figure is the median of its rounds. Absolute figures belong to the machine
  * that they were measured on; the ratios are what carries over.
  */
 const { values: flags } = parseArgs({
   options: {
+    operations: { type: 'string', default: Object.keys(operations).join(',') },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
     'warm-up': { type: 'string', default: '10' },
     connections: { type: 'string', default: '1,16,64,256' },
     directory: { type: 'string' },
+    listing: { type: 'boolean', default: false },
     pipelining: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -28,73 +33,95 @@ if (flags.pipelining) {
   comparePipelining();
   process.exit(0);
 }
+if (flags.listing && !existsSync('/proc/self/status')) {
+  refuse('--listing reads the memory of a node from /proc, which only Linux has.');
+}
 
+const chosen = flags.operations.split(',').map((name) => {
+  if (!Object.hasOwn(operations, name)) {
+    refuse(`--operations takes some of ${Object.keys(operations).join(',')}, not "${name}".`);
+  }
+  return { name, ...operations[name] };
+});
 const rounds = positive('rounds', flags.rounds);
 const seconds = positive('seconds', flags.seconds);
 const warmUpSeconds = positive('warm-up', flags['warm-up']);
 const connectionCounts = flags.connections.split(',').map((count) => positive('connections', count));
 const directory = flags.directory ?? (await mkdtemp(join(tmpdir(), 'raftkv-bench-')));
 
-const NAMES = { put: 'put', get: 'linearizable get', rangeV3: 'etcd v3 range (JSON)' };
-const COLUMNS = [
-  ['operation', 20],
-  ['connections', 11],
-  ['system', 12],
-  ['per second', 10, 'right'],
-  ['p50 ms', 8, 'right'],
-  ['p99 ms', 8, 'right'],
-  ['ratio', 14],
-  ['', 0],
-];
-
-const systems = [];
+const starters = { bare: startBareFastify, raftkv: startRaftkv, etcd: startEtcd };
+const systems = {};
 let isEnding = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));
 try {
-  const etcd = etcdVersion();
-  systems.push(await startBareFastify(join(directory, 'bare')));
-  systems.push(await startRaftkv(join(directory, 'raftkv')));
-  if (etcd !== null) systems.push(await startEtcd(join(directory, 'etcd')));
-  for (const system of systems) await warmUp(system, warmUpSeconds);
-  if (!flags.json) printHead(etcd);
-  const rows = [];
-  for (const operation of Object.keys(NAMES)) {
-    for (const connections of connectionCounts) {
-      const measured = await measure(operation, connections);
-      rows.push(...measured);
-      if (!flags.json) for (const row of measured) printRow(row, measured);
-    }
+  if (flags.listing) {
+    await startSystem('raftkv');
+    if (!(await reportListingMemory(systems.raftkv))) process.exitCode = 1;
+  } else {
+    await measureAll();
   }
-  if (flags.json) console.log(JSON.stringify(rows, null, 2));
 } catch (error) {
   if (!isEnding) throw error;
 } finally {
   await end();
 }
 
+async function startSystem(name) {
+  systems[name] = await starters[name](join(directory, name));
+}
+
 /** Ends what was started, and removes what it wrote. */
 async function end() {
   isEnding = true;
-  await Promise.all(systems.map((system) => system.stop()));
+  await Promise.all(Object.values(systems).map((system) => system.stop()));
   if (flags.directory === undefined) rmSync(directory, { recursive: true, force: true });
 }
 
-async function measure(operation, connections) {
-  const measured = systems.filter((system) => system[operation] !== undefined);
-  const results = new Map(measured.map((system) => [system, []]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const system of measured) {
-      const url = await system.leaderUrl();
-      results.get(system).push(await load({ url, requests: system[operation], connections, seconds }));
+async function measureAll() {
+  const etcd = etcdVersion();
+  const isUsed = (name) =>
+    chosen.some((operation) => operation.contenders.some((c) => c.systemName === name));
+  for (const name of Object.keys(starters)) {
+    if (isUsed(name) && (name !== 'etcd' || etcd !== null)) await startSystem(name);
+  }
+  for (const system of Object.values(systems)) await warmUp(system, warmUpSeconds);
+  if (!flags.json) {
+    printMachine(etcd);
+    printHead();
+  }
+  const rows = [];
+  for (const operation of chosen) {
+    const contenders = operation.contenders.filter(({ systemName }) => systems[systemName] !== undefined);
+    for (const { systemName, prepare } of contenders) {
+      await prepare(systems[systemName], await systems[systemName].leaderUrl());
+    }
+    for (const connections of operation.connections === undefined
+      ? connectionCounts
+      : [operation.connections]) {
+      const measured = await measure(operation.name, contenders, connections);
+      rows.push(...measured);
+      if (!flags.json) for (const row of measured) printRow(row, operation, measured);
     }
   }
-  return measured.map((system) => {
-    const runs = results.get(system);
+  if (flags.json) console.log(JSON.stringify(rows, null, 2));
+}
+
+async function measure(operation, contenders, connections) {
+  const results = new Map(contenders.map((contender) => [contender, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const contender of contenders) {
+      const system = systems[contender.systemName];
+      const url = await system.leaderUrl();
+      results.get(contender).push(await contender.run(system, { url, connections, seconds }));
+    }
+  }
+  return contenders.map((contender) => {
+    const runs = results.get(contender);
     const of = (figure) => median(runs.map((run) => run[figure]));
     return {
       operation,
       connections,
-      system: system.name,
+      system: contender.name,
       perSecond: of('perSecond'),
       p50Ms: of('p50Ms'),
       p99Ms: of('p99Ms'),
@@ -103,41 +130,21 @@ async function measure(operation, connections) {
   });
 }
 
-function printHead(etcd) {
+function printMachine(etcd) {
   const [cpu] = cpus();
   console.log(
     `${availableParallelism()} cores (${cpu?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, ` +
       `${etcd === null ? 'etcd is not installed (its rows are left out)' : `etcd ${etcd}`}; three nodes each; medians of ${rounds} rounds of ${seconds} s.\n`,
   );
-  printLine(COLUMNS.map(([title]) => title));
-}
-
-/** Each row as soon as it is known: a whole run takes minutes. */
-function printRow(row, others) {
-  const reference = others.find(({ system }) => system === 'etcd v2');
-  const isCompared = row.system === 'raftkv' && reference !== undefined;
-  printLine([
-    NAMES[row.operation],
-    String(row.connections),
-    row.system,
-    row.perSecond.toFixed(0),
-    row.p50Ms.toFixed(2),
-    row.p99Ms.toFixed(2),
-    isCompared ? `${(row.perSecond / reference.perSecond).toFixed(2)} × etcd v2` : '',
-    row.failures > 0 ? `${row.failures} failed` : '',
-  ]);
-}
-
-function printLine(cells) {
-  const padded = COLUMNS.map(([, width, side], column) =>
-    side === 'right' ? cells[column].padStart(width) : cells[column].padEnd(width),
-  );
-  console.log(padded.join('  ').trimEnd());
 }
 
 function positive(name, text) {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
-  console.error(`--${name} takes a number above 0, not "${text}".`);
+  return refuse(`--${name} takes a number above 0, not "${text}".`);
+}
+
+function refuse(sentence) {
+  console.error(sentence);
   process.exit(2);
 }

@@ -4,16 +4,18 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nodeFlags } from '../dist/cli/dev-node.js';
-import { load } from './load.mjs';
+import { call } from './calls.mjs';
+import { etcdRequests } from './etcd-requests.mjs';
+import { VALUE } from './keys.mjs';
+import { deal, load } from './load.mjs';
+import { plainRequests, raftkvRequests } from './raftkv-requests.mjs';
 
-const VALUE = 'v'.repeat(256);
-const KEYS = Array.from({ length: 1000 }, (_, number) => `key-${number}`);
 const START_TIMEOUT_MS = 20_000;
 const WARM_UP_CONNECTIONS = 64;
 
 /**
  * What is measured. Each system starts its own processes on free ports of 127.0.0.1, with data under `directory`, and
- * says how a put and a linearizable get look. `stop` ends exactly the processes that it started.
+ * says how requests to it look. `stop` ends exactly the processes that it started.
  */
 
 /** A Fastify handler that stores nothing: the ceiling of what HTTP on this machine allows. */
@@ -23,10 +25,8 @@ export async function startBareFastify(directory) {
   const url = `http://127.0.0.1:${port}`;
   await until(async () => (await fetch(`${url}/v1/kv/ready`)).ok, 'the bare Fastify server');
   return {
-    name: 'bare Fastify',
     leaderUrl: async () => url,
-    put: putRequests('/v1/kv/'),
-    get: getRequests('/v1/kv/'),
+    ...plainRequests,
     stop: () => end(processes),
   };
 }
@@ -44,17 +44,16 @@ export async function startRaftkv(directory) {
       ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],
     ]),
   );
-  const findLeader = async () =>
-    (await (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json()).leaderUrl;
+  const status = async () => (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json();
+  const findLeader = async () => (await status()).leaderUrl;
   await until(async () => {
     const url = await findLeader();
     return url !== null && (await fetch(`${url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
   }, 'raftkv');
   return {
-    name: 'raftkv',
     leaderUrl: () => settled(findLeader, 'raftkv'),
-    put: putRequests('/v1/kv/'),
-    get: getRequests('/v1/kv/'),
+    leaderProcessId: async () => processes[names.indexOf((await status()).leader)].pid,
+    ...raftkvRequests,
     stop: () => end(processes),
   };
 }
@@ -65,10 +64,7 @@ export function etcdVersion() {
   return result.status === 0 ? result.stdout.split('\n')[0].replace('etcd Version: ', '') : null;
 }
 
-/**
- * Three etcd nodes; the load goes to the leader. The v2 quorum GET goes through etcd's log; v3's range is linearizable by
- * ReadIndex, and is asked over the JSON gateway.
- */
+/** Three etcd nodes; the load goes to the leader. */
 export async function startEtcd(directory) {
   const ports = await freePorts(6);
   const names = ['e1', 'e2', 'e3'];
@@ -91,35 +87,13 @@ export async function startEtcd(directory) {
     return null;
   };
   await settled(findLeader, 'etcd');
-  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-  const put = KEYS.map((key) => ({
-    method: 'PUT',
-    path: `/v2/keys/${key}`,
-    headers,
-    body: `value=${VALUE}`,
-  }));
-  const base64 = (text) => Buffer.from(text).toString('base64');
   return {
-    name: 'etcd v2',
     leaderUrl: () => settled(findLeader, 'etcd'),
-    put,
-    putV3: KEYS.map((key) => ({
-      method: 'POST',
-      path: '/v3/kv/put',
-      body: JSON.stringify({ key: base64(key), value: base64(VALUE) }),
-    })),
-    get: KEYS.map((key) => ({ method: 'GET', path: `/v2/keys/${key}?quorum=true` })),
-    rangeV3: KEYS.map((key) => ({
-      method: 'POST',
-      path: '/v3/kv/range',
-      body: JSON.stringify({ key: base64(key) }),
-    })),
+    ...etcdRequests,
     stop: () => end(processes),
   };
 }
 
-const putRequests = (prefix) => KEYS.map((key) => ({ method: 'PUT', path: prefix + key, body: VALUE }));
-const getRequests = (prefix) => KEYS.map((key) => ({ method: 'GET', path: prefix + key }));
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
 /**
@@ -130,12 +104,9 @@ export async function warmUp({ leaderUrl, put, putV3 }, seconds) {
   const url = await leaderUrl();
   for (const requests of [put, putV3]) {
     if (requests === undefined) continue;
-    for (const { method, path: target, headers = {}, body } of requests) {
-      const answer = await fetch(url + target, { method, headers, body });
-      if (!answer.ok) throw new Error(`${method} ${target} answered ${answer.status}.`);
-    }
+    for (const request of requests) await call(url, request);
   }
-  await load({ url, requests: put, connections: WARM_UP_CONNECTIONS, seconds });
+  await load({ url, shares: deal(put, WARM_UP_CONNECTIONS), seconds });
 }
 
 function start(directory, name, command, parameters) {
