@@ -27,6 +27,9 @@ import type {
 } from './types.js';
 import { type BufferedChange, keyId } from './write-buffer.js';
 
+/** Who ends a lease with very many keys does it in steps, and has so long for each before the leader goes on by itself. */
+const REVOKER_PATIENCE_MS = 5000;
+
 /** What was done ahead for the next entry. */
 interface Prepared {
   readonly index: Index;
@@ -224,7 +227,7 @@ export class CommandExecutor {
       'The end of a lease is prepared before it is applied.',
     );
     this.#commit(changes, digest);
-    if (remaining) leases.beginEnd(lease);
+    if (remaining) leases.beginEnd(lease, command.kind === 'leaseRevoke' ? REVOKER_PATIENCE_MS : 0);
     // A lease of a key's own has gone with its key.
     else if (leases.get(lease) !== undefined) leases.remove(lease);
     return { kind: 'leaseRevoked', revision: this.#revision, lease, deleted: changes.length, remaining };

@@ -31,7 +31,7 @@ interface Held extends Lease {
  * - `meta.leasesChecksum` is the sum of the checksums of all records, so that one that is lost is missed at open (row 29);
  * - every change of a lease goes into the state's digest;
  * - a lease of a key's own has exactly one key;
- * - a lease that is ending has lost keys, so nothing can renew it or be attached to it; it is due until it is gone.
+ * - a lease that is ending has lost keys, so nothing can renew it or be attached to it.
  */
 export class Leases {
   readonly #meta: MutableMeta;
@@ -154,12 +154,11 @@ export class Leases {
     }
   }
 
-  /** Not all keys of the lease could be deleted at once. */
-  beginEnd(lease: LeaseId): void {
+  /** Not all keys of the lease could be deleted at once: the rest is due so much later, unless whoever began goes on before. */
+  beginEnd(lease: LeaseId, dueInMs: number): void {
     const held = this.#existing(lease);
-    if (held.ending) return;
     held.ending = true;
-    held.expiresAtMs = 0;
+    held.expiresAtMs = this.#meta.logTimeMs + dueInMs;
     this.#byExpiry.moved(held);
     this.#store(held);
   }

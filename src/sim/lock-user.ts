@@ -69,7 +69,7 @@ export class LockUser {
     this.note(`gives the lock back to ${node.id}`);
     this.cluster.ask(
       node,
-      ({ service }) => service.releaseLock(Buffer.from(NAME), token, TIMEOUT_MS),
+      ({ service }) => service.releaseLock({ name: Buffer.from(NAME), token }, TIMEOUT_MS),
       () => this.begin(),
     );
   }
