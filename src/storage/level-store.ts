@@ -64,8 +64,7 @@ export class LevelDirectory implements StoreDirectory {
     }
     await assertComplete(location);
     const level = new ClassicLevel<Uint8Array, Uint8Array>(location, {
-      keyEncoding: 'view',
-      valueEncoding: 'view',
+      ...ENCODINGS,
       compression: false,
       cacheSize: CACHE_BYTES,
       writeBufferSize: WRITE_BUFFER_BYTES,
@@ -147,6 +146,8 @@ export class LevelDirectory implements StoreDirectory {
   }
 }
 
+const ENCODINGS = { keyEncoding: 'view', valueEncoding: 'view' } as const;
+
 class LevelStore implements OrderedStore {
   readonly #level: ClassicLevel<Uint8Array, Uint8Array>;
   /** Writes in flight and views that are not closed: LevelDB must outlive them. */
@@ -172,11 +173,14 @@ class LevelStore implements OrderedStore {
   snapshot(): StoreSnapshot {
     const release = this.#acquire();
     const view = this.#level.snapshot();
+    // With the encodings in it, abstract-level does not copy it for each read. What a copy leaves behind (about 350 bytes, with
+    // Node 20) stays until the next full collection, which listing a million keys shows.
+    const options = { ...ENCODINGS, snapshot: view };
     let closing: Promise<void> | undefined;
     return {
       get: (key) => {
         try {
-          return this.#level.getSync(key, { snapshot: view });
+          return this.#level.getSync(key, options);
         } catch (error) {
           throw explainReadError(error, this.#level.location);
         }
