@@ -7,7 +7,7 @@ import { asBuffer, bytesMember, keyBytesMax } from './bytes.js';
 import { judgeRead, type ReadCondition, readCondition, writeCondition } from './conditions.js';
 import { decodeCursor } from './cursor.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
-import { idempotencyKey, withIdempotency } from './idempotency.js';
+import { idempotencyKey, idempotencyOf, withIdempotency } from './idempotency.js';
 import { pageJson } from './page.js';
 import { parseDurationMs, Query, type QueryNames, queryNames } from './query.js';
 import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
@@ -51,12 +51,13 @@ function put(exchange: Exchange): void {
   const contentType = storedContentType(request.headers['content-type']);
   if (!exchange.staysHere(redirectNever)) return;
   exchange.withBody(context.valueBytesMax, timeoutMs, (value) => {
-    const plain: PutCommand = { kind: 'put', key, value, contentType };
+    const plain: PutCommand =
+      repeat === undefined
+        ? { kind: 'put', key, value, contentType }
+        : { kind: 'put', key, value, contentType, idempotency: idempotencyOf(exchange, repeat, value) };
     // Most puts are plain, and spreading takes longer than all else that is done with them here.
-    const isPlain = condition === undefined && attach === undefined && repeat === undefined;
-    const command = isPlain
-      ? plain
-      : { ...plain, ...condition, ...attach, ...withIdempotency(exchange, repeat, value) };
+    const isPlain = condition === undefined && attach === undefined;
+    const command = isPlain ? plain : { ...plain, ...condition, ...attach };
     exchange.settle(context.port.write(command, exchange.remainingMs(timeoutMs)), (result) => {
       const { created, revision, lease } = expectResult(exchange, result, 'put');
       const granted = lease === undefined ? '' : `,"lease":"${lease}"`;

@@ -1,15 +1,16 @@
 import type { Index } from '../raft/types.js';
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
+import type { IndexBounds } from './answer-index.js';
 import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
-import { Answers, checkAnswers, forgetAnswers } from './idempotency.js';
+import { Answers } from './idempotency.js';
 import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { type PastStep, pastEvents } from './past-events.js';
 import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
-import { answerKey, type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
+import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
 import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -48,38 +49,36 @@ export class BufferedStore {
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
   #prunedRevision: Revision;
-  #prunedAnswer: number;
   #inFlight: Promise<void> | undefined;
   #following: Promise<void> | undefined;
   #abandoned = false;
   #failure: { readonly error: unknown } | undefined;
 
-  private constructor(name: string, store: OrderedStore, meta: Meta) {
+  private constructor(name: string, store: OrderedStore, meta: Meta, answerIndex: IndexBounds) {
     this.name = name;
     this.#store = store;
     this.meta = { ...meta };
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
-    this.answers = new Answers(
-      this.meta,
-      (key) => this.#answer(key),
-      (answer) => this.#active.keepAnswer(answer),
-    );
+    this.answers = new Answers(this.meta, store, () => this.#active.answers, answerIndex);
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
-    this.#prunedAnswer = meta.prunedAnswer;
   }
 
-  /** Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format. */
-  static async load(name: string, store: OrderedStore): Promise<BufferedStore> {
+  /**
+   * Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format.
+   *
+   * @param answerIndex Bounds of the index of answers.
+   */
+  static async load(name: string, store: OrderedStore, answerIndex: IndexBounds): Promise<BufferedStore> {
     const record = store.get(metaKey);
     if (record === undefined) {
       await assertEmpty(name, store);
-      return new BufferedStore(name, store, emptyMeta);
+      return new BufferedStore(name, store, emptyMeta, answerIndex);
     }
     const meta = decodeMeta(record);
     await checkChanges(store, meta);
-    await checkAnswers(store, meta);
-    const state = new BufferedStore(name, store, meta);
+    const state = new BufferedStore(name, store, meta, answerIndex);
+    await state.answers.load();
     await state.leases.load(store);
     return state;
   }
@@ -210,20 +209,16 @@ export class BufferedStore {
     try {
       const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
-      const forgotten = await forgetAnswers(
-        this.#store,
-        { ...meta, prunedAnswer: this.#prunedAnswer },
-        buffer.answerCount,
-      );
+      const departure = await this.answers.leave(meta, buffer.answers);
       const { prunedRevision } = pruning;
-      const { prunedAnswer } = forgotten;
-      const value = encodeMeta({ ...meta, prunedRevision, prunedAnswer });
+      const { prunedAnswer, filedAnswer } = departure;
+      const value = encodeMeta({ ...meta, prunedRevision, prunedAnswer, filedAnswer });
       const note: Operation = { kind: 'put', key: metaKey, value };
-      await this.#store.write(inTurn(pruning.operations, forgotten.operations, buffer.operations(), [note]));
+      await this.#store.write(inTurn(pruning.operations, departure.operations, buffer.operations(), [note]));
       this.#prunedRevision = prunedRevision;
-      this.#prunedAnswer = prunedAnswer;
       this.#flushedIndex = meta.appliedIndex;
       for (const [id, { current }] of buffer.keys.entries()) this.#currents.set(id, current);
+      this.answers.flushed(buffer.answers, departure);
       this.#flushing = undefined;
     } catch (error) {
       this.#failure = { error };
@@ -235,10 +230,6 @@ export class BufferedStore {
 
   #buffered(id: KeyId): BufferedKey | undefined {
     return this.#active.keys.get(id) ?? this.#flushing?.keys.get(id);
-  }
-
-  #answer(key: string): Uint8Array | undefined {
-    return this.#active.answer(key) ?? this.#flushing?.answer(key) ?? this.#store.get(answerKey(key));
   }
 
   #layersOver(disk: Layers['disk']): Layers {

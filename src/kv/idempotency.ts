@@ -1,35 +1,19 @@
-import { crc32 } from 'node:zlib';
-import type { Operation, OrderedStore } from '../storage/ordered-store.js';
-import { checkContinuity, readJournal } from './journal.js';
+import type { OrderedStore } from '../storage/ordered-store.js';
+import { answerKey, decodeAnswer, findRecord, keysOf } from './answer-codec.js';
+import { AnswerIndex, type IndexBounds } from './answer-index.js';
+import { type AnswerBatch, AnswerRecord } from './answer-records.js';
+import { stateDamaged } from './damage.js';
+import { DepartingAnswers, type Departure } from './departing-answers.js';
+import { checkContinuity, contentOf, type JournalRecord, readJournal } from './journal.js';
 import type { Meta, MutableMeta } from './meta-codec.js';
-import {
-  answerKey,
-  checksumOf,
-  decodeAnswer,
-  encodeAnswer,
-  REVISION_MAX,
-  TAG_ANSWERS,
-} from './record-codec.js';
+import { REVISION_MAX, TAG_ANSWERS, TAG_FILED_ANSWERS } from './record-codec.js';
 import { decodeResult, encodeResult } from './result-codec.js';
 import { type CommandResult, IDEMPOTENCY_MS, type Idempotency, type LogTime } from './types.js';
 
-/** At open, so many of the newest answers are looked for: more than LevelDB's write-ahead log can hold. */
+/** At open, so many of the newest filed answers are looked for: more than LevelDB's write-ahead log can hold. */
 const CHECKED_ANSWERS = 200_000;
-/** Answers that one flush forgets: twice as many as it brings, and at least this many. */
-const FORGOTTEN_ANSWERS_MIN = 1000;
-
-const NUMBER_BYTES = 6;
-const ENTRY_HEAD_BYTES = 2 * NUMBER_BYTES + 2;
-
-/** What is new in a write buffer when an answer was kept. */
-export interface KeptAnswer {
-  /** The idempotency key. */
-  readonly key: string;
-  /** The answer's record. */
-  readonly record: Uint8Array;
-  /** Its entry in the journal of answers. */
-  readonly entry: Uint8Array;
-}
+/** Answers that one flush forgets or files: twice as many as it brings, and at least this many. */
+const LEAVING_ANSWERS_MIN = 1000;
 
 /** What is known under an idempotency key. */
 export interface Found {
@@ -43,31 +27,64 @@ const NOTHING: Found = { result: undefined, superseded: 0 };
 
 /**
  * What was answered to commands under idempotency keys, so that a repeat gets the same (correctness row 27). Answers are
- * numbered in their order, which is that of log time too, and a journal says which key has which: so they are forgotten
- * oldest first, in the background and each member in its own time. An answer that is too old is never seen, there or not.
+ * numbered in their order, which is that of log time too, and they leave in that order:
+ *
+ * - a new one is in the journal of answers, some hundred in a record, and an index in memory knows in which;
+ * - when there are too many for the index, the oldest are filed: each in a record under its key, and listed by number. This
+ *   costs about as much as their commands did;
+ * - one that is too old is forgotten, wherever it is.
+ *
+ * Each member files and forgets in its own time, in the background: where an answer is makes no difference to what is found,
+ * and one that is too old is never seen, there or not.
  */
 export class Answers {
   readonly #meta: MutableMeta;
-  readonly #read: (key: string) => Uint8Array | undefined;
-  readonly #write: (answer: KeptAnswer) => void;
+  readonly #store: Pick<OrderedStore, 'get' | 'scan'>;
+  readonly #batch: () => AnswerBatch;
+  readonly #index: AnswerIndex;
+  /** As on disk: answers up to this one are forgotten. */
+  #prunedAnswer: number;
+  /** As on disk: answers up to this one are forgotten or filed. */
+  #filedAnswer: number;
+  /** The same, or further when a flush is on its way that files or forgets more: then both may be found, before and after. */
+  #leavingAnswer: number;
+  /** Until log time has passed this, nothing on disk is too old. */
+  #nothingOldUntilMs: LogTime = -1;
 
   /**
    * @param meta Of the state; the digest and the last number are brought forward in place.
-   * @param read The newest record under a key.
+   * @param batch The answers that the next flush brings.
+   * @param bounds Of the index.
    */
   constructor(
     meta: MutableMeta,
-    read: (key: string) => Uint8Array | undefined,
-    write: (answer: KeptAnswer) => void,
+    store: Pick<OrderedStore, 'get' | 'scan'>,
+    batch: () => AnswerBatch,
+    bounds: IndexBounds,
   ) {
     this.#meta = meta;
-    this.#read = read;
-    this.#write = write;
+    this.#store = store;
+    this.#batch = batch;
+    this.#index = new AnswerIndex(bounds);
+    this.#prunedAnswer = meta.prunedAnswer;
+    this.#filedAnswer = meta.filedAnswer;
+    this.#leavingAnswer = meta.filedAnswer;
+  }
+
+  /** Checks that no answers are missing (correctness row 29), filed ones among the newest, and makes the index. */
+  async load(): Promise<void> {
+    const { lastAnswer } = this.#meta;
+    const filed = this.#filedAnswer;
+    const known = Math.max(this.#prunedAnswer, filed - CHECKED_ANSWERS);
+    const lists = readJournal(this.#store, TAG_FILED_ANSWERS, known + 1, REVISION_MAX - 1);
+    await checkContinuity(lists, known, filed, 'In the list of filed answers, number');
+    const records = this.#indexed(readJournal(this.#store, TAG_ANSWERS, filed + 1, REVISION_MAX - 1));
+    await checkContinuity(records, filed, lastAnswer, 'In the journal of answers, number');
   }
 
   /** Looks for what a repeat at this log time is answered. */
   find({ key, fingerprint }: Idempotency, logTimeMs: LogTime): Found {
-    const record = this.#read(key);
+    const record = this.#recent(key) ?? this.#filed(key);
     if (record === undefined) return NOTHING;
     const answer = decodeAnswer(record);
     if (logTimeMs - answer.logTimeMs > IDEMPOTENCY_MS)
@@ -84,80 +101,71 @@ export class Answers {
     meta.lastAnswer += 1;
     if (superseded > meta.supersededAnswer) meta.supersededAnswer = superseded;
     const { lastAnswer: number, logTimeMs } = meta;
-    const record = encodeAnswer({ number, logTimeMs, fingerprint, result: encodeResult(result) });
-    const entry = encodeEntry(number, logTimeMs, key);
-    // The checksum stands for the record: this runs for every such command.
-    meta.digest = crc32(entry, (meta.digest ^ checksumOf(record)) >>> 0);
-    this.#write({ key, record, entry });
+    const answer = { number, logTimeMs, fingerprint, result: encodeResult(result) };
+    const { record, digest } = this.#batch().add(key, answer, meta.digest);
+    meta.digest = digest;
+    this.#index.add(key, record);
   }
-}
 
-/** Checks that no answers are missing among the newest (correctness row 29). */
-export async function checkAnswers(store: Pick<OrderedStore, 'scan'>, meta: Meta): Promise<void> {
-  const known = Math.max(meta.prunedAnswer, meta.lastAnswer - CHECKED_ANSWERS);
-  const records = readJournal(store, TAG_ANSWERS, known + 1, REVISION_MAX - 1);
-  await checkContinuity(records, known, meta.lastAnswer, 'In the journal of answers, number');
-}
-
-/**
- * Forgets answers that are too old, oldest first: their records, and their places in the journal. The operations go into
- * the batch of a flush before what it brings, so that a key that is used again keeps its new answer.
- *
- * @param meta Of what is flushed, except that `prunedAnswer` is of what is on disk.
- * @param answersInFlush How many this flush brings.
- */
-export async function forgetAnswers(
-  store: Pick<OrderedStore, 'get' | 'scan'>,
-  meta: Meta,
-  answersInFlush: number,
-): Promise<{ readonly operations: readonly Operation[]; readonly prunedAnswer: number }> {
-  const operations: Operation[] = [];
-  let { prunedAnswer } = meta;
-  let left = Math.max(2 * answersInFlush, FORGOTTEN_ANSWERS_MIN);
-  for await (const record of readJournal(store, TAG_ANSWERS, prunedAnswer + 1, meta.lastAnswer)) {
-    const entries = decodeEntries(record.content);
-    // They are in the order of time: when the last of them is too old, all are.
-    const newestMs = entries.at(-1)?.logTimeMs ?? 0;
-    if (left <= 0 || meta.logTimeMs - newestMs <= IDEMPOTENCY_MS) break;
-    for (const { number, key } of entries) {
-      if (number <= meta.supersededAnswer && numberOnDisk(store, key) !== number) continue;
-      operations.push({ kind: 'delete', key: answerKey(key) });
+  /**
+   * Forgets answers that are too old, and files those that are too many for the index, oldest first. The operations go into
+   * the batch of a flush; {@link flushed} must follow it.
+   *
+   * @param meta Of what is flushed.
+   * @param brought What this flush brings.
+   */
+  async leave(meta: Meta, brought: AnswerBatch): Promise<Departure> {
+    const departing = new DepartingAnswers(
+      this.#store,
+      { ...meta, prunedAnswer: this.#prunedAnswer, filedAnswer: this.#filedAnswer },
+      Math.max(2 * brought.count, LEAVING_ANSWERS_MIN),
+    );
+    if (meta.logTimeMs > this.#nothingOldUntilMs) {
+      const oldestMs = await departing.forget();
+      if (oldestMs !== undefined) this.#nothingOldUntilMs = oldestMs + IDEMPOTENCY_MS;
     }
-    operations.push({ kind: 'delete', key: record.key });
-    left -= entries.length;
-    prunedAnswer = record.lastNumber;
+    await departing.file(this.#index.surplus);
+    this.#leavingAnswer = departing.filedAnswer;
+    return departing;
   }
-  return { operations, prunedAnswer };
-}
 
-/** The number of the answer that is on disk under a key. */
-function numberOnDisk(store: Pick<OrderedStore, 'get'>, key: string): number | undefined {
-  const record = store.get(answerKey(key));
-  return record && decodeAnswer(record).number;
-}
-
-/** Number, log time, length of the key, key. */
-function encodeEntry(number: number, logTimeMs: LogTime, key: string): Uint8Array {
-  const keyBytes = Buffer.byteLength(key);
-  const entry = Buffer.allocUnsafe(ENTRY_HEAD_BYTES + keyBytes);
-  entry.writeUIntBE(number, 0, NUMBER_BYTES);
-  entry.writeUIntBE(logTimeMs, NUMBER_BYTES, NUMBER_BYTES);
-  entry.writeUInt16BE(keyBytes, 2 * NUMBER_BYTES);
-  entry.write(key, ENTRY_HEAD_BYTES);
-  return entry;
-}
-
-function decodeEntries(content: Buffer) {
-  const entries: { readonly number: number; readonly logTimeMs: LogTime; readonly key: string }[] = [];
-  for (let offset = 0; offset < content.length; ) {
-    const keyAt = offset + ENTRY_HEAD_BYTES;
-    const end = keyAt + content.readUInt16BE(keyAt - 2);
-    entries.push({
-      number: content.readUIntBE(offset, NUMBER_BYTES),
-      logTimeMs: content.readUIntBE(offset + NUMBER_BYTES, NUMBER_BYTES),
-      key: content.toString('utf8', keyAt, end),
-    });
-    offset = end;
+  /** A flush is on disk, with what it brought and what {@link leave} gave for it. */
+  flushed(brought: AnswerBatch, { prunedAnswer, filedAnswer }: Departure): void {
+    brought.written();
+    this.#prunedAnswer = prunedAnswer;
+    this.#filedAnswer = filedAnswer;
+    this.#index.drop(filedAnswer);
   }
-  return entries;
+
+  /** Passes records on, and takes them into the index. */
+  async *#indexed(records: AsyncIterable<JournalRecord>): AsyncGenerator<JournalRecord> {
+    for await (const record of records) {
+      const indexed = new AnswerRecord(record.lastNumber);
+      for (const key of keysOf(record.content)) this.#index.add(key, indexed);
+      yield record;
+    }
+  }
+
+  /** The record of an answer that the index knows. */
+  #recent(key: string): Uint8Array | undefined {
+    for (const record of this.#index.find(key)) {
+      const found = record.content === undefined ? this.#onDisk(record, key) : record.content.find(key);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The same in a record that is on disk, unless it has left. */
+  #onDisk({ key: recordKey, lastNumber }: AnswerRecord, key: string): Uint8Array | undefined {
+    if (lastNumber <= this.#filedAnswer) return undefined;
+    const value = this.#store.get(recordKey);
+    if (value !== undefined) return findRecord(contentOf(value, lastNumber), key);
+    if (lastNumber <= this.#leavingAnswer) return undefined;
+    throw stateDamaged(`In the journal of answers, number ${lastNumber} is missing.`);
+  }
+
+  /** The record of an answer that is filed. */
+  #filed(key: string): Uint8Array | undefined {
+    return this.#prunedAnswer < this.#leavingAnswer ? this.#store.get(answerKey(key)) : undefined;
+  }
 }

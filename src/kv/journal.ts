@@ -56,13 +56,18 @@ export async function* readJournal(
       if (pairs.length === 0) return;
       for (const { key, value } of pairs) {
         const lastNumber = lastNumberOfJournalKey(key);
-        const content = unsealParts(value, `The record of everything up to ${lastNumber} in a journal`);
+        const content = contentOf(value, lastNumber);
         yield { key, firstNumber: numberOf(content), lastNumber, content };
       }
     }
   } finally {
     await scan.close();
   }
+}
+
+/** The entries of a record, one after the other. */
+export function contentOf(value: Uint8Array, lastNumber: number): Buffer {
+  return unsealParts(value, `The record of everything up to ${lastNumber} in a journal`);
 }
 
 /**

@@ -30,6 +30,8 @@ export interface Meta {
   readonly lastAnswer: number;
   /** Answers up to this one are forgotten. */
   readonly prunedAnswer: number;
+  /** Answers up to this one are forgotten or filed, see idempotency.ts. */
+  readonly filedAnswer: number;
   /** The last answer that was too old, and still there, when its key was used again. */
   readonly supersededAnswer: number;
   /** About one an hour, the oldest first: as many as history compaction needs, see history.ts. */
@@ -59,15 +61,16 @@ export const emptyMeta: Meta = {
   leasesChecksum: 0,
   lastAnswer: 0,
   prunedAnswer: 0,
+  filedAnswer: 0,
   supersededAnswer: 0,
   marks: [],
 };
 
 /**
  * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 knew keys only: no log time and what came with it.
+ * says it for all of them. Version 1 knew keys only: no log time and what came with it. In version 2 every answer was filed.
  */
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const CHECKSUM_END = 5;
 const INTEGER_BYTES = 6;
 
@@ -81,11 +84,16 @@ const INTEGERS_SINCE_2 = [
   'prunedAnswer',
   'supersededAnswer',
 ] as const;
+const INTEGERS_SINCE_3 = ['filedAnswer'] as const;
 
-/** Version, CRC-32 of the rest, integers, digest, the integers that came later, number of marks, marks, configuration. */
+/**
+ * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
+ * that came with version 3, configuration.
+ */
 export function encodeMeta(meta: Meta): Uint8Array {
   const configuration = encodeConfiguration(meta.configuration);
-  const integers = INTEGERS.length + INTEGERS_SINCE_2.length + 2 * meta.marks.length;
+  const integers =
+    INTEGERS.length + INTEGERS_SINCE_2.length + INTEGERS_SINCE_3.length + 2 * meta.marks.length;
   const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
@@ -97,6 +105,7 @@ export function encodeMeta(meta: Meta): Uint8Array {
     offset = record.writeUIntBE(logTimeMs, offset, INTEGER_BYTES);
     offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
   }
+  for (const name of INTEGERS_SINCE_3) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
   record[0] = FORMAT_VERSION;
@@ -136,6 +145,8 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     offset += 1;
     meta.marks = Array.from({ length: count }, () => ({ logTimeMs: readInteger(), revision: readInteger() }));
   }
+  if (version >= 3) for (const name of INTEGERS_SINCE_3) meta[name] = readInteger();
+  else meta.filedAnswer = meta.lastAnswer;
   meta.configuration = decodeConfiguration(record.subarray(offset));
   return meta;
 }

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.js';
 import { stateDamaged } from './damage.js';
-import { FINGERPRINT_BYTES, type LeaseId, type LogTime, type Revision } from './types.js';
+import type { LeaseId, LogTime, Revision } from './types.js';
 
 /**
  * The records of the state's store. All integers are big-endian; revisions, ids of leases and times have 48 bits.
@@ -13,13 +13,14 @@ import { FINGERPRINT_BYTES, type LeaseId, type LogTime, type Revision } from './
  * | `l` lease | {@link Lease} |
  * | `k` lease, key | empty: the key is attached to the lease |
  * | `x` last revision, part | changes in the order of their making, see change-index.ts |
- * | `i` idempotency key | what was answered under it, see idempotency.ts |
- * | `j` last number, part | which keys were answered, in that order |
+ * | `a` last number, part | what was answered under idempotency keys lately, in that order, see answer-codec.ts |
+ * | `i` idempotency key | what was answered under it longer ago |
+ * | `j` last number, part | which keys those are, in the order of the answers |
  * | `m` | `Meta` of meta-codec.ts: how far the log is applied; rewritten with every flush |
  *
  * Values of all but `k` and `m` begin with a CRC-32 of the rest, because LevelDB is not asked to check its own.
  */
-const CRC_BYTES = 4;
+export const CRC_BYTES = 4;
 export const REVISION_BYTES = 6;
 /** More than a store can reach: a million changes a second for eight years. */
 export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
@@ -29,10 +30,10 @@ const TAG_VERSION = 0x76;
 const TAG_LEASE = 0x6c;
 const TAG_ATTACHMENT = 0x6b;
 /** What begins the records of a journal, see journal.ts. */
-export type JournalTag = typeof TAG_CHANGES | typeof TAG_ANSWERS;
+export type JournalTag = typeof TAG_CHANGES | typeof TAG_ANSWERS | typeof TAG_FILED_ANSWERS;
 export const TAG_CHANGES = 0x78;
-export const TAG_ANSWERS = 0x6a;
-const TAG_ANSWER = 0x69;
+export const TAG_ANSWERS = 0x61;
+export const TAG_FILED_ANSWERS = 0x6a;
 
 /** What the first byte of a current record and of a version says. */
 const FLAG_DELETED = 1;
@@ -290,45 +291,6 @@ export function attachmentRange(lease: LeaseId) {
   return { gte: start, lt: endOfPrefix(start) };
 }
 
-/** What was answered under an idempotency key. */
-export interface Answer {
-  /** 1, 2, 3 … in the order of all answers. */
-  readonly number: number;
-  readonly logTimeMs: LogTime;
-  readonly fingerprint: Uint8Array;
-  /** As the result codec writes it. */
-  readonly result: Uint8Array;
-}
-
-const ANSWER_HEAD_BYTES = CRC_BYTES + 2 * REVISION_BYTES;
-
-export function answerKey(key: string): Uint8Array {
-  const record = Buffer.allocUnsafe(1 + Buffer.byteLength(key));
-  record[0] = TAG_ANSWER;
-  record.write(key, 1);
-  return record;
-}
-
-export function encodeAnswer({ number, logTimeMs, fingerprint, result }: Answer): Uint8Array {
-  const record = Buffer.allocUnsafe(ANSWER_HEAD_BYTES + FINGERPRINT_BYTES + result.length);
-  record.writeUIntBE(number, CRC_BYTES, REVISION_BYTES);
-  record.writeUIntBE(logTimeMs, CRC_BYTES + REVISION_BYTES, REVISION_BYTES);
-  record.set(fingerprint, ANSWER_HEAD_BYTES);
-  record.set(result, ANSWER_HEAD_BYTES + FINGERPRINT_BYTES);
-  return seal(record);
-}
-
-export function decodeAnswer(bytes: Uint8Array): Answer {
-  const record = unseal(bytes, 'The record of an answer');
-  const resultAt = ANSWER_HEAD_BYTES + FINGERPRINT_BYTES;
-  return {
-    number: record.readUIntBE(CRC_BYTES, REVISION_BYTES),
-    logTimeMs: record.readUIntBE(CRC_BYTES + REVISION_BYTES, REVISION_BYTES),
-    fingerprint: record.subarray(ANSWER_HEAD_BYTES, resultAt),
-    result: record.subarray(resultAt),
-  };
-}
-
 /** The checksum of a sealed record. */
 export function checksumOf(record: Uint8Array): number {
   return Buffer.from(record.buffer, record.byteOffset, CRC_BYTES).readUInt32BE(0);
@@ -366,12 +328,14 @@ function endOfPrefix(prefix: Uint8Array): Uint8Array {
   return end;
 }
 
-function seal(record: Buffer): Uint8Array {
+/** Writes the checksum of all that follows it to where a record begins. */
+export function seal(record: Buffer): Uint8Array {
   record.writeUInt32BE(crc32(record.subarray(CRC_BYTES)), 0);
   return record;
 }
 
-function unseal(bytes: Uint8Array, what: string): Buffer {
+/** A record that was sealed, with its checksum. `what` names it where it is damaged. */
+export function unseal(bytes: Uint8Array, what: string): Buffer {
   const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (record.length < CRC_BYTES || crc32(record.subarray(CRC_BYTES)) !== record.readUInt32BE(0)) {
     throw stateDamaged(`${what} does not match its checksum.`);

@@ -10,6 +10,7 @@ import {
   type Term,
 } from '../raft/types.js';
 import type { StoreDirectory } from '../storage/ordered-store.js';
+import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
@@ -36,6 +37,8 @@ import { WatchHub } from './watch-hub.js';
 export interface KvOptions {
   /** Only tests shorten it. */
   readonly historyRevisions?: number;
+  /** What is kept in memory of answers under idempotency keys; only tests shorten it. */
+  readonly answerIndex?: IndexBounds;
   /** What is kept in memory for watches; only tests shorten it. */
   readonly window?: WindowBounds;
   /** Runs a task in another turn of the event loop; `setImmediate` unless time is simulated. */
@@ -65,7 +68,8 @@ export async function openKv(
 ): Promise<KvStateMachine> {
   const store = await directory.open(name);
   try {
-    return new KvStateMachine(directory, await BufferedStore.load(name, store), options);
+    const live = await BufferedStore.load(name, store, options.answerIndex ?? INDEX_BOUNDS);
+    return new KvStateMachine(directory, live, options);
   } catch (error) {
     await store.close();
     throw error;
@@ -92,7 +96,7 @@ export class KvStateMachine {
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
-    this.#staging = new SnapshotStaging(directory);
+    this.#staging = new SnapshotStaging(directory, options.answerIndex ?? INDEX_BOUNDS);
     this.#live = live;
     this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
     this.#executor = new CommandExecutor(live, this.#historyRevisions);

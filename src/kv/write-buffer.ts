@@ -1,16 +1,13 @@
 import type { Operation } from '../storage/ordered-store.js';
+import { AnswerBatch } from './answer-records.js';
 import { changeRecords } from './change-index.js';
-import type { KeptAnswer } from './idempotency.js';
-import { journalRecords } from './journal.js';
 import {
-  answerKey,
   attachmentKey,
   type Current,
   currentKey,
   encodeCurrent,
   encodeVersion,
   leaseKey,
-  TAG_ANSWERS,
   type Version,
   versionKey,
 } from './record-codec.js';
@@ -100,15 +97,15 @@ export class WriteBuffer {
   readonly attachments = new SortedMap<BufferedAttachment>();
   /** What each lease's record is; undefined for a lease that is gone. */
   readonly #leases = new Map<LeaseId, Uint8Array | undefined>();
-  readonly #answers = new Map<string, Uint8Array>();
-  readonly #answerEntries: Uint8Array[] = [];
+  /** What was answered under idempotency keys. */
+  readonly answers = new AnswerBatch();
   /** Entries of the change index, in the order of the changes. */
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
 
   /** Bytes of memory, roughly. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.answers.bytes;
   }
 
   get changeCount(): number {
@@ -137,21 +134,6 @@ export class WriteBuffer {
     this.#bytes += RECORD_OVERHEAD_BYTES;
   }
 
-  /** What was answered under an idempotency key. */
-  answer(key: string): Uint8Array | undefined {
-    return this.#answers.get(key);
-  }
-
-  get answerCount(): number {
-    return this.#answerEntries.length;
-  }
-
-  keepAnswer({ key, record, entry }: KeptAnswer): void {
-    this.#answers.set(key, record);
-    this.#answerEntries.push(entry);
-    this.#bytes += record.length + 2 * entry.length + RECORD_OVERHEAD_BYTES;
-  }
-
   #attach(lease: LeaseId, key: Uint8Array, attached: boolean): void {
     const record = attachmentKey(lease, key);
     this.attachments.set(keyId(record), { record, attached });
@@ -177,8 +159,7 @@ export class WriteBuffer {
       const key = leaseKey(lease);
       yield value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
     }
-    for (const [key, value] of this.#answers) yield { kind: 'put', key: answerKey(key), value };
-    yield* journalRecords(TAG_ANSWERS, this.#answerEntries);
+    yield* this.answers.operations();
     yield* changeRecords(this.changes);
   }
 }

@@ -51,6 +51,8 @@ export interface Settings {
   readonly watcherCount: number;
   /** How many revisions of the past are kept. */
   readonly historyRevisions: number;
+  /** Answers under idempotency keys of which memory knows the place, in tables; past them they are filed. */
+  readonly answerTableSlots: number;
   /** What is in memory for watches; whoever is further behind reads from the disk. */
   readonly windowEventsMax: number;
   readonly keyCount: number;
@@ -99,6 +101,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     lockUserCount: random.pick([0, 0, 2]) ?? 0,
     watcherCount: random.pick([0, 1, 3]) ?? 1,
     historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
+    answerTableSlots: random.pick([8, 4096]) ?? 4096,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,
     keyCount: random.integer(2, 6),
     valueBytesMax: random.chance(0.12) ? 300_000 : 2000,

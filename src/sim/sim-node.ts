@@ -186,6 +186,7 @@ export class SimNode implements NodeView {
     }
     const store = await openKv(directory, live, {
       historyRevisions: settings.historyRevisions,
+      answerIndex: { tablesMax: 1, slotsMax: settings.answerTableSlots },
       window: { eventsMax: settings.windowEventsMax, bytesMax: WINDOW_BYTES_MAX },
       soon: (task) => {
         scheduler.after(0, process, task);

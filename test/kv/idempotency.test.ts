@@ -1,8 +1,22 @@
 import { describe, expect, it } from 'vitest';
+import { INDEX_BOUNDS } from '../../src/kv/answer-index.js';
+import { AnswerBatch } from '../../src/kv/answer-records.js';
+import { Answers } from '../../src/kv/idempotency.js';
+import { decodeMeta, emptyMeta, metaKey } from '../../src/kv/meta-codec.js';
 import type { KvStateMachine } from '../../src/kv/state-machine.js';
 import { type Command, type CommandResult, IDEMPOTENCY_MS } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { deletePrefix, deletion, follower, open, perform, performAt, reopen } from './kit.js';
+import {
+  deletePrefix,
+  deletion,
+  follower,
+  inFormat2,
+  open,
+  openFiling,
+  perform,
+  performAt,
+  reopen,
+} from './kit.js';
 import { bytes, commandEntry, plainBytes, put, text } from './model.js';
 
 const under = (key: string, command: Command, request = 0): Command => ({
@@ -37,41 +51,53 @@ describe('a command under an idempotency key', () => {
     ['delete', deletion('b')],
   ];
 
-  it('row 27: is done once, and a repeat gets the same answer, after a restart and on other members, too', async () => {
-    const disk = new MemoryDisk();
-    const kv = await open(disk);
-    const results: (CommandResult | undefined)[] = [];
-    for (const [key, command] of commands) results.push(await performAt(kv, 5, under(key, command)));
-    expect(results.map((result) => result?.kind)).toEqual([
-      'put',
-      'preconditionFailed',
-      'preconditionFailed',
-      'delete',
-      'txn',
-      'lease',
-      'put',
-      'lease',
-      'leaseNotFound',
-      'leaseRevoked',
-      'delete',
-      'delete',
-    ]);
-    const repeatAll = async (each: KvStateMachine) => {
-      const { digest, revision } = each;
-      // In another order, since each stands for itself.
-      for (const [at, [key, command]] of [...commands.entries()].reverse()) {
-        const entry = commandEntry(each.appliedIndex + 1, under(key, command), 6);
-        // There is nothing to look for ahead.
-        expect(each.prepare(entry)).toBeUndefined();
-        expect(plainBytes(each.apply(entry))).toEqual(plainBytes(results[at]));
-      }
-      expect([each.digest, each.revision]).toEqual([digest, revision]);
-      return digest;
-    };
-    const digest = await repeatAll(kv);
-    expect(await repeatAll(await follower(new MemoryDisk(), kv))).toBe(digest);
-    expect(await repeatAll(await reopen(disk, kv))).toBe(digest);
-  });
+  it.each([
+    ['in the journal', open],
+    ['filed', openFiling],
+  ])(
+    'row 27: is done once, and a repeat gets the same answer, after a restart and on other members, too: %s',
+    async (_, openOne) => {
+      const disk = new MemoryDisk();
+      const kv = await openOne(disk);
+      const results: (CommandResult | undefined)[] = [];
+      for (const [key, command] of commands) results.push(await performAt(kv, 5, under(key, command)));
+      expect(results.map((result) => result?.kind)).toEqual([
+        'put',
+        'preconditionFailed',
+        'preconditionFailed',
+        'delete',
+        'txn',
+        'lease',
+        'put',
+        'lease',
+        'leaseNotFound',
+        'leaseRevoked',
+        'delete',
+        'delete',
+      ]);
+      const repeatAll = async (each: KvStateMachine) => {
+        const { digest, revision } = each;
+        // In another order, since each stands for itself.
+        for (const [at, [key, command]] of [...commands.entries()].reverse()) {
+          const entry = commandEntry(each.appliedIndex + 1, under(key, command), 6);
+          // There is nothing to look for ahead.
+          expect(each.prepare(entry)).toBeUndefined();
+          expect(plainBytes(each.apply(entry))).toEqual(plainBytes(results[at]));
+        }
+        expect([each.digest, each.revision]).toEqual([digest, revision]);
+        return digest;
+      };
+      const digest = await repeatAll(kv);
+      await kv.flush();
+      expect(await repeatAll(kv)).toBe(digest);
+      await kv.flush();
+      expect((await keysOf(disk)).some((key) => key.startsWith('i'))).toBe(openOne === openFiling);
+      const again = await openOne(disk);
+      expect(await repeatAll(again)).toBe(digest);
+      expect(await repeatAll(await follower(new MemoryDisk(), again))).toBe(digest);
+      expect(await repeatAll(await reopen(disk, again))).toBe(digest);
+    },
+  );
 
   it('is refused when another request was done under its key', async () => {
     const kv = await open(new MemoryDisk());
@@ -86,9 +112,12 @@ describe('a command under an idempotency key', () => {
 
   it('is done again 24 hours of log time later, equally whether what it left is still there or not', async () => {
     const digests: string[] = [];
-    for (const flushes of [[], [1], [1, 2], [2], [1, 2, 3, 4, 5, 6]]) {
+    const cases = [[], [1], [1, 2], [2], [1, 2, 3, 4, 5, 6]].flatMap((flushes) =>
+      [open, openFiling].map((openOne) => ({ flushes, openOne })),
+    );
+    for (const { flushes, openOne } of cases) {
       const disk = new MemoryDisk();
-      const kv = await open(disk);
+      const kv = await openOne(disk);
       const seen: unknown[] = [];
       const steps: [number, Command][] = [
         [100, under('k', put('a', ''))],
@@ -111,16 +140,20 @@ describe('a command under an idempotency key', () => {
         { kind: 'put', revision: 3, created: false },
       ]);
       await kv.flush();
-      const again = await reopen(disk, kv);
+      disk.crash();
+      const again = await openOne(disk);
       expect(await performAt(again, 0, under('k', put('a', '')))).toEqual(seen[5]);
       digests.push(again.digest);
     }
     expect(new Set(digests).size).toBe(1);
   });
 
-  it('leaves nothing behind in the end', async () => {
+  it.each([
+    ['in the journal', open, ['a\f', 'm']],
+    ['filed', openFiling, ['ik3', 'j\f', 'm']],
+  ])('leaves nothing behind in the end: %s', async (_, openOne, last) => {
     const disk = new MemoryDisk();
-    const kv = await open(disk);
+    const kv = await openOne(disk);
     for (let count = 0; count < 10; count += 1) {
       await performAt(kv, count, under(`k${count}`, { kind: 'tick' }));
       if (count % 3 === 0) await kv.flush();
@@ -130,33 +163,123 @@ describe('a command under an idempotency key', () => {
     await kv.flush();
     await performAt(kv, 2 * IDEMPOTENCY_MS + 21, under('k3', { kind: 'tick' }));
     await kv.flush();
+    // What a flush brings, the next one may file.
+    await performAt(kv, 2 * IDEMPOTENCY_MS + 21, { kind: 'tick' });
     await kv.flush();
-    expect((await keysOf(disk)).map((key) => key.replace(/\0/g, ''))).toEqual(['ik3', 'j\f', 'm']);
-    const again = await open(disk);
+    expect((await keysOf(disk)).map((key) => key.replace(/\0/g, ''))).toEqual(last);
+    const again = await openOne(disk);
     await performAt(again, 3 * IDEMPOTENCY_MS + 22, { kind: 'tick' });
     await again.flush();
     expect(await keysOf(disk)).toEqual(['m']);
   });
 
-  it('is forgotten in parts, a bounded number of them a flush', async () => {
+  it.each([
+    ['in the journal', open],
+    ['filed', openFiling],
+  ])('leaves in parts, a bounded number of them a flush: %s', async (_, openOne) => {
     const sizes: number[] = [];
     const disk = new MemoryDisk((write) => {
       sizes.push(write.operations.length);
       write.complete();
     });
-    const kv = await open(disk);
-    for (let count = 0; count < 20_000; count += 1) {
+    const kv = await openOne(disk);
+    for (let count = 0; count < 8_000; count += 1) {
       kv.apply(commandEntry(count + 1, under(`k${count}`, { kind: 'tick' }), 1));
     }
     await kv.flush();
+    // Some hundred in a record: that is what makes them cheap.
+    expect(sizes).toEqual([expect.toSatisfy((size: number) => size < 160)]);
     sizes.length = 0;
-    for (let count = 0; count < 30; count += 1) {
-      await performAt(kv, IDEMPOTENCY_MS + 2, { kind: 'tick' });
+    const flushAt = async (logTimeMs: number) => {
+      await performAt(kv, logTimeMs, { kind: 'tick' });
       await kv.flush();
+    };
+    for (let count = 0; count < 12; count += 1) {
+      await flushAt(1);
+      // On its way from one place to the other, or not, each is found.
+      for (let at = count * 100; at < 8_000; at += 1100) {
+        const { revision } = kv;
+        const repeat = under(`k${at}`, put('a', ''));
+        expect(await performAt(kv, 1, repeat)).toEqual({ kind: 'ticked', revision });
+      }
     }
-    expect(Math.max(...sizes)).toBeLessThan(8_000);
+    expect(sizes.at(-1)).toBe(1);
+    for (let count = 0; count < 12; count += 1) await flushAt(IDEMPOTENCY_MS + 2);
+    expect(Math.max(...sizes)).toBeLessThan(1_500);
     expect(sizes.at(-1)).toBe(1);
     expect(await keysOf(disk)).toEqual(['m']);
+  });
+
+  it('stays when an older one under its key is forgotten, which was filed together with a younger one', async () => {
+    const kv = await openFiling(new MemoryDisk());
+    const flushTwice = async (logTimeMs: number) => {
+      await kv.flush();
+      await performAt(kv, logTimeMs, { kind: 'tick' });
+      await kv.flush();
+    };
+    await performAt(kv, 0, under('k', put('a', '')));
+    await performAt(kv, IDEMPOTENCY_MS / 2, under('l', put('b', '')));
+    await flushTwice(IDEMPOTENCY_MS / 2);
+    const second = { kind: 'put', revision: 3, created: false };
+    expect(await performAt(kv, IDEMPOTENCY_MS + 1, under('k', put('a', '')))).toEqual(second);
+    await flushTwice(IDEMPOTENCY_MS + 1);
+    await flushTwice(1.5 * IDEMPOTENCY_MS + 1);
+    expect(await performAt(kv, 1.5 * IDEMPOTENCY_MS + 2, under('k', put('a', '')))).toEqual(second);
+  });
+
+  it('is found wherever it is while a flush files or forgets it', async () => {
+    const disk = new MemoryDisk(() => {});
+    const kv = await openFiling(disk);
+    const finishWrite = () => {
+      for (const write of disk.pendingWrites) write.complete();
+    };
+    const steps = async () => {
+      for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    };
+    await performAt(kv, 1, under('k', put('a', '')));
+    const first = { kind: 'put', revision: 1, created: true };
+    const repeat = (logTimeMs: number) => performAt(kv, logTimeMs, under('k', put('a', '')));
+    // Brought by the first flush, filed by the second, and too old at the third.
+    for (const [logTimeMs, expected] of [
+      [2, first],
+      [IDEMPOTENCY_MS + 1, first],
+      [IDEMPOTENCY_MS + 2, { kind: 'put', revision: 2, created: false }],
+    ] as const) {
+      expect(await repeat(logTimeMs)).toEqual(expected);
+      const flushed = kv.flush();
+      expect(await repeat(logTimeMs)).toEqual(expected);
+      await steps();
+      expect(await repeat(logTimeMs)).toEqual(expected);
+      finishWrite();
+      // It is on disk, and the state has not heard of it.
+      const entry = commandEntry(kv.appliedIndex + 1, under('k', put('a', '')), logTimeMs);
+      kv.prepare(entry);
+      expect(kv.apply(entry)).toEqual(expected);
+      await flushed;
+      expect(await repeat(logTimeMs)).toEqual(expected);
+    }
+  });
+
+  it('is still found in a state of format 2, in which every answer was filed', async () => {
+    const disk = new MemoryDisk();
+    const kv = await openFiling(disk);
+    await performAt(kv, 1, under('k', put('a', '')));
+    await kv.flush();
+    await performAt(kv, 2, { kind: 'tick' });
+    await kv.flush();
+    const { digest } = kv;
+    disk.crash();
+    const store = await disk.directory().open('state-1');
+    const meta = decodeMeta(store.get(metaKey) ?? bytes(''));
+    disk.crash();
+    disk.tamper('state-1', [{ kind: 'put', key: metaKey, value: inFormat2(meta) }]);
+    const upgraded = await open(disk);
+    expect(upgraded.digest).toBe(digest);
+    const first = { kind: 'put', revision: 1, created: true };
+    expect(await performAt(upgraded, 3, under('k', put('a', '')))).toEqual(first);
+    await performAt(upgraded, 4, under('l', put('b', '')));
+    const again = await reopen(disk, upgraded);
+    expect(await performAt(again, 5, under('k', put('a', '')))).toEqual(first);
   });
 
   it('is part of the digest', async () => {
@@ -174,15 +297,43 @@ describe('a command under an idempotency key', () => {
     expect(digests.size).toBe(4);
   });
 
-  it('row 29: is missed when a flush that kept it is lost', async () => {
+  it.each([
+    ['kept', open, 'a', 0],
+    ['kept', open, 'a', 1],
+    ['kept', open, 'a', 3],
+    ['filed', openFiling, 'j', 0],
+    ['filed', openFiling, 'j', 1],
+    ['filed', openFiling, 'j', 2],
+    ['kept', openFiling, 'a', 0],
+  ])('row 29: is missed when a flush that %s it is lost', async (_, openOne, tag, which) => {
     const disk = new MemoryDisk();
-    const kv = await open(disk);
-    for (const key of ['k', 'l', 'm']) {
+    const kv = await openOne(disk);
+    for (const key of ['k', 'l', 'm', 'n']) {
       await perform(kv, under(key, { kind: 'tick' }));
       await kv.flush();
     }
-    const lost = (await keysOf(disk)).filter((key) => key.startsWith('j'))[1] ?? '';
+    const lost = (await keysOf(disk)).filter((key) => key.startsWith(tag))[which] ?? '';
+    expect(lost).not.toBe('');
     disk.tamper('state-1', [{ kind: 'delete', key: bytes(lost) }]);
     await expect(open(disk)).rejects.toMatchObject({ code: 'storage_damaged' });
+  });
+
+  it('stops a state that misses its record later, rather than being done again', async () => {
+    const batch = new AnswerBatch();
+    const meta = { ...emptyMeta };
+    const store = await new MemoryDisk().directory().open('empty');
+    const answers = new Answers(meta, store, () => batch, INDEX_BOUNDS);
+    const idempotency = { key: 'k', fingerprint: new Uint8Array(16) };
+    answers.keep(idempotency, { kind: 'ticked', revision: 0 }, 0);
+    answers.flushed(batch, { operations: [], prunedAnswer: 0, filedAnswer: 0 });
+    expect(() => answers.find(idempotency, 0)).toThrow(expect.objectContaining({ code: 'storage_damaged' }));
+    expect(answers.find({ ...idempotency, key: 'other' }, 0).result).toBeUndefined();
+  });
+
+  it('gives the digest that it gave in format 2, since members of both may be in one cluster', async () => {
+    const kv = await open(new MemoryDisk());
+    await performAt(kv, 5, under('k', put('a', '1'), 7));
+    await performAt(kv, 5, under('é', { kind: 'tick' }));
+    expect(kv.digest).toBe('11c9f9ac');
   });
 });

@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib';
+import { encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
 import type { MemoryDisk } from '../../src/storage/memory-store.js';
@@ -8,6 +10,10 @@ export const deletePrefix = (prefix: string): Command => ({ kind: 'deletePrefix'
 
 export const open = (disk: MemoryDisk, name = 'state-1', historyRevisions = 1000) =>
   openKv(disk.directory(), name, { historyRevisions });
+
+/** With an index of answers that is full at once: what is on disk is filed by the next flush. */
+export const openFiling = (disk: MemoryDisk, name = 'state-1') =>
+  openKv(disk.directory(), name, { answerIndex: { tablesMax: 0, slotsMax: 4 } });
 
 /** Applies a command stamped with this log time. */
 export async function performAt(kv: KvStateMachine, logTimeMs: number | undefined, command: Command) {
@@ -36,4 +42,14 @@ export async function follower(disk: MemoryDisk, kv: KvStateMachine): Promise<Kv
   other.activate(await other.stageSnapshot(snapshot.metadata, snapshot.chunks()));
   await snapshot.close();
   return other;
+}
+
+/** The state's first record without what came with format 3, which stands between the last mark and the configuration. */
+export function inFormat2(meta: Meta): Buffer {
+  const whole = Buffer.from(encodeMeta(meta));
+  const filedAt = 5 + 11 * 6 + 4 + 1 + 12 * meta.marks.length;
+  const record = Buffer.concat([whole.subarray(0, filedAt), whole.subarray(filedAt + 6)]);
+  record[0] = 2;
+  record.writeUInt32BE(crc32(record.subarray(5), 2), 1);
+  return record;
 }

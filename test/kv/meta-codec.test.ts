@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
+import { inFormat2 } from './kit.js';
 
 const large = 2 ** 48 - 1;
 const meta: Meta = {
@@ -18,6 +19,7 @@ const meta: Meta = {
   leasesChecksum: 0xffffffff,
   lastAnswer: large - 4,
   prunedAnswer: 6,
+  filedAnswer: 7,
   supersededAnswer: 5,
   marks: [
     { logTimeMs: 1, revision: 0 },
@@ -51,6 +53,10 @@ describe('the record of how far a state came', () => {
     });
   });
 
+  it('is still read in format 2, in which every answer was filed', () => {
+    expect(decodeMeta(inFormat2(meta))).toEqual({ ...meta, filedAnswer: meta.lastAnswer });
+  });
+
   it('is refused when it is damaged or of a later version', () => {
     for (let at = 0; at < encodeMeta(meta).length; at += 1) {
       const damaged = Buffer.from(encodeMeta(meta));
@@ -63,8 +69,8 @@ describe('the record of how far a state came', () => {
       );
     }
     // The record of an empty state, its version and its checksum changed together.
-    const later = Buffer.from('0300000000', 'hex');
-    later.writeUInt32BE(3, 1);
+    const later = Buffer.from('0400000000', 'hex');
+    later.writeUInt32BE(4, 1);
     expect(() => decodeMeta(later)).toThrow(expect.objectContaining({ code: 'storage_unusable' }));
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { INDEX_BOUNDS } from '../../src/kv/answer-index.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import {
   type Command,
@@ -185,6 +186,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** As in production, with few answers in it, or with none that are on disk. */
+const answerIndex = fc.constantFrom(
+  INDEX_BOUNDS,
+  { tablesMax: 1, slotsMax: 4 },
+  { tablesMax: 0, slotsMax: 4 },
+);
+
 async function apply(kv: KvStateMachine, entry: Entry) {
   await kv.prepare(entry);
   return kv.apply(entry);
@@ -246,83 +254,88 @@ async function* cutInto(chunks: AsyncIterable<Uint8Array>, size: number): AsyncG
 describe('the key-value state machine', () => {
   it('rows 22, 24, 25: is what a plain model is, at every revision, over flushes, crashes and snapshots', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 100, size: 'max' }), async (steps) => {
-        const disk = new MemoryDisk(() => {});
-        const finishWrites = () => {
-          for (const write of disk.pendingWrites) write.complete();
-        };
-        // Lets everything that does not wait for the disk go on, then the disk, until `work` is done.
-        const finish = async <T>(work: Promise<T>): Promise<T> => {
-          let done = false;
-          const mark = () => {
-            done = true;
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 100, size: 'max' }),
+        answerIndex,
+        async (steps, answerIndex) => {
+          const disk = new MemoryDisk(() => {});
+          const finishWrites = () => {
+            for (const write of disk.pendingWrites) write.complete();
           };
-          work.then(mark, mark);
-          while (!done) {
-            for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-            finishWrites();
-          }
-          return work;
-        };
-        const model = new ReferenceStore(HISTORY);
-        const log: Entry[] = [];
-        const results: unknown[] = [];
-        const digests = [''];
-        const open = (name: string) => openKv(disk.directory(), name, { historyRevisions: HISTORY });
-        let live = 'state-1';
-        let kv = await open(live);
-        digests[0] = kv.digest;
-        for (const next of steps) {
-          if (next.kind === 'command') {
-            const { passedMs } = next;
-            const logTimeMs = passedMs === undefined ? undefined : Math.max(0, model.logTimeMs + passedMs);
-            const entry = commandEntry(log.length + 1, next.command, logTimeMs);
-            const expected = model.apply(next.command, logTimeMs);
-            const result = await finish(apply(kv, entry));
-            expect(plainBytes(result)).toEqual(plainBytes(expected));
-            log.push(entry);
-            results.push(plainBytes(result));
-            digests.push(kv.digest);
-          } else if (next.kind === 'other') {
-            const entry: Entry = { index: log.length + 1, term: 2, kind: 0, payload: new Uint8Array(0) };
-            expect(kv.apply(entry)).toBeUndefined();
-            log.push(entry);
-            results.push(undefined);
-            digests.push(kv.digest);
-          } else if (next.kind === 'flush') {
-            await finish(kv.flush());
-            expect(kv.flushedIndex).toBe(kv.appliedIndex);
-          } else if (next.kind === 'startFlush') {
-            void kv.flush();
-            await Promise.resolve();
-          } else if (next.kind === 'finishWrites') {
-            finishWrites();
-          } else if (next.kind === 'restart') {
-            const flushed = kv.flushedIndex;
-            disk.crash((write) => (write.operations.length % 2 === 0 ? 'durable' : 'lost'));
-            kv = await open(live);
-            expect(kv.appliedIndex).toBeGreaterThanOrEqual(flushed);
-            expect(kv.digest).toBe(digests[kv.appliedIndex]);
-            for (const entry of log.slice(kv.appliedIndex)) {
-              expect(plainBytes(await finish(apply(kv, entry)))).toEqual(results[entry.index - 1]);
-              expect(kv.digest).toBe(digests[entry.index]);
+          // Lets everything that does not wait for the disk go on, then the disk, until `work` is done.
+          const finish = async <T>(work: Promise<T>): Promise<T> => {
+            let done = false;
+            const mark = () => {
+              done = true;
+            };
+            work.then(mark, mark);
+            while (!done) {
+              for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+              finishWrites();
             }
-          } else {
-            const snapshot = await finish(kv.takeSnapshot());
-            expect(snapshot.metadata.index).toBe(kv.appliedIndex);
-            const staged = await finish(
-              kv.stageSnapshot(snapshot.metadata, cutInto(snapshot.chunks(), next.cut)),
-            );
-            await snapshot.close();
-            kv.activate(staged);
-            live = staged.directory;
-            expect(kv.digest).toBe(digests[kv.appliedIndex]);
-            expect(kv.flushedIndex).toBe(kv.appliedIndex);
+            return work;
+          };
+          const model = new ReferenceStore(HISTORY);
+          const log: Entry[] = [];
+          const results: unknown[] = [];
+          const digests = [''];
+          const open = (name: string) =>
+            openKv(disk.directory(), name, { historyRevisions: HISTORY, answerIndex });
+          let live = 'state-1';
+          let kv = await open(live);
+          digests[0] = kv.digest;
+          for (const next of steps) {
+            if (next.kind === 'command') {
+              const { passedMs } = next;
+              const logTimeMs = passedMs === undefined ? undefined : Math.max(0, model.logTimeMs + passedMs);
+              const entry = commandEntry(log.length + 1, next.command, logTimeMs);
+              const expected = model.apply(next.command, logTimeMs);
+              const result = await finish(apply(kv, entry));
+              expect(plainBytes(result)).toEqual(plainBytes(expected));
+              log.push(entry);
+              results.push(plainBytes(result));
+              digests.push(kv.digest);
+            } else if (next.kind === 'other') {
+              const entry: Entry = { index: log.length + 1, term: 2, kind: 0, payload: new Uint8Array(0) };
+              expect(kv.apply(entry)).toBeUndefined();
+              log.push(entry);
+              results.push(undefined);
+              digests.push(kv.digest);
+            } else if (next.kind === 'flush') {
+              await finish(kv.flush());
+              expect(kv.flushedIndex).toBe(kv.appliedIndex);
+            } else if (next.kind === 'startFlush') {
+              void kv.flush();
+              await Promise.resolve();
+            } else if (next.kind === 'finishWrites') {
+              finishWrites();
+            } else if (next.kind === 'restart') {
+              const flushed = kv.flushedIndex;
+              disk.crash((write) => (write.operations.length % 2 === 0 ? 'durable' : 'lost'));
+              kv = await open(live);
+              expect(kv.appliedIndex).toBeGreaterThanOrEqual(flushed);
+              expect(kv.digest).toBe(digests[kv.appliedIndex]);
+              for (const entry of log.slice(kv.appliedIndex)) {
+                expect(plainBytes(await finish(apply(kv, entry)))).toEqual(results[entry.index - 1]);
+                expect(kv.digest).toBe(digests[entry.index]);
+              }
+            } else {
+              const snapshot = await finish(kv.takeSnapshot());
+              expect(snapshot.metadata.index).toBe(kv.appliedIndex);
+              const staged = await finish(
+                kv.stageSnapshot(snapshot.metadata, cutInto(snapshot.chunks(), next.cut)),
+              );
+              await snapshot.close();
+              kv.activate(staged);
+              live = staged.directory;
+              expect(kv.digest).toBe(digests[kv.appliedIndex]);
+              expect(kv.flushedIndex).toBe(kv.appliedIndex);
+            }
+            expect(kv.revision).toBe(model.revision);
           }
-          expect(kv.revision).toBe(model.revision);
-        }
-        await finish(expectSame(kv, model));
-      }),
+          await finish(expectSame(kv, model));
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -242,9 +242,13 @@ describe('watches', () => {
                 log.push(entry);
                 await apply(leader, entry);
                 if (leader.revision === revision) continue;
-                for (const { kind, number, key, item, previousRevision } of await all.read()) {
-                  const event = { revision: leader.revision, number, kind, key: text(key) };
-                  orders.push({ ...event, item: plain(item), previousRevision });
+                const count = orders.length + changesOf(model.states.slice(-2)).length;
+                // Large values take several reads.
+                while (orders.length < count) {
+                  for (const { kind, number, key, item, previousRevision } of await all.read()) {
+                    const event = { revision: leader.revision, number, kind, key: text(key) };
+                    orders.push({ ...event, item: plain(item), previousRevision });
+                  }
                 }
               }
             } else if (next.kind === 'follow') {
