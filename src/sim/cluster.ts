@@ -28,6 +28,8 @@ export class Cluster {
   readonly operator: Operator;
   readonly counts = { elections: 0, crashes: 0, starts: 0 };
   leaptMs = 0;
+  /** A leader that is cut off from all others, as long as that holds. */
+  formerLeader: SimNode | null = null;
   private failure: Error | null = null;
   private readonly random: Prng;
   private readonly world: World;

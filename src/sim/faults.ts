@@ -66,6 +66,7 @@ export class Faults {
   /** All faults end: everything runs, hears and writes as it should. */
   end(): void {
     this.hasEnded = true;
+    this.cluster.formerLeader = null;
     this.note('all faults end');
     const { network, scheduler, nodes } = this.cluster;
     network.links.heal();
@@ -253,6 +254,7 @@ export class Faults {
       `${leader.id} leads, is alone for ${aloneMs.toFixed(0)} ms and ${isPaused ? 'stands still' : 'writes slowly'}`,
     );
     this.links.cut([leader.id], this.ids());
+    this.cluster.formerLeader = leader;
     if (isPaused) {
       scheduler.pause(process);
       // Its last moments alone are after it wakes up.
@@ -262,6 +264,7 @@ export class Faults {
       this.later(aloneMs + SLOW_WRITE_MS_MAX, () => leader.disk.setPace(['log']));
     }
     this.later(aloneMs, () => {
+      this.cluster.formerLeader = null;
       this.note('the partition heals');
       this.links.heal();
     });

@@ -226,7 +226,7 @@ class SimTransport implements Transport {
     const target = this.network.endpoint(to);
     if (target === undefined || !this.peers.has(to)) {
       const detail = `${to} does not answer. Nothing was changed; try again shortly.`;
-      return this.afterLatency(() => Promise.reject(new RaftkvError('no_leader', detail)));
+      return this.afterLatency(timeoutMs, () => Promise.reject(new RaftkvError('no_leader', detail)));
     }
     return this.call(
       target,
@@ -240,7 +240,7 @@ class SimTransport implements Transport {
   handshake(address: string, hello: Hello, timeoutMs: number): Promise<Hello> {
     const silent = () => new RaftkvError('unavailable', `Nobody answers at ${address}.`);
     const target = this.network.endpointAt(address);
-    if (target === undefined) return this.afterLatency(() => Promise.reject(silent()));
+    if (target === undefined) return this.afterLatency(timeoutMs, () => Promise.reject(silent()));
     return this.call(target, 'handshake', timeoutMs, silent, async (receiver) => receiver.onHandshake(hello));
   }
 
@@ -258,9 +258,10 @@ class SimTransport implements Transport {
     this.self.receiver = null;
   }
 
-  private afterLatency<Value>(task: () => Promise<Value>): Promise<Value> {
+  private afterLatency<Value>(timeoutMs: number, task: () => Promise<Value>): Promise<Value> {
     return new Promise((resolve, reject) => {
-      this.network.scheduler.after(this.network.latencyMs(), this.self.process, () => {
+      const delayMs = Math.min(this.network.latencyMs(), timeoutMs);
+      this.network.scheduler.after(delayMs, this.self.process, () => {
         task().then(resolve, reject);
       });
     });

@@ -192,7 +192,6 @@ class Simulation {
     const healing = scheduler.nowMs;
     const left = () => healing + HEALING_MS_MAX - scheduler.nowMs;
     const committedIndex = cluster.checkers.leaderCompleteness.commitIndexMax;
-    workload.expectAnswers();
     if (this.settings.silentHealing) {
       workload.stop();
       this.waitFor('one state on all members without a write', left(), () => this.isSettled());

@@ -8,6 +8,8 @@ import { drainMicrotasks } from './microtasks.js';
 export class Process {
   hasEnded = false;
   isPaused = false;
+  /** How often it was paused. */
+  pauseCount = 0;
   /** What came while it was paused, in the order of coming. */
   readonly held: ScheduledEvent[] = [];
   /** How far its clock has leapt ahead of the others'. */
@@ -92,6 +94,7 @@ export class Scheduler {
   /** Holds back everything that happens in the process until {@link resume}. */
   pause(process: Process): void {
     process.isPaused = true;
+    process.pauseCount += 1;
   }
 
   resume(process: Process): void {
