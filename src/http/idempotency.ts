@@ -45,6 +45,11 @@ export function idempotencyOf(exchange: Exchange, key: string, body: Uint8Array 
   return { key, fingerprint: fingerprint(exchange, body) };
 }
 
+/** For a command that belongs to one request with others: under a key of its own, which no client can use. */
+export function idempotencyOfStep({ key, fingerprint }: Idempotency, step: number): Idempotency {
+  return { key: `\x01${step} ${hash('sha256', key, 'hex')}`, fingerprint };
+}
+
 /** What comes before the body is one JSON document, so that no two requests run together to the same bytes. */
 function fingerprint({ request, target }: Exchange, body: Uint8Array | undefined): Uint8Array {
   const { headers } = request;

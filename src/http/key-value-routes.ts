@@ -235,7 +235,7 @@ function refuseContentCoding(headers: IncomingHttpHeaders): void {
 function storedContentType(header: string | undefined): string {
   if (header === undefined || header === '' || header === contentTypeDefault) return '';
   // What `curl -d` sends by itself says nothing about the value.
-  if (header.toLowerCase().startsWith('application/x-www-form-urlencoded')) return '';
+  if (/^application\/x-www-form-urlencoded *(?:;|$)/i.test(header)) return '';
   if (header.length > contentTypeCharactersMax || !mediaType.test(header)) {
     throw new RaftkvError(
       'bad_request',

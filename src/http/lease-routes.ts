@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
-import type { LeaseId, LeaseInfo } from '../kv/types.js';
+import type { Idempotency, LeaseId, LeaseInfo } from '../kv/types.js';
 import { parseJson } from './body.js';
 import { bytesMember } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
-import { idempotencyKey, withIdempotency } from './idempotency.js';
+import { idempotencyKey, idempotencyOfStep, withIdempotency } from './idempotency.js';
 import { Query, queryNames } from './query.js';
 import { planRead, readNames, withRead } from './reads.js';
 import { expectResult, leaseNotFound } from './results.js';
@@ -67,12 +67,12 @@ function keepAlive(exchange: Exchange): void {
   });
 }
 
-/** A lease with many keys is revoked in several steps; the answer tells of all of them. */
+/** A lease with many keys is revoked in several steps; the answer tells of all of them, and so does a repeat's. */
 function revoke(exchange: Exchange): void {
   const lease = leaseOfPath(exchange);
   const { timeoutMs, repeat } = startChange(exchange);
   if (timeoutMs === undefined) return;
-  const idempotency = withIdempotency(exchange, repeat, undefined);
+  const { idempotency } = withIdempotency(exchange, repeat, undefined);
   exchange.settle(revokeAll(exchange, lease, timeoutMs, idempotency), ({ deleted, revision }) => {
     exchange.sendJson(200, `{"lease":"${lease}","deleted":${deleted},"revision":${revision}}`);
   });
@@ -82,15 +82,17 @@ async function revokeAll(
   exchange: Exchange,
   lease: LeaseId,
   timeoutMs: number,
-  idempotency: ReturnType<typeof withIdempotency>,
+  idempotency: Idempotency | undefined,
 ): Promise<{ readonly deleted: number; readonly revision: number }> {
   const { port } = exchange.context;
-  const first = await port.write({ kind: 'leaseRevoke', lease, ...idempotency }, timeoutMs);
-  let step = expectResult(exchange, first, 'leaseRevoked');
+  const command = { kind: 'leaseRevoke', lease } as const;
+  const first = idempotency === undefined ? command : { ...command, idempotency };
+  let step = expectResult(exchange, await port.write(first, timeoutMs), 'leaseRevoked');
   let { deleted } = step;
-  while (step.remaining) {
-    const next = await port.write({ kind: 'leaseRevoke', lease }, exchange.remainingMs(timeoutMs));
-    // It ran out between two steps, and the leader goes on with it by itself.
+  for (let number = 2; step.remaining; number += 1) {
+    const repeatable = idempotency && { idempotency: idempotencyOfStep(idempotency, number) };
+    const next = await port.write({ ...command, ...repeatable }, exchange.remainingMs(timeoutMs));
+    // Nobody went on with it for a while, and the leader did.
     if (next.kind === 'leaseNotFound') break;
     step = expectResult(exchange, next, 'leaseRevoked');
     deleted += step.deleted;

@@ -72,7 +72,7 @@ function refusalOf(result: CommandResult): Error {
 export function preconditionFailed(modRevision: Revision): RaftkvError {
   const detail =
     modRevision === 0
-      ? 'The key does not exist. Nothing was changed; send If-None-Match: * to create it.'
+      ? 'The key does not exist. Nothing was changed; a PUT with If-None-Match: * creates it.'
       : `The key exists with revision ${modRevision}. Nothing was changed; read it again and decide anew.`;
   return new RaftkvError('precondition_failed', detail, { revision: modRevision });
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DELETED_KEYS_MAX, TXN_OPERATIONS_MAX } from '../../src/kv/types.js';
 import { serve } from './kit.js';
 
 type App = ReturnType<typeof serve>['app'];
@@ -54,6 +55,31 @@ describe('leases', () => {
     await call(app, 'PUT', '/v1/kv/a', 'y');
     expect((await call(app, 'GET', '/v1/leases/1')).status).toBe(404);
     expect((await call(app, 'GET', '/v1/kv?prefix=a')).body.items[0]).not.toHaveProperty('lease');
+  });
+
+  it('with more keys than one step deletes are revoked in steps, and a repeat is answered as the first time', async () => {
+    const { app, node } = serve();
+    await call(app, 'POST', '/v1/leases', { ttlSeconds: 10 });
+    const keys = Array.from({ length: DELETED_KEYS_MAX + 5 }, (_, at) => `k/${at}`);
+    for (let at = 0; at < keys.length; at += TXN_OPERATIONS_MAX) {
+      const success = keys
+        .slice(at, at + TXN_OPERATIONS_MAX)
+        .map((key) => ({ put: { key, value: '', lease: '1' } }));
+      expect((await call(app, 'POST', '/v1/txn', { success })).status).toBe(200);
+    }
+    const revoke = async () => {
+      const answer = await app.inject({
+        method: 'DELETE',
+        url: '/v1/leases/1',
+        headers: { 'idempotency-key': 'revoke' },
+      });
+      return { status: answer.statusCode, body: JSON.parse(answer.body) };
+    };
+    const first = await revoke();
+    expect(first).toMatchObject({ status: 200, body: { deleted: keys.length } });
+    expect(node.calls.filter((name) => name.startsWith('write leaseRevoke'))).toHaveLength(2);
+    expect(await revoke()).toEqual(first);
+    expect((await call(app, 'GET', '/v1/kv?prefix=k/')).body.items).toEqual([]);
   });
 
   it('are listed in pages', async () => {
