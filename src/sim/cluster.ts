@@ -1,4 +1,4 @@
-import { RaftkvError } from '../errors.js';
+import { errorCatalogue, RaftkvError } from '../errors.js';
 import type { ClientService } from '../node/client-service.js';
 import { memberOf } from '../raft/configuration.js';
 import type { Message, NodeId } from '../raft/types.js';
@@ -199,26 +199,32 @@ export class Cluster {
     return node;
   }
 
-  /** What `--join` does over HTTP: any node that answers will do. */
+  /** What `--join` does over HTTP: asks one node after the other, until one of them knows. */
   private join(process: Process, request: Parameters<ClientService['addMember']>[0]): Promise<string> {
+    let left = this.random.shuffled(this.serving);
     return new Promise((resolve, reject) => {
-      const later = (settle: () => void) => {
-        this.scheduler.after(this.network.latencyMs(), process, settle);
+      const later = (task: () => void) => {
+        this.scheduler.after(this.network.latencyMs(), process, task);
       };
-      const node = this.random.pick(this.serving);
-      if (node === undefined) {
-        later(() => reject(new RaftkvError('unavailable', 'No node answers.')));
-        return;
-      }
-      this.ask(
-        node,
-        ({ service }) => service.addMember(request, JOIN_TIMEOUT_MS),
-        (outcome) =>
-          later(() => {
-            if ('value' in outcome) resolve(outcome.value.cluster);
-            else reject(outcome.error);
-          }),
-      );
+      const askNext = (problem: unknown) => {
+        left = left.filter(({ server }) => server !== null);
+        const node = left.shift();
+        const isRefused = problem instanceof RaftkvError && errorCatalogue[problem.code].status < 500;
+        if (node === undefined || isRefused) {
+          later(() => reject(problem));
+          return;
+        }
+        this.ask(
+          node,
+          ({ service }) => service.addMember(request, JOIN_TIMEOUT_MS),
+          (outcome) =>
+            later(() => {
+              if ('value' in outcome) resolve(outcome.value.cluster);
+              else askNext(outcome.error);
+            }),
+        );
+      };
+      askNext(new RaftkvError('unavailable', 'No node answers.'));
     });
   }
 
