@@ -34,9 +34,13 @@ async function attempt(
   plan: (configuration: Configuration) => ConfigurationChange | null,
   remainingMs: () => number,
 ): Promise<{ readonly index: Index; readonly term: Term } | null | string> {
+  const { raft } = node;
   // Who the members are is undecided, so no plan can be made of it.
-  if (isJoint(node.raft.configuration)) return 'The voters are being replaced, which is not finished yet.';
-  const change = plan(node.raft.configuration);
+  if (isJoint(raft.configuration)) return 'The voters are being replaced, which is not finished yet.';
+  const change = plan(raft.configuration);
+  // What is in force and not committed may still be lost: nobody is told that there is nothing left to do.
+  if (change === null && raft.configurationIndex > raft.commitIndex)
+    return 'The configuration that says so is not committed yet.';
   if (change === null) return null;
   const result = node.change((raft) => raft.proposeChange(change));
   if ('index' in result) {

@@ -377,6 +377,8 @@ export class RaftNode<Result> {
     this.parts.logger.info({ event: event.name, term: event.term }, event.message);
     this.roleReason.note(event, this.raft.isRemoved);
     if (event.name !== 'removed') return;
+    // A leader that removed itself waits for just this.
+    this.conditions.check();
     this.conditions.rejectAll(removed);
     for (const listener of this.removals) listener();
   }

@@ -82,6 +82,7 @@ export class Faults {
       scheduler.resume(node.process);
     }
     this.cluster.startAll();
+    this.cluster.operator.readmit();
   }
 
   private readonly inject: Readonly<Record<FaultKind, () => void>> = {

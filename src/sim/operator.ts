@@ -1,4 +1,5 @@
 import { RaftkvError } from '../errors.js';
+import { memberOf } from '../raft/configuration.js';
 import type { NodeId } from '../raft/types.js';
 import { InjectedDiskError } from './disk.js';
 import type { Prng } from './prng.js';
@@ -116,6 +117,20 @@ export class Operator {
     node.isInService = false;
     node.crash('will be replaced');
     this.removeReplaced(node);
+  }
+
+  /**
+   * Looks again and again after members that were named anew while their machines were away: those hear that they were removed, and
+   * say what to do, which is done.
+   */
+  readmit(): void {
+    const configuration = this.cluster.leader?.server?.node.raft.configuration;
+    for (const node of this.cluster.serving) {
+      const member = configuration && memberOf(configuration, node.id);
+      const isRemoved = node.isInService && node.server?.node.raft.isRemoved === true;
+      if (isRemoved && member?.incarnation === '') this.replace(node);
+    }
+    this.cluster.scheduler.after(RETRY_MS, null, () => this.readmit());
   }
 
   private removeReplaced(node: SimNode): void {

@@ -49,6 +49,17 @@ describe('adding a member', () => {
     expect(kit.node.raft.lastIndex).toBe(lastIndex);
   });
 
+  it('again is answered only when it is certain: what is not committed may be lost with this leader', async () => {
+    const { kit, service, commit } = await start();
+    const first = new Outcome(service.add(newcomer, 1000));
+    const again = new Outcome(service.add(newcomer, 1000));
+    await kit.clock.pass(300);
+    expect([first.value, again.value]).toEqual(['waits', 'waits']);
+    await commit();
+    await kit.clock.pass(200);
+    expect([first.value, again.value]).toEqual([true, false]);
+  });
+
   it('takes a new address from the node itself', async () => {
     const { kit, service, commit } = await start();
     const moved = service.add({ ...newcomer, id: 'n2', incarnation: 'n2-1', peer: 'new:7000' }, 1000);

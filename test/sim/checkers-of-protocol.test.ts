@@ -158,7 +158,7 @@ describe('Votes', () => {
     const checker = new IdleOutside();
     checker.sending(n1, core({ configurationIndex: 2, commitIndex: 2 }), request(true));
     checker.sending(n1, core({ configurationIndex: 2, commitIndex: 1, voters: ['n2'] }), request(true));
-    const removed = core({ configurationIndex: 2, commitIndex: 2, voters: ['n2'] });
+    const removed = core({ role: 'candidate', configurationIndex: 2, commitIndex: 2, voters: ['n2'] });
     expect(() => checker.sending(n1, removed, request(true))).toThrow('committed without a vote for it');
   });
 });

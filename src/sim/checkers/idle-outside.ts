@@ -9,7 +9,8 @@ export class IdleOutside implements Checker {
   readonly property = 'Who has no vote asks for none (§6)';
 
   sending(node: NodeView, core: CoreView, message: Message): void {
-    if (message.type !== 'requestVote') return;
+    // What it decided to ask leaves when its own vote is on disk: it may have given up by then.
+    if (message.type !== 'requestVote' || core.role === 'follower') return;
     const { configuration, configurationIndex, commitIndex } = core;
     if (configurationIndex > commitIndex) return;
     if (configuration.voters.includes(node.id) || configuration.outgoingVoters.includes(node.id)) return;
