@@ -35,12 +35,12 @@ async function attempt(
   remainingMs: () => number,
 ): Promise<{ readonly index: Index; readonly term: Term } | null | string> {
   const { raft } = node;
-  // Who the members are is undecided, so no plan can be made of it.
+  // Who the members are is undecided, so no plan can be made of it: what is in force and not committed may still be lost, and
+  // nobody is to be told by it that there is nothing to do, or nobody to do it to.
   if (isJoint(raft.configuration)) return 'The voters are being replaced, which is not finished yet.';
+  if (raft.configurationIndex > raft.commitIndex)
+    return `The configuration at index ${raft.configurationIndex} is not committed yet.`;
   const change = plan(raft.configuration);
-  // What is in force and not committed may still be lost: nobody is told that there is nothing left to do.
-  if (change === null && raft.configurationIndex > raft.commitIndex)
-    return 'The configuration that says so is not committed yet.';
   if (change === null) return null;
   const result = node.change((raft) => raft.proposeChange(change));
   if ('index' in result) {

@@ -29,8 +29,8 @@ export class LogClock {
     const term = this.ledTerm();
     if (term === null) return applied;
     const counted = this.startedFrom + Math.floor(this.clock.now() - this.startedAt);
-    // Asked in every term anew, and not told of a change of leader: whoever is told of one may ask before this is.
-    // A new leader applies what its predecessors stamped after it has begun to count.
+    // Counting begins anew with each term, even for whoever asks in the very turn in which this node was elected; and when this
+    // node, which leads, applies what its predecessors stamped.
     if (term === this.startedIn && counted >= applied) return counted;
     this.startedFrom = applied;
     this.startedAt = this.clock.now();

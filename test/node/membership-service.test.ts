@@ -112,6 +112,17 @@ describe('adding a member', () => {
 });
 
 describe('removing a member', () => {
+  it('again is answered only when it is certain that it is gone', async () => {
+    const { kit, service, commit } = await start();
+    const first = new Outcome(service.remove('n3', false, 1000));
+    const again = new Outcome(service.remove('n3', false, 1000));
+    await kit.clock.pass(300);
+    expect([first.value, again.value]).toEqual(['waits', 'waits']);
+    await commit();
+    await kit.clock.pass(200);
+    expect(again.value).toBe('member_not_found');
+  });
+
   it('is done when it is committed', async () => {
     const { service, members, commit } = await start();
     const removed = service.remove('n3', false, 1000);
