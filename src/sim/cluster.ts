@@ -27,9 +27,10 @@ export class Cluster {
   readonly checkers: Checkers;
   readonly operator: Operator;
   readonly counts = { elections: 0, crashes: 0, starts: 0 };
+  /** How far the clocks of all processes have leapt ahead, together. */
   leaptMs = 0;
   /** A leader that is cut off from all others, as long as that holds. */
-  formerLeader: SimNode | null = null;
+  lonelyLeader: SimNode | null = null;
   private failure: Error | null = null;
   private readonly random: Prng;
   private readonly world: World;

@@ -66,7 +66,7 @@ export class Faults {
   /** All faults end: everything runs, hears and writes as it should. */
   end(): void {
     this.hasEnded = true;
-    this.cluster.formerLeader = null;
+    this.cluster.lonelyLeader = null;
     this.note('all faults end');
     const { network, scheduler, nodes } = this.cluster;
     network.links.heal();
@@ -255,7 +255,7 @@ export class Faults {
       `${leader.id} leads, is alone for ${aloneMs.toFixed(0)} ms and ${isPaused ? 'stands still' : 'writes slowly'}`,
     );
     this.links.cut([leader.id], this.ids());
-    this.cluster.formerLeader = leader;
+    this.cluster.lonelyLeader = leader;
     if (isPaused) {
       scheduler.pause(process);
       // Its last moments alone are after it wakes up.
@@ -265,7 +265,7 @@ export class Faults {
       this.later(aloneMs + SLOW_WRITE_MS_MAX, () => leader.disk.setPace(['log']));
     }
     this.later(aloneMs, () => {
-      this.cluster.formerLeader = null;
+      this.cluster.lonelyLeader = null;
       this.note('the partition heals');
       this.links.heal();
     });

@@ -176,8 +176,7 @@ class Simulation {
     );
     cluster.network.weather = settings.weather;
     this.workload = new Workload(cluster, this.seed.fork('workload'));
-    const { watching } = this;
-    for (const client of watching) client.begin();
+    for (const client of this.watching) client.begin();
     faults.begin();
     cluster.runUntil(cluster.scheduler.nowMs + settings.safetyMs);
     faults.end();

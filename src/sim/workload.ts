@@ -56,7 +56,7 @@ export class Workload {
     this.requests = new Requests(settings, random.fork('requests'));
     this.pastReader = new PastReader(cluster, random.fork('past'));
     for (let client = 1; client <= settings.clientCount; client += 1) this.pause(client);
-    if (settings.faults.includes('staleLeader')) this.visitFormerLeader();
+    if (settings.faults.includes('staleLeader')) this.visitLonelyLeader();
     for (let holder = 1; holder <= settings.holderCount; holder += 1)
       new LeaseHolder(settings.clientCount + holder, this, random.fork(`holder ${holder}`)).begin();
     for (let user = 1; user <= settings.lockUserCount; user += 1) {
@@ -96,7 +96,7 @@ export class Workload {
     }
   }
 
-  /** Asks some node to do this; `settled` hears what became of it, unless no node runs or clients have stopped. */
+  /** Asks some node to do this; `settled` hears what became of it, unless clients have stopped before. */
   askSomebody(client: number, command: ClientCommand, settled: (outcome: Outcome) => void): void {
     if (this.isStopped) return;
     const node = this.pickNode();
@@ -112,15 +112,15 @@ export class Workload {
   }
 
   /** Reads, one soon after the other, of a leader that is cut off and may not know it: whatever it shows is to be fresh. */
-  private visitFormerLeader(): void {
+  private visitLonelyLeader(): void {
     this.later(
       () => {
-        const { formerLeader } = this.cluster;
-        if (formerLeader !== null && formerLeader.server !== null) {
+        const { lonelyLeader } = this.cluster;
+        if (lonelyLeader !== null && lonelyLeader.server !== null) {
           const key = this.requests.pickKey();
-          this.perform(0, formerLeader, { kind: 'get', key, byLease: this.random.chance(0.5) }, () => {});
+          this.perform(0, lonelyLeader, { kind: 'get', key, byLease: this.random.chance(0.5) }, () => {});
         }
-        this.visitFormerLeader();
+        this.visitLonelyLeader();
       },
       this.random.between(0, VISIT_MS_MAX),
     );
@@ -200,8 +200,7 @@ export class Workload {
     this.later(() => {
       const node = this.pickNode();
       if (node === undefined) return;
-      const again: Operation = { ...operation };
-      this.attempt({ operation: again, node, acknowledgedIndex: 0 }, () => {});
+      this.attempt({ operation, node, acknowledgedIndex: 0 }, () => {});
     });
   }
 

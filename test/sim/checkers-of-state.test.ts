@@ -43,20 +43,19 @@ function modelOf(...commands: readonly Command[]): ReferenceModel {
 
 describe('Nothing acknowledged is lost', () => {
   const command = put('k', 'v');
-  const applied = commandEntry(7, command, 1000);
   const result = wasPut(3, true);
 
   test('allows what is in the log and on the member', () => {
     const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
+    checker.performed(7, command, result);
     checker.acknowledged(command, result);
     checker.finished(n2, 7);
   });
 
   test('takes a repeat for what its first time did', () => {
     const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
-    checker.applied(n1, commandEntry(9, command, 1000), result);
+    checker.performed(7, command, result);
+    checker.performed(9, command, result);
     checker.acknowledged(command, result);
     checker.finished(n2, 7);
   });
@@ -68,13 +67,13 @@ describe('Nothing acknowledged is lost', () => {
 
   test('finds an answer for what another client did', () => {
     const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
+    checker.performed(7, command, result);
     expect(() => checker.acknowledged(put('k', 'w'), result)).toThrow('another put');
   });
 
   test('finds a member that ends without it', () => {
     const checker = new Acknowledged();
-    checker.applied(n1, applied, result);
+    checker.performed(7, command, result);
     checker.acknowledged(command, result);
     expect(() => checker.finished(n2, 6)).toThrow('index 7 was acknowledged');
   });
@@ -166,19 +165,16 @@ describe('A repeat changes nothing and gets the first answer', () => {
 
   test('allows one change, and its answer again', () => {
     const checker = new MadeOnce();
-    checker.applied(n1, commandEntry(1, command), wasPut(1, true));
-    checker.applied(n2, commandEntry(1, command), wasPut(1, true));
-    checker.applied(n1, commandEntry(2, command), wasPut(1, true));
+    checker.performed(1, command, wasPut(1, true));
+    checker.performed(2, command, wasPut(1, true));
     checker.answered('r', wasPut(1, true));
     checker.answered('r', wasPut(1, true));
   });
 
   test('finds a second change', () => {
     const checker = new MadeOnce();
-    checker.applied(n1, commandEntry(1, command), wasPut(1, true));
-    expect(() => checker.applied(n1, commandEntry(2, command), wasPut(2))).toThrow(
-      'at index 1 and again at index 2',
-    );
+    checker.performed(1, command, wasPut(1, true));
+    expect(() => checker.performed(2, command, wasPut(2))).toThrow('at index 1 and again at index 2');
   });
 
   test('finds another answer', () => {
@@ -190,7 +186,7 @@ describe('A repeat changes nothing and gets the first answer', () => {
 
 describe('A lease lasts for its time', () => {
   const granted = { kind: 'lease', revision: 0, lease: 1, ttlMs: 500 } as const;
-  const expire = (index: number) => commandEntry(index, { kind: 'leaseExpire', lease: 1, generation: 1 });
+  const expire: Command = { kind: 'leaseExpire', lease: 1, generation: 1 };
   const ended = { kind: 'leaseRevoked', revision: 0, lease: 1, deleted: 0, remaining: false } as const;
 
   function setUp(clockDrift = 0) {
@@ -203,13 +199,13 @@ describe('A lease lasts for its time', () => {
   test('allows it to end after its time', () => {
     const { time, checker } = setUp();
     time.nowMs = 1500;
-    checker.applied(n1, expire(1), ended);
+    checker.performed(1, expire, ended);
   });
 
   test('finds one that ended too early', () => {
     const { time, checker } = setUp();
     time.nowMs = 1490;
-    expect(() => checker.applied(n1, expire(1), ended)).toThrow('490 ms after it was renewed for 500 ms');
+    expect(() => checker.performed(1, expire, ended)).toThrow('490 ms after it was renewed for 500 ms');
   });
 
   test('counts from the last renewal', () => {
@@ -217,22 +213,22 @@ describe('A lease lasts for its time', () => {
     time.nowMs = 1400;
     checker.renewed(granted, checker.asks({ kind: 'leaseKeepAlive', lease: 1 }));
     time.nowMs = 1800;
-    expect(() => checker.applied(n1, expire(1), ended)).toThrow('400 ms');
+    expect(() => checker.performed(1, expire, ended)).toThrow('400 ms');
   });
 
   test('gives clocks that are fast or leap what they count', () => {
     const fast = setUp(0.05);
     fast.time.nowMs = 1477;
-    fast.checker.applied(n1, expire(1), ended);
+    fast.checker.performed(1, expire, ended);
     const leaping = setUp();
     leaping.time.leaptMs = 300;
     leaping.time.nowMs = 1200;
-    leaping.checker.applied(n1, expire(1), ended);
+    leaping.checker.performed(1, expire, ended);
   });
 
   test('lets its holder end it at any time', () => {
     const { checker } = setUp();
-    checker.applied(n1, commandEntry(1, { kind: 'leaseRevoke', lease: 1 }), ended);
+    checker.performed(1, { kind: 'leaseRevoke', lease: 1 }, ended);
   });
 });
 

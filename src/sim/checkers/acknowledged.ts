@@ -1,6 +1,6 @@
-import { decodeCommand, encodeCommand } from '../../kv/command-codec.js';
+import { encodeCommand } from '../../kv/command-codec.js';
 import type { Command, CommandResult } from '../../kv/types.js';
-import { type Entry, EntryKind, type Index } from '../../raft/types.js';
+import type { Index } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
 import { type Checker, type NodeView, Violation } from './checker.js';
 
@@ -14,16 +14,11 @@ export class Acknowledged implements Checker {
   private readonly changes = new Map<string, { readonly index: Index; readonly command: Command }>();
   /** The last index whose change a client was told of. */
   highestIndex: Index = 0;
-  private appliedThrough: Index = 0;
 
-  applied(_node: NodeView, entry: Entry, result: CommandResult | undefined): void {
-    if (entry.kind !== EntryKind.command || entry.index <= this.appliedThrough) return;
-    this.appliedThrough = entry.index;
-    const name = result && changeOf(result);
+  performed(index: Index, command: Command, result: CommandResult): void {
+    const name = changeOf(result);
     // A repeat is answered with what its first time came to.
-    if (name === undefined || this.changes.has(name)) return;
-    const { command } = decodeCommand(entry.payload);
-    this.changes.set(name, { index: entry.index, command });
+    if (name !== undefined && !this.changes.has(name)) this.changes.set(name, { index, command });
   }
 
   /** A client was told that its command was done, with this result. */

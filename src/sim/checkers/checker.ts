@@ -1,4 +1,4 @@
-import type { CommandResult } from '../../kv/types.js';
+import type { Command, CommandResult } from '../../kv/types.js';
 import type { Configuration, Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
 import type { DurableView } from '../durable-log.js';
@@ -46,6 +46,8 @@ export interface Checker {
   persisted?(node: NodeView): void;
   /** The state machine applied an entry. */
   applied?(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void;
+  /** A command was applied at an index, by whoever was the first to. */
+  performed?(index: Index, command: Command, result: CommandResult): void;
   /** The process ended. */
   ended?(node: NodeView): void;
 }

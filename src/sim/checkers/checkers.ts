@@ -1,5 +1,14 @@
+import { decodeCommand } from '../../kv/command-codec.js';
 import type { CommandResult } from '../../kv/types.js';
-import type { Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
+import {
+  type Entry,
+  EntryKind,
+  type Index,
+  type Message,
+  type NodeId,
+  type Role,
+  type Term,
+} from '../../raft/types.js';
 import { Acknowledged } from './acknowledged.js';
 import { AppliedIsDurable } from './applied-is-durable.js';
 import type { Checker, CoreView, NodeView } from './checker.js';
@@ -54,6 +63,8 @@ export class Checkers {
   private readonly ofSteps: readonly Checker[];
   private readonly ofReceived: readonly Checker[];
   private readonly ofSent: readonly Checker[];
+  /** The last index that anybody applied. */
+  private performedThrough: Index = 0;
   private readonly glances = new Map<NodeId, Glance>();
 
   /**
@@ -141,6 +152,11 @@ export class Checkers {
 
   applied(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void {
     this.tell(this.all, (checker) => checker.applied?.(node, entry, result, digest));
+    if (entry.index <= this.performedThrough) return;
+    this.performedThrough = entry.index;
+    if (entry.kind !== EntryKind.command || result === undefined) return;
+    const { command } = decodeCommand(entry.payload);
+    this.tell(this.all, (checker) => checker.performed?.(entry.index, command, result));
   }
 
   ended(node: NodeView): void {

@@ -1,7 +1,6 @@
-import { decodeCommand } from '../../kv/command-codec.js';
 import type { Command, CommandResult, LeaseId } from '../../kv/types.js';
-import { type Entry, EntryKind, type Index } from '../../raft/types.js';
-import { type Checker, type NodeView, Violation } from './checker.js';
+import type { Index } from '../../raft/types.js';
+import { type Checker, Violation } from './checker.js';
 
 /** Time as it is outside of all nodes. */
 export interface TrueTime {
@@ -29,7 +28,6 @@ const ROUNDING_MS = 2;
 export class LeaseTime implements Checker {
   readonly property = 'A lease lasts for its time (row 20)';
   private readonly renewals = new Map<LeaseId, Renewal>();
-  private appliedThrough: Index = 0;
 
   constructor(private readonly time: TrueTime) {}
 
@@ -50,12 +48,8 @@ export class LeaseTime implements Checker {
     if (known === undefined || known.atMs < renewal.atMs) this.renewals.set(lease, renewal);
   }
 
-  applied(_node: NodeView, { index, kind, payload }: Entry, result: CommandResult | undefined): void {
-    if (index <= this.appliedThrough) return;
-    this.appliedThrough = index;
-    if (kind !== EntryKind.command || result?.kind !== 'leaseRevoked') return;
-    const { command } = decodeCommand(payload);
-    if (command.kind !== 'leaseExpire') return;
+  performed(_index: Index, command: Command, result: CommandResult): void {
+    if (result.kind !== 'leaseRevoked' || command.kind !== 'leaseExpire') return;
     const renewal = this.renewals.get(command.lease);
     if (renewal === undefined) return;
     const { nowMs, leaptMs, clockDrift } = this.time;

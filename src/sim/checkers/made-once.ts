@@ -1,9 +1,8 @@
-import { decodeCommand } from '../../kv/command-codec.js';
 import { encodeResult } from '../../kv/result-codec.js';
-import type { CommandResult, Revision } from '../../kv/types.js';
-import { type Entry, EntryKind, type Index } from '../../raft/types.js';
+import type { Command, CommandResult, Revision } from '../../kv/types.js';
+import type { Index } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
-import { type Checker, type NodeView, Violation } from './checker.js';
+import { type Checker, Violation } from './checker.js';
 
 /**
  * A change under an idempotency key is made once however often it is asked for, and every answer to it is the same (correctness
@@ -14,18 +13,14 @@ export class MadeOnce implements Checker {
   readonly property = 'A repeat changes nothing and gets the first answer (row 27)';
   private readonly changedAt = new Map<string, Index>();
   private readonly answers = new Map<string, Uint8Array>();
-  private appliedThrough: Index = 0;
   private revision: Revision = 0;
 
-  applied(_node: NodeView, { index, kind, payload }: Entry, result: CommandResult | undefined): void {
-    if (index <= this.appliedThrough) return;
-    this.appliedThrough = index;
-    if (kind !== EntryKind.command || result === undefined) return;
+  performed(index: Index, command: Command, result: CommandResult): void {
     const before = this.revision;
     // A repeat is answered with the revision of its first time.
     this.revision = Math.max(before, result.revision);
     if (result.revision <= before) return;
-    const key = decodeCommand(payload).command.idempotency?.key;
+    const key = command.idempotency?.key;
     if (key === undefined) return;
     const first = this.changedAt.get(key);
     if (first !== undefined) {
