@@ -86,8 +86,8 @@ async function revokeAll(
 ): Promise<{ readonly deleted: number; readonly revision: number }> {
   const { port } = exchange.context;
   const command = { kind: 'leaseRevoke', lease } as const;
-  const first = idempotency === undefined ? command : { ...command, idempotency };
-  let step = expectResult(exchange, await port.write(first, timeoutMs), 'leaseRevoked');
+  const first = await port.write({ ...command, ...(idempotency && { idempotency }) }, timeoutMs);
+  let step = expectResult(exchange, first, 'leaseRevoked');
   let { deleted } = step;
   for (let number = 2; step.remaining; number += 1) {
     const repeatable = idempotency && { idempotency: idempotencyOfStep(idempotency, number) };

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
-import type { MemoryDisk } from '../../src/storage/memory-store.js';
+import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { bytes, commandEntry } from './model.js';
 
 export const deletion = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
@@ -52,4 +52,26 @@ export function inFormat2(meta: Meta): Buffer {
   record[0] = 2;
   record.writeUInt32BE(crc32(record.subarray(5), 2), 1);
   return record;
+}
+
+/** A disk on which nothing is written before a test says so. */
+export function waitingDisk() {
+  const disk = new MemoryDisk(() => {});
+  const finishWrites = () => {
+    for (const write of disk.pendingWrites) write.complete();
+  };
+  /** Lets everything that does not wait for the disk go on, then the disk, until `work` is done. */
+  const finish = async <T>(work: Promise<T>): Promise<T> => {
+    let done = false;
+    const mark = () => {
+      done = true;
+    };
+    work.then(mark, mark);
+    while (!done) {
+      for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+      finishWrites();
+    }
+    return work;
+  };
+  return { disk, finishWrites, finish };
 }

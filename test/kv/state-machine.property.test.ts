@@ -12,7 +12,7 @@ import {
 } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 import { ReferenceStore } from '../../src/sim/reference-store.js';
-import { MemoryDisk } from '../../src/storage/memory-store.js';
+import { waitingDisk } from './kit.js';
 import { bytes, commandEntry, plain, plainBytes, text } from './model.js';
 
 const HISTORY = 12;
@@ -258,23 +258,7 @@ describe('the key-value state machine', () => {
         fc.array(step, { maxLength: 100, size: 'max' }),
         answerIndex,
         async (steps, answerIndex) => {
-          const disk = new MemoryDisk(() => {});
-          const finishWrites = () => {
-            for (const write of disk.pendingWrites) write.complete();
-          };
-          // Lets everything that does not wait for the disk go on, then the disk, until `work` is done.
-          const finish = async <T>(work: Promise<T>): Promise<T> => {
-            let done = false;
-            const mark = () => {
-              done = true;
-            };
-            work.then(mark, mark);
-            while (!done) {
-              for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-              finishWrites();
-            }
-            return work;
-          };
+          const { disk, finishWrites, finish } = waitingDisk();
           const model = new ReferenceStore(HISTORY);
           const log: Entry[] = [];
           const results: unknown[] = [];

@@ -5,6 +5,7 @@ import type { Command, Item, Watcher, WatchPosition } from '../../src/kv/types.j
 import type { Entry } from '../../src/raft/types.js';
 import { ReferenceStore } from '../../src/sim/reference-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
+import { waitingDisk } from './kit.js';
 import { bytes, commandEntry, plain, text } from './model.js';
 
 const HISTORY = 25;
@@ -184,7 +185,7 @@ describe('watches', () => {
         fc.array(step, { maxLength: 120, size: 'max' }),
         fc.integer({ min: 1, max: 12 }),
         async (steps, eventsMax) => {
-          const disk = new MemoryDisk(() => {});
+          const { disk, finishWrites, finish } = waitingDisk();
           const tasks: (() => void)[] = [];
           const turn = async () => {
             for (const task of tasks.splice(0)) task();
@@ -193,21 +194,6 @@ describe('watches', () => {
           const settle = async () => {
             do await turn();
             while (tasks.length > 0);
-          };
-          const finishWrites = () => {
-            for (const write of disk.pendingWrites) write.complete();
-          };
-          const finish = async <T>(work: Promise<T>): Promise<T> => {
-            let done = false;
-            const mark = () => {
-              done = true;
-            };
-            work.then(mark, mark);
-            while (!done) {
-              for (let count = 0; count < 20; count += 1) await Promise.resolve();
-              finishWrites();
-            }
-            return work;
           };
           const model = new ReferenceStore(HISTORY);
           const log: Entry[] = [];
