@@ -177,7 +177,7 @@ export class ClientService implements NodePort {
       digest: store.digest,
       version: this.parts.version,
       uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
-      reason: node.reason,
+      reason: raft.reason,
       counters: node.counters(),
     };
   }

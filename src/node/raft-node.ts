@@ -14,7 +14,6 @@ import * as limits from './limits.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
 import { PeerList } from './peer-list.js';
 import { ProposalQueue } from './proposal-queue.js';
-import { RoleReason } from './role-reason.js';
 import { Ticker } from './ticker.js';
 import {
   Conditions,
@@ -82,7 +81,6 @@ export class RaftNode<Result> {
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
-  private readonly roleReason = new RoleReason();
   private readonly peerList: PeerList;
   private isStopping = false;
   /** Nothing is performed any more. */
@@ -293,11 +291,6 @@ export class RaftNode<Result> {
     this.accepted.push(holds);
   }
 
-  /** A sentence that tells why this node has its role. */
-  get reason(): string {
-    return this.roleReason.text;
-  }
-
   get stopping(): boolean {
     return this.isStopping;
   }
@@ -375,7 +368,6 @@ export class RaftNode<Result> {
 
   private noteEvent(event: RaftEvent): void {
     this.parts.logger.info({ event: event.name, term: event.term }, event.message);
-    this.roleReason.note(event, this.raft.isRemoved);
     if (event.name !== 'removed') return;
     // A leader that removed itself waits for just this.
     this.conditions.check();

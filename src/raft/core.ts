@@ -97,6 +97,8 @@ export class Core {
   wasMember = false;
   /** Whether the end of its membership was told to the log already. */
   removalIsTold = false;
+  /** A sentence that tells why this node has its role. */
+  roleReason = 'This node has just started.';
 
   /** Ticks since this node started. */
   now = 0;
@@ -244,6 +246,12 @@ export class Core {
     this.outbox.event({ name, term: this.term, message });
   }
 
+  /** A new role, and the sentence that tells why: it changes with the role itself, so that nobody sees one without the other. */
+  roleChanged(name: RaftEvent['name'], reason: string): void {
+    this.roleReason = reason;
+    this.event(name, reason);
+  }
+
   /** A leader of this term was heard. */
   hearLeader(leader: NodeId): void {
     this.becomeFollower(this.term, leader, `${leader} leads term ${this.term}.`);
@@ -282,7 +290,7 @@ export class Core {
     this.role = 'follower';
     this.leader = leader;
     this.leaveRole();
-    if (changed) this.event('becameFollower', reason);
+    if (changed) this.roleChanged('becameFollower', reason);
   }
 
   /** Asks who would vote, and changes nothing else: no term, no vote (thesis §9.6). It forgets its leader. */
@@ -292,7 +300,7 @@ export class Core {
     this.leader = null;
     this.leaveRole();
     this.resetElectionTimer();
-    this.event('becamePreCandidate', reason);
+    this.roleChanged('becamePreCandidate', reason);
   }
 
   /** Starts a real election: a new term, and this node's vote for itself, which counts once it is on disk (§5.2). */
@@ -306,7 +314,7 @@ export class Core {
     this.campaignIsTransfer = isTransfer;
     this.ownVoteSequence = this.outbox.hardStateChanged(this.term, this.vote);
     this.resetElectionTimer();
-    this.event('becameCandidate', reason);
+    this.roleChanged('becameCandidate', reason);
   }
 
   /** Records a vote for somebody else. At most one a term. */

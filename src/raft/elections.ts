@@ -185,7 +185,10 @@ function becomeLeader(core: Core): void {
   core.termStartIndex = core.log.lastIndex + 1;
   followMembers(core);
   followDeparted(core);
-  core.event('becameLeader', `Leads term ${core.term} with the votes of ${supporters.sort().join(', ')}.`);
+  core.roleChanged(
+    'becameLeader',
+    `Leads term ${core.term} with the votes of ${supporters.sort().join(', ')}.`,
+  );
   proposeEntries(core, EntryKind.noop, [new Uint8Array(0)]);
   broadcastHeartbeat(core);
 }

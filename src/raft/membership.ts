@@ -118,16 +118,21 @@ const DEPARTURE_TIMEOUTS = 10;
 /** A removed node says once why it is idle (correctness rule 17), and again if it should be removed a second time. */
 export function tellRemoval(core: Core): void {
   const { isRemoved } = core;
-  if (isRemoved && !core.removalIsTold) {
-    const { removalHeardFrom } = core;
-    core.event(
-      'removed',
-      removalHeardFrom === null
-        ? `This node was removed from the cluster at index ${core.configurationIndex}.`
-        : `This node was removed from the cluster while it was away, says ${removalHeardFrom}. To use it again, empty its data directory and start it with --join.`,
-    );
-  }
+  if (isRemoved && !core.removalIsTold) core.event('removed', removalReason(core));
   core.removalIsTold = isRemoved;
+}
+
+/** A sentence that tells why a node has its role; of one that was removed, that it was, whoever it hears of since. */
+export function reasonOf(core: Core): string {
+  return core.isRemoved ? removalReason(core) : core.roleReason;
+}
+
+function removalReason({ removalHeardFrom, configurationIndex }: Core): string {
+  const how =
+    removalHeardFrom === null
+      ? `at index ${configurationIndex}`
+      : `while it was away, says ${removalHeardFrom}`;
+  return `This node was removed from the cluster ${how}. To use it again, empty its data directory and start it with --join.`;
 }
 
 /**

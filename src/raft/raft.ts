@@ -9,6 +9,7 @@ import {
   isKeepingUp,
   promoteLearners,
   proposeChange,
+  reasonOf,
   replicationTargets,
   stepDownIfRemoved,
   tellRemoval,
@@ -64,6 +65,8 @@ export interface FollowerStatus {
 export interface RaftStatus {
   readonly id: NodeId;
   readonly role: Role;
+  /** A sentence that tells why it has this role, and that it was removed, if it was. */
+  readonly reason: string;
   readonly isLearner: boolean;
   readonly isMember: boolean;
   /** It was a member, and the cluster goes on without it. */
@@ -326,6 +329,7 @@ export class Raft {
     return {
       id: core.options.id,
       role: core.role,
+      reason: reasonOf(core),
       isLearner: isLearner(core.configuration, core.options.id),
       isMember: core.isMember,
       isRemoved: core.isRemoved,

@@ -245,6 +245,22 @@ describe('the notice that this node was removed (row 17)', () => {
     expect([raft.status().isRemoved, raft.role]).toEqual([true, 'follower']);
   });
 
+  it('is the reason of the role from that moment on, whoever is heard of since', () => {
+    const raft = nodeInRole('preCandidate');
+    raft.step(notice(raft.term - 1));
+    expect(raft.status().reason).toContain('says n3. To use it again, empty its data directory');
+    raft.step(
+      message('requestVoteResponse', {
+        term: raft.term + 1,
+        preVote: true,
+        granted: false,
+        removed: false,
+        call: 0,
+      }),
+    );
+    expect(raft.status().reason).toContain('says n3. To use it again, empty its data directory');
+  });
+
   it('is heard by a follower that counts no votes any more', () => {
     const raft = nodeInRole('follower');
     raft.step(notice(raft.term));
