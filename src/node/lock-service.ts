@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { present } from '../assert.js';
 import type { Clock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import type {
@@ -143,10 +144,11 @@ export class LockService {
         return { kind: 'held', token: place.token, lease: place.lease };
       }
       const leftMs = deadline - this.parts.clock.now();
-      const before = line[mine - 1];
-      if (leftMs <= 0 || signal.aborted || before === undefined) {
-        await this.leave(place, timeoutMs);
-        return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
+      const before = present(line[mine - 1], 'Who is not the first has somebody before it.');
+      if (leftMs <= 0 || signal.aborted) {
+        if (await this.leave(place, before, timeoutMs))
+          return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
+        continue;
       }
       await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal });
     }
@@ -200,11 +202,24 @@ export class LockService {
       .catch(() => {});
   }
 
-  /** Should this fail, the lease ends what was to be ended here. */
-  private async leave(place: Place, timeoutMs: number): Promise<void> {
-    await this.parts
-      .write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs)
-      .catch(() => {});
+  /**
+   * Gives the place up if somebody still stands before it. Once nobody does, it holds the lock, and a repeat of the request at
+   * another node may have been told so before this node knows; then the line must be looked at again. Resolves with whether
+   * the place is left. Should the write fail, the lease ends what was to be ended here.
+   */
+  private async leave(place: Place, before: Item, timeoutMs: number): Promise<boolean> {
+    const stands = (key: Uint8Array, revision: Revision) =>
+      ({ key, target: 'createRevision', op: '=', value: revision }) as const;
+    const command: Command = {
+      kind: 'txn',
+      compare: [stands(before.key, before.createRevision), stands(place.key, place.token)],
+      success: [{ kind: 'delete', key: place.key }],
+      failure: [],
+    };
+    const result = await this.parts.write(command, timeoutMs).catch(() => undefined);
+    if (result?.kind !== 'txn' || result.succeeded) return true;
+    await this.parts.waitForRevision(result.revision, timeoutMs);
+    return false;
   }
 
   /** The whole line for a lock, its holder first. */

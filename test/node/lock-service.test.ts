@@ -114,6 +114,44 @@ describe('a place in line', () => {
     ]);
   });
 
+  it('is left on the condition that somebody is before it: a repeat elsewhere may hold the lock already', async () => {
+    const written: Command[] = [];
+    const behind = [item(3), item(4)];
+    let revision = 4;
+    const service = new LockService({
+      clock: { now: () => 0, after: () => ({ cancel: () => {} }), soon: () => {} },
+      newId: () => '4',
+      write: async (command) => {
+        written.push(command);
+        if (command.kind === 'put') return { kind: 'put', revision: 4, created: true, lease: 4 };
+        if (command.kind === 'leaseKeepAlive') return { kind: 'lease', revision: 5, lease: 4, ttlMs: 1_000 };
+        // The holder has gone at revision 5, which this node has not applied yet.
+        return { kind: 'txn', revision: 5, succeeded: false, results: [] };
+      },
+      confirmRead: async () => {},
+      waitForRevision: async (awaited) => {
+        revision = awaited;
+      },
+      get: () => undefined,
+      whenApplied: async () => {},
+      list: async () => ({ revision, items: behind.slice(revision < 5 ? 0 : 1), more: false }),
+    });
+    const nobody = AbortSignal.abort();
+    const result = await service.acquire(request({ waitMs: 2_000, signal: nobody }), 1_000);
+    expect(result).toEqual({ kind: 'held', token: 4, lease: 4 });
+    expect(written[1]).toEqual({
+      kind: 'txn',
+      compare: [
+        { key: item(3).key, target: 'createRevision', op: '=', value: 3 },
+        { key: item(4).key, target: 'createRevision', op: '=', value: 4 },
+      ],
+      success: [{ kind: 'delete', key: item(4).key }],
+      failure: [],
+    });
+    // Nothing but that condition may take the place away.
+    expect(written.filter(({ kind }) => kind === 'delete')).toEqual([]);
+  });
+
   it('lives no longer than it may be waited in', async () => {
     const { service, written } = waiting();
     await service.acquire(request({ waitMs: 2_000 }), 1_000);
