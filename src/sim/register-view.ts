@@ -3,6 +3,7 @@ import type {
   CommandResult,
   Condition,
   DeleteCommand,
+  Item,
   PutCommand,
   Revision,
   TxnCommand,
@@ -15,6 +16,8 @@ import type { Operation } from './operation.js';
 
 /** An operation as one key sees it. */
 type Seen = readonly [key: string, operation: RegisterOperation];
+/** That a key had this value at the revision of its last change, whoever put it. */
+export type SeenValue = Pick<Item, 'key' | 'value' | 'modRevision'>;
 type Span = Pick<RegisterOperation, 'invokedAt' | 'returnedAt'>;
 
 /**
@@ -23,11 +26,14 @@ type Span = Pick<RegisterOperation, 'invokedAt' | 'returnedAt'>;
  *
  * What a transaction does to several keys at once is looked at for each of them alone, which demands less than is promised; that all of
  * it happens at one moment the simulator knows from the log, see `checkers/reference-model.ts`.
+ *
+ * @param seen What reads showed that are no operations: they explain revisions that conditions name.
  */
 export function registersOf(
   operations: readonly Operation[],
+  seen: readonly SeenValue[] = [],
 ): ReadonlyMap<string, readonly RegisterOperation[]> {
-  const view = new RegisterView(operations);
+  const view = new RegisterView(operations, seen);
   const keys = new Map<string, RegisterOperation[]>();
   for (const key of view.keys) keys.set(key, []);
   for (const operation of operations) {
@@ -48,7 +54,7 @@ class RegisterView {
   /** Revisions of keys that refusals named: there was a put of each, whoever heard of it. */
   private readonly named = new Set<string>();
 
-  constructor(operations: readonly Operation[]) {
+  constructor(operations: readonly Operation[], seen: readonly SeenValue[]) {
     for (const { request, outcome } of operations) {
       if (request.kind === 'get') {
         this.keys.add(textOf(request.key));
@@ -57,6 +63,8 @@ class RegisterView {
       for (const { key, value } of putsOf(request.command)) this.meet(textOf(key), value, outcome);
     }
     // Only now every value has its number.
+    for (const { key, modRevision, value } of seen)
+      this.explain(textOf(key), modRevision, this.numberOf(value));
     for (const { request, outcome } of operations) {
       if (outcome.kind === 'read' && outcome.item) {
         const { key, modRevision, value } = outcome.item;

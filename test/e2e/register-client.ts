@@ -43,7 +43,7 @@ export class RegisterClient {
       case 2:
         return this.read(history, url, key, query);
       case 3:
-        return this.readOwnWrite(url, key);
+        return this.readOwnWrite(history, url, key);
       case 4:
         return this.change(history, url, query, { kind: 'delete', key: Buffer.from(key) });
       case 5:
@@ -72,14 +72,18 @@ export class RegisterClient {
   }
 
   /** A stale read that waits for what this client knows already. */
-  private async readOwnWrite(url: string, key: string): Promise<void> {
+  private async readOwnWrite(history: History, url: string, key: string): Promise<void> {
     const seen = this.seen.get(key) ?? 0;
     const query = `consistency=stale&minRevision=${seen}&${NODE_TIMEOUT}`;
     const outcome = await get(url, key, { query, timeoutMs: CALL_TIMEOUT_MS });
     this.noteRead(key, outcome, seen);
-    if (outcome.kind === 'found' && outcome.revision < seen) {
+    if (outcome.kind !== 'found') return;
+    const { value, revision } = outcome;
+    // The next change may be on the condition of what only this read has shown.
+    history.saw({ key: Buffer.from(key), value: Buffer.from(value), modRevision: revision });
+    if (revision < seen) {
       this.options.revisions.violations.push(
-        `A stale read of ${key} with minRevision=${seen}, which changed it, gave revision ${outcome.revision}.`,
+        `A stale read of ${key} with minRevision=${seen}, which changed it, gave revision ${revision}.`,
       );
     }
   }
@@ -89,7 +93,7 @@ export class RegisterClient {
     if (outcome.kind === 'unavailable') return;
     revisions.answered(outcome.storeRevision, floor, `A read of ${key}`);
     if (outcome.kind === 'missing') return;
-    revisions.note(outcome.revision, `${key} = ${outcome.value}`);
+    revisions.note(outcome.revision, { [key]: outcome.value });
     this.seen.set(key, Math.max(outcome.revision, this.seen.get(key) ?? 0));
   }
 
@@ -119,7 +123,7 @@ export class RegisterClient {
     const value = command.kind === 'put' ? Buffer.from(command.value).toString() : undefined;
     const answer = await (value === undefined ? remove(url, key, options) : put(url, key, value, options));
     if (answer.kind === 'done') {
-      revisions.acknowledged(answer.revision, floor, `${key} = ${value ?? 'deleted'}`);
+      revisions.acknowledged(answer.revision, floor, { [key]: value ?? null });
       if (value !== undefined) this.seen.set(key, answer.revision);
     }
     history.settle(operation, outcomeOfWrite(command.kind, answer));

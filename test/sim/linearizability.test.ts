@@ -217,6 +217,25 @@ describe('a history of clients', () => {
     expect(verdictOf(late)).toBe('violation');
   });
 
+  test('takes a revision that only a read of the past explained for that of the value it showed', () => {
+    const afterwards = (seen: string) => {
+      const history = new History();
+      history.settle(history.invoke(1, put('a')), {
+        kind: 'done',
+        result: { kind: 'put', revision: 1, created: true },
+      });
+      history.settle(history.invoke(2, put('b')), { kind: 'unknown' });
+      history.saw({ key, value: Buffer.from(seen), modRevision: 8 });
+      const wipe = { kind: 'command', command: { kind: 'delete', key, ifRevision: 8 } } as const;
+      history.settle(history.invoke(1, wipe), { kind: 'unknown' });
+      history.settle(history.invoke(1, get), { kind: 'read', item: undefined, appliedIndex: undefined });
+      return verdictOf(history);
+    };
+    expect(afterwards('b')).toBe('linearizable');
+    // What nobody put cannot have been there for the deletion.
+    expect(afterwards('x')).toBe('violation');
+  });
+
   test('shows a refused write that was seen', () => {
     const history = new History();
     history.settle(history.invoke(1, put('a')), { kind: 'refused' });
