@@ -14,6 +14,7 @@ import {
   type TxnResult,
 } from '../kv/types.js';
 import { textOf } from './bytes.js';
+import type { Changes, KnownStates } from './known-states.js';
 
 const NO_VALUE = new Uint8Array(0);
 const HOUR_MS = 60 * 60 * 1000;
@@ -31,7 +32,7 @@ interface ModelLease {
  * What commands promise, written down the plainest way: the whole state of every revision, in maps, without a disk, a buffer or a
  * codec. The simulator and the property tests hold the real state machine against it.
  */
-export class ReferenceStore {
+export class ReferenceStore implements KnownStates {
   readonly states: ReadonlyMap<string, Item>[] = [new Map()];
   readonly leases = new Map<number, ModelLease>();
   logTimeMs = 0;
@@ -39,6 +40,7 @@ export class ReferenceStore {
     string,
     { fingerprint: Uint8Array; logTimeMs: LogTime; result: CommandResult }
   >();
+  readonly #changes: Changes[] = [];
   readonly #historyRevisions: number;
   readonly #hours: { readonly logTimeMs: LogTime; readonly revision: number }[] = [];
   #droppedRevision = 0;
@@ -58,6 +60,22 @@ export class ReferenceStore {
 
   at(revision: number): ReadonlyMap<string, Item> {
     return this.states[revision] ?? new Map();
+  }
+
+  itemAt(key: string, revision: number): Item | undefined {
+    return this.at(revision).get(key);
+  }
+
+  changesOf(revision: number): Changes {
+    const known = this.#changes[revision];
+    if (known !== undefined) return known;
+    const before = this.at(revision - 1);
+    const after = this.at(revision);
+    const changes = new Map<string, Item | undefined>();
+    for (const [key, item] of after) if (before.get(key) !== item) changes.set(key, item);
+    for (const key of before.keys()) if (!after.has(key)) changes.set(key, undefined);
+    this.#changes[revision] = changes;
+    return changes;
   }
 
   apply(command: Command, logTimeMs?: LogTime): CommandResult {

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Prng } from '../../src/sim/prng.js';
+import { CalmClock } from './clients/calm-clock.js';
+import { Clients } from './clients/clients.js';
 import { FaultCluster, type ProcessWatch } from './cluster.js';
 import { faults, faultsFor } from './faults.js';
 import type { FaultNetwork } from './network.js';
@@ -31,7 +33,8 @@ export class Campaign {
   private readonly random: Prng;
   private readonly untilAcknowledged = new Map<string, number[]>();
   private readonly untilRecovered = new Map<string, number[]>();
-
+  private readonly clock = new CalmClock();
+  private readonly clients: Clients;
   private term = 0;
 
   private constructor(
@@ -40,6 +43,7 @@ export class Campaign {
     private readonly traffic: Traffic,
   ) {
     this.random = new Prng(options.seed, 'faults');
+    this.clients = new Clients(cluster, new Prng(options.seed, 'clients'), traffic.revisions, this.clock);
   }
 
   /** Resolves with whether everything was as it must be. */
@@ -53,7 +57,7 @@ export class Campaign {
       campaign.report();
     } catch (error) {
       campaign.note(`FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-      await keepEvidence(directory, cluster, campaign.lines, traffic.operations);
+      await keepEvidence(directory, cluster, campaign.lines, traffic.operations, campaign.clients);
       campaign.explainFailure();
       return false;
     } finally {
@@ -64,28 +68,32 @@ export class Campaign {
   }
 
   private async play(): Promise<void> {
-    const { cluster, traffic, options } = this;
+    const { cluster, traffic, clients, clock, options } = this;
     this.note(`seed ${options.seed}, ${options.ids.length} nodes, ${machine()}`);
     await cluster.start(START_MS_MAX);
     traffic.start();
+    await clients.start();
+    clock.calm();
     const endsAt = performance.now() + options.minutes * 60_000;
     let deck: string[] = [];
     while (performance.now() < endsAt) {
       if (deck.length === 0) deck = this.random.shuffled(faultsFor(options.ids.length));
       await this.inflict(deck.pop() ?? '');
     }
-    await traffic.stop();
+    await Promise.all([traffic.stop(), clients.stop()]);
     await cluster.serving(RECOVERY_MS_MAX);
+    await clients.finish();
     const { appliedIndex, digest, term } = await cluster.settled(SETTLED_MS_MAX);
     this.term = term;
     this.note(`all nodes have digest ${digest} at applied index ${appliedIndex}`);
-    this.demand(await traffic.audit());
+    this.demand([...(await traffic.audit()), ...(await clients.audit())]);
   }
 
   /** One fault, from the calm before it to the recovery after it. */
   private async inflict(name: string): Promise<void> {
-    const { cluster, traffic, random, options } = this;
+    const { cluster, traffic, clients, clock, random, options } = this;
     await sleep(CALM_MS);
+    clock.disturbed();
     this.note(name);
     await faults[name]?.({
       cluster,
@@ -103,7 +111,8 @@ export class Campaign {
     const elapsed = performance.now() - endedAt;
     add(this.untilRecovered, name, elapsed);
     this.note(`  every node takes writes ${Math.round(elapsed)} ms after it ended`);
-    this.demand(traffic.check());
+    clock.calm();
+    this.demand([...traffic.check(), ...clients.check()]);
   }
 
   private demand(violations: readonly string[]): void {
@@ -119,6 +128,7 @@ export class Campaign {
       `registers: ${outcomes.done} changes and ${outcomes.read} reads answered, ${outcomes.refused} refused, ` +
         `${outcomes.unknown} unknown; ledger: ${acknowledged} acknowledged, ${unknown} unknown`,
     );
+    for (const line of this.clients.figures()) this.note(line);
     for (const [name, recovered] of this.untilRecovered) {
       const next = this.untilAcknowledged.get(name) ?? [];
       this.note(`${recovered.length} times: ${name}`);
@@ -135,7 +145,10 @@ export class Campaign {
       `Kept in ${directory}: tester.log (the faults and when they came), n1.log and so on (what each`,
     );
     this.note(
-      'node said, all its starts), history.jsonl (each request and its answer, in order), n1/ and so on (data).',
+      'node said, all its starts), history.jsonl (registers: each request and its answer, in order), watch-of-n1.txt and so on',
+    );
+    this.note(
+      '(what each watcher was told), clients.json (what the other clients were told), n1/ and so on (data).',
     );
     this.note(
       `The same order of faults: npm run test:faults -- --seed ${seed} --nodes ${ids.length} --minutes ${minutes}`,

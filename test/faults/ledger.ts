@@ -33,7 +33,7 @@ export class Ledger {
     const { floor } = this.revisions;
     const outcome = await put(url, key, value, WRITE);
     if (outcome.kind === 'done') {
-      this.revisions.acknowledged(outcome.revision, floor, `${key} = ${value}`);
+      this.revisions.acknowledged(outcome.revision, floor, { [key]: value });
       this.acknowledged.set(key, value);
     } else if (outcome.kind === 'unknown') {
       this.unknown.set(key, value);

@@ -2,6 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { Operation } from '../../src/sim/operation.js';
+import type { Clients } from './clients/clients.js';
+import { describeDelivery } from './clients/watcher.js';
 import type { FaultCluster } from './cluster.js';
 import { EVIDENCE } from './directories.js';
 
@@ -25,6 +27,7 @@ export async function keepEvidence(
   cluster: FaultCluster,
   lines: readonly string[],
   operations: readonly Operation[],
+  clients: Clients,
 ): Promise<void> {
   await writeFile(join(directory, EVIDENCE), `${lines.join('\n')}\n`);
   for (const node of cluster.nodes) await writeFile(join(directory, `${node.id}.log`), node.log);
@@ -34,6 +37,11 @@ export async function keepEvidence(
     ),
   );
   await writeFile(join(directory, 'history.jsonl'), `${history.join('\n')}\n`);
+  await writeFile(join(directory, 'clients.json'), JSON.stringify(clients.told, undefined, 1));
+  for (const { name, deliveries } of clients.watchers) {
+    const file = join(directory, `watch-${name.replaceAll(' ', '-')}.txt`);
+    await writeFile(file, `${deliveries.map(describeDelivery).join('\n')}\n`);
+  }
 }
 
 /** What a Buffer has become when JSON.stringify asks how to write it. */

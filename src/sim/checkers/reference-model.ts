@@ -3,6 +3,7 @@ import { decodeResult, encodeResult } from '../../kv/result-codec.js';
 import type { CommandResult, Item, Revision } from '../../kv/types.js';
 import { type Entry, EntryKind, type Index } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
+import type { KnownLog } from '../known-states.js';
 import { ReferenceStore } from '../reference-store.js';
 import { type Checker, type NodeView, Violation } from './checker.js';
 
@@ -11,7 +12,7 @@ import { type Checker, type NodeView, Violation } from './checker.js';
  * machines; correctness rows 20, 22, 24 and 27): however the node came by its state, and whatever of it is in buffers, on disk or
  * in a snapshot.
  */
-export class ReferenceModel implements Checker {
+export class ReferenceModel implements Checker, KnownLog {
   readonly property = 'Every command gives what is promised (§2; docs/http-api.md)';
   readonly store: ReferenceStore;
   /** What each index must give, encoded; undefined where there is nothing to give. */
@@ -43,14 +44,12 @@ export class ReferenceModel implements Checker {
     return this.results.length - 1;
   }
 
-  /** The newest revision after an index. */
   revisionAt(index: Index): Revision {
     return this.revisions[index] ?? 0;
   }
 
-  /** What stands under a key after an index. */
   itemAt(key: string, index: Index): Item | undefined {
-    return this.store.at(this.revisionAt(index)).get(key);
+    return this.store.itemAt(key, this.revisionAt(index));
   }
 
   private perform(payload: Uint8Array): Uint8Array {

@@ -1,8 +1,8 @@
 import type { Item, ListResult, Revision } from '../../kv/types.js';
 import type { Index, NodeId } from '../../raft/types.js';
 import { sameBytes, textOf } from '../bytes.js';
+import type { KnownLog } from '../known-states.js';
 import { Violation } from './checker.js';
-import type { ReferenceModel } from './reference-model.js';
 
 /**
  * A read may show the past, never another past: what it shows is what the log up to the node's applied index leaves (§5.4.3;
@@ -11,24 +11,24 @@ import type { ReferenceModel } from './reference-model.js';
 export class ShownStates {
   readonly property = 'A read shows the state at some index (§5.4.3)';
 
-  constructor(private readonly model: ReferenceModel) {}
+  constructor(private readonly log: Pick<KnownLog, 'store' | 'itemAt'>) {}
 
   /** The newest item under a key, of a state that has applied so much. */
   newest(node: NodeId, key: Uint8Array, item: Item | undefined, appliedIndex: Index): void {
-    const expected = this.model.itemAt(textOf(key), appliedIndex);
+    const expected = this.log.itemAt(textOf(key), appliedIndex);
     if (!isSame(item, expected))
       this.fail(`${node} has applied index ${appliedIndex} and`, key, item, expected);
   }
 
   /** The item under a key as of a revision that the node has reached. */
   past(node: NodeId, key: Uint8Array, item: Item | undefined, revision: Revision): void {
-    const expected = this.model.store.at(revision).get(textOf(key));
+    const expected = this.log.store.itemAt(textOf(key), revision);
     if (!isSame(item, expected)) this.fail(`${node} reads revision ${revision} and`, key, item, expected);
   }
 
   /** The first page of a listing. */
   page(node: NodeId, prefix: Uint8Array, { revision, items, more }: ListResult): void {
-    const all = this.model.store.list(textOf(prefix), revision);
+    const all = this.log.store.list(textOf(prefix), revision);
     items.forEach((item, at) => {
       const expected = all[at];
       if (!isSame(item, expected))
@@ -43,7 +43,7 @@ export class ShownStates {
 
   /** A revision was refused because it is not kept any more. */
   compacted(node: NodeId, revision: Revision): void {
-    if (revision < this.model.store.compactedRevision) return;
+    if (revision < this.log.store.compactedRevision) return;
     throw new Violation(this.property, `${node} has dropped revision ${revision}, which must be kept.`);
   }
 

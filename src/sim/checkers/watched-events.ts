@@ -1,46 +1,34 @@
-import type { Item, Revision, WatchEvent, WatchPosition } from '../../kv/types.js';
+import type { Revision, WatchEvent, WatchPosition } from '../../kv/types.js';
 import { textOf } from '../bytes.js';
+import type { Changes, KnownLog } from '../known-states.js';
 import { Violation } from './checker.js';
-import type { ReferenceModel } from './reference-model.js';
 import { isSame } from './shown-states.js';
 
 const PROPERTY = 'A watch has every event once, in order, and none before its time (row 28)';
-
-/** Changes of one revision: what each key became, undefined for a deletion. */
-type Changes = ReadonlyMap<string, Item | undefined>;
 
 /**
  * What there is to be seen of the log. Which of the changes of one revision comes first is for the nodes to say, and for all of
  * them alike.
  */
 export class EventOrder {
-  private readonly changes: Changes[] = [];
   private readonly keys = new Map<string, string>();
 
-  constructor(private readonly model: ReferenceModel) {}
+  constructor(private readonly log: Pick<KnownLog, 'store'>) {}
 
   get revision(): Revision {
-    return this.model.store.revision;
+    return this.log.store.revision;
   }
 
   get compactedRevision(): Revision {
-    return this.model.store.compactedRevision;
+    return this.log.store.compactedRevision;
   }
 
   changesOf(revision: Revision): Changes {
-    const known = this.changes[revision];
-    if (known !== undefined) return known;
-    const before = this.model.store.at(revision - 1);
-    const after = this.model.store.at(revision);
-    const changes = new Map<string, Item | undefined>();
-    for (const [key, item] of after) if (before.get(key) !== item) changes.set(key, item);
-    for (const key of before.keys()) if (!after.has(key)) changes.set(key, undefined);
-    this.changes[revision] = changes;
-    return changes;
+    return this.log.store.changesOf(revision);
   }
 
   previousRevision(key: string, revision: Revision): Revision {
-    return this.model.store.at(revision - 1).get(key)?.modRevision ?? 0;
+    return this.log.store.itemAt(key, revision - 1)?.modRevision ?? 0;
   }
 
   /** One key stands at a place among the changes of a revision, whichever node is asked. */
