@@ -182,11 +182,10 @@ export class Clients {
   private hear(delivery: Delivery): void {
     if (delivery.kind === 'progress') this.revisions.answered(delivery.revision, 0, 'A watch');
     if (delivery.kind !== 'event') return;
-    const { event, previous } = delivery;
+    const { event, previousLease } = delivery;
     const value = event.item === undefined ? null : textOf(event.item.value);
     this.revisions.note(event.revision, { [textOf(event.key)]: value });
-    const lease = event.kind === 'delete' ? previous?.lease : undefined;
-    if (lease !== undefined) this.ends.seenEnded(lease);
+    if (event.kind === 'delete' && previousLease !== undefined) this.ends.seenEnded(previousLease);
   }
 
   /** A client that fails is told of where it can be said what was going on. */

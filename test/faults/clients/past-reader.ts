@@ -65,7 +65,8 @@ export class PastReader {
   }
 
   private revisionBack(): number {
-    return Math.max(1, this.revisions.floor - this.random.integer(1, REVISIONS_BACK_MAX));
+    const { floor } = this.revisions;
+    return Math.max(1, floor - this.random.integer(0, Math.min(REVISIONS_BACK_MAX, floor)));
   }
 
   private async readKey(): Promise<void> {

@@ -23,7 +23,7 @@ function eventOf(revision: number, number: number, key: string, more: object = {
   const kind = item === undefined ? ('delete' as const) : ('put' as const);
   const previousRevision = states.itemAt(key, revision - 1)?.modRevision ?? 0;
   const event = { revision, number, kind, key: Buffer.from(key), item, previousRevision, ...more };
-  return { kind: 'event', event, previous: undefined };
+  return { kind: 'event', event, previousLease: undefined };
 }
 
 function acknowledgements(): Revisions {

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readEventStream, type StreamMessage } from '../../../src/client/event-stream.js';
 import type { ItemJson } from '../../../src/client/item.js';
-import { jsonBytes } from '../../../src/client/wire.js';
-import type { Item, Revision, WatchEvent } from '../../../src/kv/types.js';
+import type { Item, LeaseId, Revision, WatchEvent } from '../../../src/kv/types.js';
 import { textOf } from '../../../src/sim/bytes.js';
 import type { Prng } from '../../../src/sim/prng.js';
 
@@ -15,7 +14,12 @@ const STAY_MS_MAX = 12_000;
 
 /** What a watcher was told, in this order. */
 export type Delivery =
-  | { readonly kind: 'event'; readonly event: WatchEvent; readonly previous: Item | undefined }
+  | {
+      readonly kind: 'event';
+      readonly event: WatchEvent;
+      /** Of what the key was before. */
+      readonly previousLease: LeaseId | undefined;
+    }
   /** Everything up to there was sent. */
   | { readonly kind: 'progress'; readonly revision: Revision }
   /** What should follow is said not to be kept any more. */
@@ -157,11 +161,11 @@ function changeOf(event: string, data: string, id: string): Delivery {
       revision,
       number,
       kind: event,
-      key: jsonBytes(item.key, item.keyBase64),
+      key: bytesOf(item.key, item.keyBase64),
       item: event === 'put' ? itemOf(item) : undefined,
       previousRevision: previous?.modRevision ?? 0,
     },
-    previous: previous && itemOf(previous),
+    previousLease: previous?.lease === undefined ? undefined : Number(previous.lease),
   };
 }
 
@@ -169,14 +173,19 @@ function changeOf(event: string, data: string, id: string): Delivery {
 export function itemOf(json: ItemJson): Item {
   const { createRevision, modRevision, version, contentType = '', lease } = json;
   return {
-    key: jsonBytes(json.key, json.keyBase64),
-    value: jsonBytes(json.value, json.valueBase64),
+    key: bytesOf(json.key, json.keyBase64),
+    value: bytesOf(json.value, json.valueBase64),
     createRevision,
     modRevision,
     version,
     contentType,
     ...(lease === undefined ? {} : { lease: Number(lease) }),
   };
+}
+
+/** Small buffers share their memory, of which each array of its own would take much: every watcher keeps all that it was told. */
+function bytesOf(text: string | undefined, base64: string | undefined): Uint8Array {
+  return base64 === undefined ? Buffer.from(text ?? '') : Buffer.from(base64, 'base64');
 }
 
 /** The chunks of a stream, each of which shows that it lives. */
