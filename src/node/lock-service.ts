@@ -19,7 +19,7 @@ import {
   type Revision,
 } from '../kv/types.js';
 import { LOCK_PLACE_MS, LOCK_PLACE_RENEWED_MS, LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
-import { overloaded } from './waiting.js';
+import { overloaded, shuttingDown } from './waiting.js';
 
 export interface LockServiceParts {
   readonly clock: Clock;
@@ -49,7 +49,10 @@ export class LockService {
 
   constructor(private readonly parts: LockServiceParts) {}
 
-  /** Takes the lock or waits for it. Throws what a write throws, `overloaded`, and `lock_not_held` where its lease ran out. */
+  /**
+   * Takes the lock or waits for it. Throws what a write throws, `overloaded`, `lock_not_held` where its lease ran out, and
+   * `outcome_unknown` where the place in line may have been taken and become the lock.
+   */
   async acquire(request: LockRequest, timeoutMs: number): Promise<LockResult> {
     const { name, ttlMs, waitMs, value, idempotency } = request;
     const deadline = this.parts.clock.now() + waitMs;
@@ -72,8 +75,27 @@ export class LockService {
     );
     if (result.kind !== 'put' || result.lease === undefined) return { kind: 'refused', result };
     const place = { key, token: result.revision, lease: result.lease };
-    await this.parts.waitForRevision(place.token, timeoutMs);
-    return this.waitInLine(request, place, deadline, timeoutMs);
+    try {
+      await this.parts.waitForRevision(place.token, timeoutMs);
+      return await this.waitInLine(request, place, deadline, timeoutMs);
+    } catch (error) {
+      throw await this.failed(error, request, place, timeoutMs);
+    }
+  }
+
+  /**
+   * What to say where the place was taken and something failed then. Most failures say that nothing was changed, and the place
+   * would come to hold the lock for nobody: so it is given up, or, where a repeat would go on in it, kept and not denied.
+   */
+  private async failed(
+    error: unknown,
+    { signal, idempotency }: LockRequest,
+    place: Place,
+    timeoutMs: number,
+  ): Promise<unknown> {
+    if (error instanceof RaftkvError && error.code === 'lock_not_held') return error;
+    const isOfNoUse = signal.aborted || idempotency === undefined;
+    return isOfNoUse && (await this.leave(place, timeoutMs)) ? error : placeUnknown();
   }
 
   /**
@@ -144,10 +166,12 @@ export class LockService {
       }
       const leftMs = deadline - this.parts.clock.now();
       const before = line[mine - 1];
-      if (leftMs <= 0 || signal.aborted || before === undefined) {
-        await this.leave(place, timeoutMs);
+      if (leftMs <= 0 || before === undefined) {
+        if (!(await this.leave(place, timeoutMs))) throw placeUnknown();
         return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
       }
+      // If somebody hears it, there is time left to wait on another node.
+      if (signal.aborted) throw shuttingDown();
       await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal });
     }
   }
@@ -200,11 +224,14 @@ export class LockService {
       .catch(() => {});
   }
 
-  /** Should this fail, the lease ends what was to be ended here. */
-  private async leave(place: Place, timeoutMs: number): Promise<void> {
-    await this.parts
-      .write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs)
-      .catch(() => {});
+  /** Whether the place is gone for certain. Should this fail, the lease ends what was to be ended here. */
+  private async leave(place: Place, timeoutMs: number): Promise<boolean> {
+    try {
+      await this.parts.write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The whole line for a lock, its holder first. */
@@ -255,6 +282,14 @@ function holderOf(item: Item): LockHolder {
     lease: item.lease ?? 0,
     value: Buffer.from(item.value).toString('utf8'),
   };
+}
+
+function placeUnknown(): RaftkvError {
+  return new RaftkvError(
+    'outcome_unknown',
+    'A place in line was taken, and it is not known whether it came to hold the lock; if it did, its lease ends that. A repeat with ' +
+      'the same Idempotency-Key goes on in that place.',
+  );
 }
 
 function lost(): RaftkvError {
