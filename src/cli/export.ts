@@ -8,6 +8,7 @@ import { RaftkvError } from '../errors.js';
 import { type ClientFlags, checkText, clientOf, withClientFlags } from './client-command.js';
 import { type ReadFlags, readOptions, withReadFlags } from './get.js';
 import { isReserved } from './import.js';
+import { isStandard } from './input.js';
 import { Progress } from './progress.js';
 import { countOf, printResult, type Terminal, write } from './terminal.js';
 
@@ -19,7 +20,7 @@ export function addExport(program: Command, terminal: Terminal): void {
   const command = program
     .command('export')
     .description('write all keys of one revision, one JSON object a line, as import reads them')
-    .argument('[FILE]', 'standard output unless given; a file that is there is whole')
+    .argument('[FILE]', 'standard output unless given, or for -; a file that is there is whole')
     .option('--prefix <PREFIX>', 'only keys that start with it');
   withClientFlags(
     withReadFlags(command),
@@ -31,7 +32,7 @@ export function addExport(program: Command, terminal: Terminal): void {
       ...readOptions(flags),
       prefix: prefix === undefined ? undefined : checkText(prefix),
     });
-    if (file === undefined) {
+    if (isStandard(file)) {
       await exportTo((text) => write(terminal, text), pages, terminal);
       return;
     }

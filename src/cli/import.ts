@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
 import { Item, type ItemJson, type RaftkvClient, RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
@@ -19,7 +20,7 @@ export function addImport(program: Command, terminal: Terminal): void {
   const command = program
     .command('import')
     .description('put every key that export wrote. Repeating it is harmless; other keys stay as they are')
-    .argument('[FILE]', 'standard input unless given');
+    .argument('[FILE]', 'standard input unless given, or for -');
   withClientFlags(command, 'raftkv import store.ndjson', 'zcat config.ndjson.gz | raftkv import').action(
     async (file: string | undefined, flags: ClientFlags) => {
       const client = clientOf(flags, terminal);
@@ -50,12 +51,12 @@ class Import {
     this.progress = new Progress(terminal, (count) => `${countOf(count, 'key')} imported`);
   }
 
-  async run(lines: AsyncIterable<string>): Promise<{ readonly imported: number; readonly leftOut: number }> {
+  async run(lines: AsyncIterable<Buffer>): Promise<{ readonly imported: number; readonly leftOut: number }> {
     let number = 0;
     try {
       for await (const line of lines) {
         number += 1;
-        if (line.trim() !== '') await this.take(line, number);
+        await this.take(line, number);
         if (this.failure !== undefined) break;
       }
     } finally {
@@ -67,8 +68,10 @@ class Import {
   }
 
   /** Resolves when the next line can be taken. */
-  private async take(line: string, number: number): Promise<void> {
-    const item = parseItem(line, number);
+  private async take(line: Buffer, number: number): Promise<void> {
+    const text = textOf(line, number);
+    if (text.trim() === '') return;
+    const item = parseItem(text, number);
     // The lease is not there where this is read, and without it the key would stay forever.
     if (item.lease !== undefined || isReserved(item)) {
       this.leftOut += 1;
@@ -92,13 +95,26 @@ class Import {
   }
 }
 
+function textOf(line: Buffer, number: number): string {
+  if (isUtf8(line)) return line.toString('utf8');
+  throw new RaftkvError(
+    'usage',
+    `Line ${number} is not UTF-8, and other bytes would be stored. Give such bytes in base64, as keyBase64 or valueBase64, and ` +
+      'import again, which is harmless.',
+  );
+}
+
+/** Half of a pair of surrogates, which JSON can escape and which stands for no bytes. */
+const half = /\p{Surrogate}/u;
+
 function parseItem(line: string, number: number): Item {
   try {
     const json: ItemJson = JSON.parse(line);
     const item = new Item(json);
     // Both throw where the base64 is none.
     const isWhole = item.keyBytes.length > 0 && item.value.length >= 0;
-    if (isWhole && typeof (json.value ?? json.valueBase64) === 'string') return item;
+    if (isWhole && isOneText(json.key, json.keyBase64) && isOneText(json.value, json.valueBase64))
+      return item;
   } catch {
     // Told below.
   }
@@ -106,6 +122,12 @@ function parseItem(line: string, number: number): Item {
     'usage',
     `Line ${number} is no item with a key and a value, as export writes it. Correct it and import again, which is harmless.`,
   );
+}
+
+/** Which of two would count is not for this program to guess. */
+function isOneText(text: unknown, base64: unknown): boolean {
+  if (text === undefined) return typeof base64 === 'string';
+  return typeof text === 'string' && !half.test(text) && base64 === undefined;
 }
 
 function atLine(error: RaftkvClientError, number: number): RaftkvClientError {

@@ -1,6 +1,5 @@
 import { Buffer } from 'node:buffer';
 import { createReadStream, readFileSync } from 'node:fs';
-import { StringDecoder } from 'node:string_decoder';
 import { RaftkvError } from '../errors.js';
 import type { Terminal } from './terminal.js';
 
@@ -19,23 +18,38 @@ export async function readStandardInput(terminal: Terminal): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The lines of a file, or of standard input where none is named. Throws `usage` where the file cannot be read. */
-export async function* readLines(file: string | undefined, terminal: Terminal): AsyncGenerator<string> {
-  const decoder = new StringDecoder('utf8');
-  const input: AsyncIterable<Buffer> = file === undefined ? terminal.stdin : createReadStream(file);
-  let rest = '';
+/** All of a file, or of standard input where none is named or it is `-`. Throws `usage` where the file cannot be read. */
+export async function readInput(file: string | undefined, terminal: Terminal): Promise<Buffer> {
+  return isStandard(file) ? readStandardInput(terminal) : readFile(file);
+}
+
+/** The lines of what {@link readInput} reads, as bytes: what is not UTF-8 would become other bytes if it were decoded here. */
+export async function* readLines(file: string | undefined, terminal: Terminal): AsyncGenerator<Buffer> {
+  const input: AsyncIterable<Buffer> = isStandard(file) ? terminal.stdin : createReadStream(file);
+  /** The beginning of a line that has not ended yet, in pieces, so that a long one is not copied with every chunk. */
+  let pieces: Buffer[] = [];
   try {
     for await (const chunk of input) {
-      const lines = (rest + decoder.write(chunk)).split('\n');
-      rest = lines.pop() ?? '';
-      yield* lines;
+      let start = 0;
+      for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, start)) {
+        yield Buffer.concat([...pieces, chunk.subarray(start, end)]);
+        pieces = [];
+        start = end + 1;
+      }
+      if (start < chunk.length) pieces.push(chunk.subarray(start));
     }
   } catch (error) {
     if (error instanceof Error && 'syscall' in error) throw unreadable(error);
     throw error;
   }
-  rest += decoder.end();
-  if (rest !== '') yield rest;
+  if (pieces.length > 0) yield Buffer.concat(pieces);
+}
+
+const lineFeed = 0x0a;
+
+/** Whether standard input or output is meant. */
+export function isStandard(file: string | undefined): file is undefined | '-' {
+  return file === undefined || file === '-';
 }
 
 function unreadable(error: unknown): RaftkvError {

@@ -1,8 +1,9 @@
+import { type Buffer, isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
 import type { Txn, TxnOperationResult, TxnResult } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { type ClientFlags, clientOf, withClientFlags } from './client-command.js';
-import { readFile, readStandardInput } from './input.js';
+import { readInput } from './input.js';
 import { showName, showValue } from './show-item.js';
 import { countOf, printResult, type Terminal } from './terminal.js';
 
@@ -11,23 +12,28 @@ export function addTxn(program: Command, terminal: Terminal): void {
     .command('txn')
     .summary('compare, then do one of two branches')
     .description('compare, then do one of two branches, all at one revision; exits with 0 for either branch')
-    .argument('[FILE]', 'the transaction as JSON; standard input unless given');
+    .argument('[FILE]', 'the transaction as JSON; standard input unless given, or for -');
   withClientFlags(
     command,
     `echo '{"compare":[{"key":"a","target":"exists","op":"=","value":false}],`,
     `       "success":[{"put":{"key":"a","value":"1"}}],"failure":[{"get":{"key":"a"}}]}' | raftkv txn`,
   ).action(async (file: string | undefined, flags: ClientFlags) => {
     const client = clientOf(flags, terminal);
-    const text = file === undefined ? await readStandardInput(terminal) : readFile(file);
-    const result = await client.txn(parseTxn(text.toString('utf8')));
+    const result = await client.txn(parseTxn(await readInput(file, terminal)));
     printResult(terminal, flags, result, () => forPeople(result));
   });
 }
 
 /** What is in it, the server checks. */
-function parseTxn(text: string): Txn {
+function parseTxn(bytes: Buffer): Txn {
+  if (!isUtf8(bytes)) {
+    throw new RaftkvError(
+      'usage',
+      'The transaction is not UTF-8, and other bytes would be stored. Give such bytes in base64, as keyBase64 or valueBase64.',
+    );
+  }
   try {
-    const txn: Txn = JSON.parse(text);
+    const txn: Txn = JSON.parse(bytes.toString('utf8'));
     if (typeof txn === 'object' && txn !== null && !Array.isArray(txn)) return txn;
   } catch {
     // Told below.

@@ -2,8 +2,10 @@ import type { Answer, Call, Outcome } from './call.js';
 import {
   type EndpointFailure,
   errorOfAnswer,
+  isOfNode,
   isPassing,
   NotReachableError,
+  notRaftkv,
   RaftkvClientError,
 } from './errors.js';
 import { nowMs } from './timing.js';
@@ -70,7 +72,11 @@ export class Attempts {
     }
     this.reachedNow = true;
     const { answer } = outcome;
-    if (answer.status < 400) return answer;
+    if (answer.status < 400) {
+      // Whatever it says, it would be taken for a value, or for a change that was made.
+      if (!isOfNode(answer.headers)) throw notRaftkv(answer.status);
+      return answer;
+    }
     const error = errorOfAnswer(answer.status, textOf(answer.body));
     if (error.code === 'not_raftkv' && answer.status >= 502 && answer.status <= 504) {
       // A proxy that could not reach the node, or lost it.

@@ -1,7 +1,7 @@
 import { Attempts } from './attempts.js';
 import type { Answer, Call, Outcome, StreamCall } from './call.js';
 import { Endpoints, nodeOfLocation } from './endpoints.js';
-import { RaftkvClientError } from './errors.js';
+import { isOfNode, notRaftkv, RaftkvClientError } from './errors.js';
 import {
   Abortable,
   type Fetch,
@@ -160,6 +160,7 @@ export class Caller {
         const asked = this.request(endpoint, request, controller);
         const response = await within(attempts.share(alone).answerMs, controller, asked);
         if (response.status === 200) {
+          if (!isOfNode(response.headers)) throw notRaftkv(200);
           live = true;
           yield* chunksOf(response.body, controller);
           return;

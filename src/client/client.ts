@@ -14,6 +14,7 @@ import type { Fetch } from './fetch.js';
 import type { KeptLease } from './kept-lease.js';
 import {
   changeCall,
+  checkContentType,
   conditionHeaders,
   durationText,
   entryOf,
@@ -113,7 +114,8 @@ export class RaftkvClient {
 
   /** Stores a value. */
   async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
-    const { contentType, ttlSeconds, lease } = options;
+    const { contentType = 'application/octet-stream', ttlSeconds, lease } = options;
+    checkContentType(contentType);
     return this.caller.callJson({
       ...changeCall(options),
       method: 'PUT',
@@ -122,7 +124,7 @@ export class RaftkvClient {
       headers: {
         ...conditionHeaders(options),
         // Without one, fetch would give text a media type of its own.
-        'Content-Type': contentType ?? 'application/octet-stream',
+        'Content-Type': contentType,
       },
       // The type rules out shared memory, which fetch refuses by itself.
       body: bytesOf(value) as Uint8Array<ArrayBuffer>,

@@ -1,3 +1,5 @@
+import type { FetchHeaders } from './fetch.js';
+
 /**
  * What a server said no with, or why nobody knows what it would have said. Programs read `code`; people read `detail`,
  * which says what to do next.
@@ -53,7 +55,16 @@ export class NotReachableError extends RaftkvClientError {
 /** The error that an answer with a status of 400 or more stands for. */
 export function errorOfAnswer(status: number, body: string): RaftkvClientError {
   const problem = problemOf(body);
-  if (problem !== undefined) return errorOfProblem(problem, status);
+  return problem === undefined ? notRaftkv(status) : errorOfProblem(problem, status);
+}
+
+/** Whether an answer that is no refusal comes from a node: every answer of one names it. */
+export function isOfNode(headers: FetchHeaders): boolean {
+  return headers.get('Raftkv-Node') !== null;
+}
+
+/** Something else answers there. */
+export function notRaftkv(status: number): RaftkvClientError {
   return new RaftkvClientError(
     'not_raftkv',
     `The answer has status ${status} and is not of this server. Check the endpoints.`,

@@ -61,6 +61,15 @@ export function conditionHeaders({
   return ifAbsent === true ? { 'If-None-Match': '*' } : {};
 }
 
+/** Throws `bad_request` for what cannot stand in a header: fetch would fail in a way that looks as if the request had been lost. */
+export function checkContentType(contentType: string): void {
+  if (/^[\t\x20-\x7e]*$/.test(contentType)) return;
+  throw new RaftkvClientError(
+    'bad_request',
+    `The media type ${JSON.stringify(contentType)} holds a character that no header can. Nothing was changed; correct it.`,
+  );
+}
+
 /** A duration as the server reads it: in whole milliseconds, or in seconds where it is long. */
 export function durationText(seconds: number): string {
   return Number.isInteger(seconds) ? `${seconds}s` : `${Math.round(seconds * 1_000)}ms`;

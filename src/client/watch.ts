@@ -49,7 +49,7 @@ function isFinal(error: unknown): boolean {
   if (!(error instanceof RaftkvClientError)) return true;
   if (error instanceof NotReachableError || isPassing(error)) return false;
   // A refusal will be repeated; a mistake of a server may not, and an answer of something else comes from between.
-  return (error.status >= 400 && error.status < 500) || error.status === 0;
+  return error.status < 500;
 }
 
 /** Every change, in order and once, across broken connections and nodes that come and go. */

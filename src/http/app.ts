@@ -97,7 +97,12 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
   const connections = followConnections(app);
   app.addHook('preClose', (done) => {
-    context.closing.abort();
+    context.closing.abort(
+      new RaftkvError(
+        'shutting_down',
+        'This node is shutting down and takes no new requests. Nothing was done; ask another node.',
+      ),
+    );
     // Some have sent nothing, such as those that browsers open ahead; Node does not count them as idle, and would wait for them.
     for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
     closeConnections(app, dependencies.closeGraceMs ?? closeGraceMsDefault);

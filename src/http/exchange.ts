@@ -18,7 +18,7 @@ export interface HttpContext {
   readonly valueBytesMax: number;
   readonly logger: Logger;
   readonly metrics: HttpMetrics;
-  /** Aborted once, when the server begins to close. */
+  /** Aborted once, when the server begins to close, with what refuses requests from then on as the reason. */
   readonly closing: AbortController;
 }
 
@@ -100,7 +100,7 @@ export class Exchange {
     this.withBody(jsonBytesMax, timeoutMs, (body) => use(parseJson(body)));
   }
 
-  /** Aborted when nobody waits for the answer any more: the client hung up, or this node shuts down. */
+  /** Aborted when the client hung up, or this node shuts down; then the reason is a `RaftkvError` that says so. */
   signal(): AbortSignal {
     const gone = new AbortController();
     this.response.once('close', () => gone.abort());
@@ -305,12 +305,7 @@ export function endpoint(
   return (request, reply) => {
     const exchange = new Exchange(context, route, request, reply);
     exchange.attempt(() => {
-      if (context.closing.signal.aborted && availability === 'whileOpen') {
-        throw new RaftkvError(
-          'shutting_down',
-          'This node is shutting down and takes no new requests. Nothing was done; ask another node.',
-        );
-      }
+      if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
       checkHead(exchange.request, request.originalUrl);
       handler(exchange);
     });

@@ -89,7 +89,10 @@ export interface LockRequest {
   /** Says who holds the lock; '' for nothing. */
   readonly value: string;
   readonly idempotency?: Idempotency;
-  /** Aborted when nobody waits for the answer any more: the place in line is given up. */
+  /**
+   * Aborted when nobody waits for the answer any more: the place in line is given up. When this node stops, the reason is a
+   * `RaftkvError` that says so: a place in which a repeat may go on elsewhere is kept.
+   */
   readonly signal: AbortSignal;
 }
 

@@ -50,7 +50,10 @@ export class LockService {
 
   constructor(private readonly parts: LockServiceParts) {}
 
-  /** Takes the lock or waits for it. Throws what a write throws, `overloaded`, and `lock_not_held` where its lease ran out. */
+  /**
+   * Takes the lock or waits for it. Throws what a write throws, `overloaded`, `lock_not_held` where its lease ran out, and
+   * `outcome_unknown` where the place in line may have been taken and become the lock.
+   */
   async acquire(request: LockRequest, timeoutMs: number): Promise<LockResult> {
     const { name, ttlMs, waitMs, value, idempotency } = request;
     const deadline = this.parts.clock.now() + waitMs;
@@ -73,8 +76,27 @@ export class LockService {
     );
     if (result.kind !== 'put' || result.lease === undefined) return { kind: 'refused', result };
     const place = { key, token: result.revision, lease: result.lease };
-    await this.parts.waitForRevision(place.token, timeoutMs);
-    return this.waitInLine(request, place, deadline, timeoutMs);
+    try {
+      await this.parts.waitForRevision(place.token, timeoutMs);
+      return await this.waitInLine(request, place, deadline, timeoutMs);
+    } catch (error) {
+      throw await this.failed(error, request, place, timeoutMs);
+    }
+  }
+
+  /**
+   * What to say where the place was taken and something failed then. Most failures say that nothing was changed, and the place
+   * would come to hold the lock for nobody: so it is given up, or, where a repeat would go on in it, kept and not denied.
+   */
+  private async failed(
+    error: unknown,
+    { idempotency }: LockRequest,
+    place: Place,
+    timeoutMs: number,
+  ): Promise<unknown> {
+    if (error instanceof RaftkvError && error.code === 'lock_not_held') return error;
+    const isGone = idempotency === undefined && (await this.giveUp(place, timeoutMs));
+    return isGone ? error : placeUnknown();
   }
 
   /**
@@ -145,6 +167,9 @@ export class LockService {
       }
       const leftMs = deadline - this.parts.clock.now();
       const before = present(line[mine - 1], 'Who is not the first has somebody before it.');
+      const reason: unknown = signal.reason;
+      // Somebody may hear that this node stops, and has time left to wait on another one.
+      if (reason instanceof RaftkvError) throw reason;
       if (leftMs <= 0 || signal.aborted) {
         if (await this.leave(place, before, timeoutMs))
           return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
@@ -205,7 +230,7 @@ export class LockService {
   /**
    * Gives the place up if somebody still stands before it. Once nobody does, it holds the lock, and a repeat of the request at
    * another node may have been told so before this node knows; then the line must be looked at again. Resolves with whether
-   * the place is left. Should the write fail, the lease ends what was to be ended here.
+   * the place is left; throws `outcome_unknown` where the write failed, and then the lease ends what was to be ended here.
    */
   private async leave(place: Place, before: Item, timeoutMs: number): Promise<boolean> {
     const stands = (key: Uint8Array, revision: Revision) =>
@@ -216,10 +241,22 @@ export class LockService {
       success: [{ kind: 'delete', key: place.key }],
       failure: [],
     };
-    const result = await this.parts.write(command, timeoutMs).catch(() => undefined);
-    if (result?.kind !== 'txn' || result.succeeded) return true;
+    const result = await this.parts.write(command, timeoutMs).catch(() => {
+      throw placeUnknown();
+    });
+    if (result.kind !== 'txn' || result.succeeded) return true;
     await this.parts.waitForRevision(result.revision, timeoutMs);
     return false;
+  }
+
+  /** Gives up a place that no repeat can be told of, whoever stands before it. Resolves with whether it is gone for certain. */
+  private async giveUp(place: Place, timeoutMs: number): Promise<boolean> {
+    try {
+      await this.parts.write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The whole line for a lock, its holder first. */
@@ -270,6 +307,14 @@ function holderOf(item: Item): LockHolder {
     lease: item.lease ?? 0,
     value: Buffer.from(item.value).toString('utf8'),
   };
+}
+
+function placeUnknown(): RaftkvError {
+  return new RaftkvError(
+    'outcome_unknown',
+    'A place in line was taken, and it is not known whether it came to hold the lock; if it did, its lease ends that. A repeat with ' +
+      'the same Idempotency-Key goes on in that place.',
+  );
 }
 
 function lost(): RaftkvError {

@@ -50,6 +50,8 @@ describe('export and import', () => {
     expect(readdirSync(directory)).toEqual(['store.ndjson']);
     expect(readFileSync(path, 'utf8').trimEnd().split('\n')).toHaveLength(1_202);
     expect((await on(['export'])).output).toBe(readFileSync(path, 'latin1'));
+    expect((await on(['export', '-'])).output).toBe(readFileSync(path, 'latin1'));
+    expect((await on(['import', '-'], { input: readFileSync(path, 'latin1') })).code).toBe(0);
     const before = await content();
 
     const other = serve();
@@ -98,10 +100,20 @@ describe('export and import', () => {
       '{',
       '{"keyBase64":"%","value":""}',
       '{"key":"","value":""}',
+      '{"key":"b","keyBase64":"Yw==","value":""}',
+      '{"key":"b","value":"","valueBase64":""}',
+      '{"key":"b","value":"\\ud800"}',
+      '{"key":"\\udc00","value":""}',
     ]) {
       const refused = await on(['import'], { input: `${good}\n${bad}\n${good}` });
       expect(refused).toMatchObject({ code: 2, errors: expect.stringContaining('Line 3 is no item') });
     }
+    // In another encoding; and a media type that no request can carry.
+    const latin = await on(['import'], { input: `${good}{"key":"b","value":"caf\xe9"}` });
+    expect(latin).toMatchObject({ code: 2, errors: expect.stringContaining('Line 2 is not UTF-8') });
+    const header = await on(['import'], { input: '{"key":"b","value":"","contentType":"a\\nb"}' });
+    expect(header).toMatchObject({ code: 1, errors: expect.stringContaining('(bad_request)') });
+    expect((await content()).map(({ key }) => Buffer.from(key).toString())).toEqual(['a']);
     const large = JSON.stringify({ key: 'b', value: 'x'.repeat(2_000) });
     const refused = await on(['import', '--json'], { input: `${good}${large}\n` });
     expect(refused.code).toBe(1);

@@ -50,9 +50,11 @@ describe('txn', () => {
   it('takes what the server takes, bytes included, and says what is wrong', async () => {
     const bytes = '{"success":[{"put":{"keyBase64":"/w==","valueBase64":"/g=="}}]}';
     expect((await on(['txn'], { input: bytes })).output).toContain('put base64:/w== created');
+    expect((await on(['txn', '-'], { input: '{}' })).code).toBe(0);
     const wrong = await on(['txn'], { input: '{"success":[{"put":{}}]}' });
     expect(wrong).toMatchObject({ code: 1, errors: expect.stringContaining('(bad_request)') });
-    for (const input of ['', '[]', 'null', '{"a"']) {
+    // The last one is text in another encoding, which would be stored as other bytes.
+    for (const input of ['', '[]', 'null', '{"a"', '{"success":[{"put":{"key":"a","value":"caf\xe9"}}]}']) {
       expect(await on(['txn'], { input })).toMatchObject({ code: 2, output: '' });
     }
   });

@@ -16,6 +16,8 @@ afterEach(async () => {
 
 const putDone: Answering = (_, response) => sendJson(response, 201, { key: 'a', revision: 1, created: true });
 
+const ofNode = { 'Raftkv-Node': 'n1' };
+
 function redirectTo(url: string): Answering {
   return ({ path, query }, response) =>
     query.get('redirect') === 'never'
@@ -95,7 +97,7 @@ describe('the leader', () => {
         seen.push(url);
         expect(init.redirect).toBe('manual');
         if (!url.includes('redirect=never')) return { status: 0, headers: new Headers(), body: null };
-        return new Response('{"revision":3,"created":true}', { status: 201 });
+        return new Response('{"revision":3,"created":true}', { status: 201, headers: ofNode });
       },
     });
     expect(await client.put('a', 'x')).toMatchObject({ revision: 3 });
@@ -115,7 +117,7 @@ describe('the leader', () => {
       endpoints: ['https://n1'],
       fetch: async (url) => {
         seen.push(url);
-        if (url.includes('redirect=never')) return new Response('{"revision":4}');
+        if (url.includes('redirect=never')) return new Response('{"revision":4}', { headers: ofNode });
         return new Response('{}', { status: 307, headers: { Location: 'http://n2/v1/kv/a' } });
       },
     });
@@ -333,6 +335,18 @@ describe('answers', () => {
     const client = new RaftkvClient({ endpoints: [server.url] });
     expect(await codeOf(client.get('a'))).toBe('not_raftkv');
     expect(requests).toBe(2);
+  });
+
+  it('of something else count for nothing where they say yes, either', async () => {
+    const server = await fake((_, response) => {
+      response.removeHeader('Raftkv-Node');
+      response.writeHead(200, { 'Content-Type': 'text/html' }).end('<html>');
+    });
+    const client = new RaftkvClient({ endpoints: [server.url] });
+    const calls = [client.get('a'), client.put('a', 'x'), client.list(), client.watch({ key: 'a' }).next()];
+    expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'not_raftkv'));
+    expect(await client.statuses()).toMatchObject([{ error: { code: 'not_raftkv' } }]);
+    expect(server.arrived).toHaveLength(calls.length + 1);
   });
 
   it('that do not come in time are not waited for', async () => {

@@ -32,6 +32,7 @@ export class FakeServer {
         body,
       };
       this.arrived.push(arrived);
+      response.setHeader('Raftkv-Node', 'n1');
       this.answer(arrived, response);
     });
   }

@@ -223,7 +223,7 @@ describe('a watch', () => {
             signal.addEventListener('abort', () => controller.error(new Error('aborted')));
           },
         });
-        return { status: 200, headers: new Headers(), body };
+        return { status: 200, headers: new Headers({ 'Raftkv-Node': 'n1' }), body };
       },
     });
     const first = client.watch({ prefix: 'k' }).next();

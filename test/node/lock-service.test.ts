@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { type ErrorCode, RaftkvError } from '../../src/errors.js';
 import type { LockRequest } from '../../src/http/port.js';
 import type { Command, Item } from '../../src/kv/types.js';
 import { LOCK_QUEUE_MAX } from '../../src/node/limits.js';
 import { LockService } from '../../src/node/lock-service.js';
+import { shuttingDown } from '../../src/node/waiting.js';
 
 const item = (at: number): Item => ({
   key: Buffer.from(`.raftkv/locks/l\0${at}`),
@@ -78,27 +80,39 @@ describe('a place in line', () => {
   /** Somebody holds the lock for seven seconds while one waits for it; time passes only where it is waited for. */
   function waiting() {
     let timeMs = 0;
+    let failure:
+      | { readonly of: (command: Command | undefined) => boolean; readonly code: ErrorCode }
+      | undefined;
+    const failWhere = (command?: Command) => {
+      if (failure?.of(command)) throw new RaftkvError(failure.code, 'It is so.');
+    };
     const written: Command[] = [];
     const line: Item[] = [item(3)];
     const service = new LockService({
       clock: { now: () => timeMs, after: () => ({ cancel: () => {} }), soon: () => {} },
       newId: () => '4',
       write: async (command) => {
+        if (command.kind !== 'put') failWhere(command);
         written.push(command);
+        if (command.kind === 'delete') return { kind: 'delete', revision: 5, deleted: 1 };
         if (command.kind === 'leaseKeepAlive') return { kind: 'lease', revision: 4, lease: 4, ttlMs: 1 };
-        line.push(item(4));
+        if (command.kind === 'put') line.push({ ...item(4), key: command.key });
         return { kind: 'put', revision: 4, created: true, lease: 4 };
       },
       confirmRead: async () => {},
       waitForRevision: async () => {},
       get: (key) => line.find((one) => Buffer.compare(one.key, key) === 0),
       whenApplied: async (_, timeoutMs) => {
+        failWhere();
         timeMs += timeoutMs;
         if (timeMs > 7_000) line.shift();
       },
       list: async () => ({ revision: 4, items: line, more: false }),
     });
-    return { service, written };
+    const fails = (of: (command: Command | undefined) => boolean, code: ErrorCode) => {
+      failure = { of, code };
+    };
+    return { service, written, fails };
   }
 
   it('is kept alive while it is waited in, so that it soon makes room when its node is gone', async () => {
@@ -150,6 +164,50 @@ describe('a place in line', () => {
     });
     // Nothing but that condition may take the place away.
     expect(written.filter(({ kind }) => kind === 'delete')).toEqual([]);
+  });
+
+  describe.each(['no_leader', 'overloaded', 'unavailable'] as const)(
+    'when it was taken and %s comes then',
+    (code) => {
+      /** Waiting fails, and so does leaving where nobody can be asked. */
+      function failing(canLeave: boolean) {
+        const parts = waiting();
+        parts.fails((command) => command === undefined || command.kind !== 'delete' || !canLeave, code);
+        return parts;
+      }
+
+      it('is given up, so that it does not come to hold the lock for nobody', async () => {
+        const { service, written } = failing(true);
+        await expect(service.acquire(request({ waitMs: 9_000 }), 1_000)).rejects.toMatchObject({ code });
+        expect(written.at(-1)).toMatchObject({ kind: 'delete', key: item(4).key, ifRevision: 4 });
+      });
+
+      it('is not denied where it cannot be given up, or a repeat would go on in it', async () => {
+        const unknown = { code: 'outcome_unknown' };
+        const asked = failing(false).service.acquire(request({ waitMs: 9_000 }), 1_000);
+        await expect(asked).rejects.toMatchObject(unknown);
+        const { service, written } = failing(true);
+        const keyed = service.acquire(request({ waitMs: 9_000, idempotency }), 1_000);
+        await expect(keyed).rejects.toMatchObject(unknown);
+        expect(written.map(({ kind }) => kind)).toEqual(['put']);
+      });
+    },
+  );
+
+  it('is given up on a node that stops, which does not say that there is no time left to wait', async () => {
+    const { service, written } = waiting();
+    const stops = AbortSignal.abort(shuttingDown());
+    const asked = service.acquire(request({ waitMs: 9_000, signal: stops }), 1_000);
+    await expect(asked).rejects.toMatchObject({ code: 'shutting_down' });
+    expect(written.map(({ kind }) => kind)).toEqual(['put', 'delete']);
+  });
+
+  it('is kept by a node that stops where a repeat may go on in it', async () => {
+    const { service, written } = waiting();
+    const stops = AbortSignal.abort(shuttingDown());
+    const asked = service.acquire(request({ waitMs: 9_000, idempotency, signal: stops }), 1_000);
+    await expect(asked).rejects.toMatchObject({ code: 'outcome_unknown' });
+    expect(written.map(({ kind }) => kind)).toEqual(['put']);
   });
 
   it('lives no longer than it may be waited in', async () => {
