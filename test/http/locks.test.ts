@@ -103,13 +103,22 @@ describe('a lock', () => {
     await app.close();
   });
 
-  it('gives up the place in line of everybody when the node stops', async () => {
-    const { app } = serve();
+  it('gives up the place in line of everybody when the node stops, and does not say that the time is up', async () => {
+    const { app, node } = serve();
     await take(app, 'a');
     const asked = take(app, 'a', { waitSeconds: 60 });
     await untilWaiting(app, 'a', 1);
     await app.close();
-    expect((await asked).status).toBe(409);
+    expect(await asked).toMatchObject({ status: 503, body: { code: 'shutting_down' } });
+    const prefix = Buffer.from('.raftkv/locks/');
+    const line = await node.list({
+      prefix,
+      after: undefined,
+      limit: 10,
+      keysOnly: true,
+      revision: undefined,
+    });
+    expect(line.items).toHaveLength(1);
   });
 
   it('takes the keys along that were put with its lease, when it is released', async () => {
