@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream, rmSync, type WriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import type { Page } from '../client/index.js';
@@ -10,6 +11,7 @@ import { type ReadFlags, readOptions, withReadFlags } from './get.js';
 import { isReserved } from './import.js';
 import { isStandard } from './input.js';
 import { Progress } from './progress.js';
+import { onStopSignals } from './signals.js';
 import { countOf, printResult, type Terminal, write } from './terminal.js';
 
 interface ExportFlags extends ClientFlags, ReadFlags {
@@ -74,9 +76,14 @@ async function exportTo(
   return { exported, revision };
 }
 
-/** Under another name until it is whole. */
+/** Under another name until it is whole, and gone when it never becomes so. */
 async function exportToFile(file: string, pages: AsyncIterable<Page>, terminal: Terminal): Promise<Exported> {
   const partial = `${file}.partial`;
+  const end = (signal: NodeJS.Signals): void => {
+    rmSync(partial, { force: true });
+    terminal.exit(128 + constants.signals[signal]);
+  };
+  const letGo = onStopSignals(end, () => {});
   try {
     const stream = createWriteStream(partial);
     await once(stream, 'open');
@@ -91,6 +98,8 @@ async function exportToFile(file: string, pages: AsyncIterable<Page>, terminal: 
       throw new RaftkvError('usage', `The file cannot be written: ${error.message}.`);
     }
     throw error;
+  } finally {
+    letGo();
   }
 }
 

@@ -1,6 +1,6 @@
-import { Buffer, isUtf8 } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import type { Command } from 'commander';
-import type { Entry, ReadOptions } from '../client/index.js';
+import type { Item, RaftkvClient, ReadOptions } from '../client/index.js';
 import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
 import { printLine, type Terminal } from './terminal.js';
 
@@ -30,11 +30,12 @@ export function addGet(program: Command, terminal: Terminal): void {
   withClientFlags(withReadFlags(command), 'raftkv get greeting', 'raftkv get greeting --revision 7').action(
     async (key: string, flags: ClientFlags & ReadFlags) => {
       const client = clientOf(flags, terminal);
-      const entry = await client.get(checkText(key), { ...readOptions(flags), mustExist: true });
+      checkText(key);
       if (flags.json === true) {
-        printLine(terminal, JSON.stringify(itemOf(key, entry)));
+        printLine(terminal, JSON.stringify(await itemOf(client, key, readOptions(flags))));
         return;
       }
+      const entry = await client.get(key, { ...readOptions(flags), mustExist: true });
       terminal.stdout.write(entry.value);
       // A prompt on the same line would be mistaken for a part of the value; a pipe gets the value alone.
       if (terminal.stdout.isTTY === true) terminal.stdout.write('\n');
@@ -42,13 +43,12 @@ export function addGet(program: Command, terminal: Terminal): void {
   );
 }
 
-function itemOf(key: string, entry: Entry): Readonly<Record<string, unknown>> {
-  const { modRevision, contentType } = entry;
-  const value = Buffer.from(entry.value);
-  return {
-    key,
-    ...(isUtf8(value) ? { value: value.toString('utf8') } : { valueBase64: value.toString('base64') }),
-    modRevision,
-    contentType,
-  };
+/** The item as it stands in all other JSON; the value alone says neither how old the key is nor whether it has a lease. */
+async function itemOf(client: RaftkvClient, key: string, options: ReadOptions): Promise<Item> {
+  // Of all keys that begin with a key, it is the first one.
+  const { items, revision } = await client.list({ ...options, prefix: key, limit: 1 });
+  const [item] = items;
+  if (item !== undefined && Buffer.from(item.keyBytes).equals(Buffer.from(key))) return item;
+  await client.get(key, { ...options, revision, mustExist: true });
+  throw new Error('A key is there at a revision at which no listing has it.');
 }

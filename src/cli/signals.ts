@@ -6,7 +6,7 @@ const sameSignalMs = 500;
  *
  * @returns Takes the handlers away again.
  */
-export function onStopSignals(stop: (signal: string) => void, force: () => void): () => void {
+export function onStopSignals(stop: (signal: NodeJS.Signals) => void, force: () => void): () => void {
   let stoppedAtMs: number | undefined;
   const handle = (signal: NodeJS.Signals): void => {
     if (stoppedAtMs === undefined) {

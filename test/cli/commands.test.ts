@@ -75,11 +75,23 @@ describe('put and get', () => {
     expect(JSON.parse((await on(['get', 'a', '--json'])).output)).toEqual({
       key: 'a',
       value: 'x',
+      createRevision: 1,
       modRevision: 1,
+      version: 1,
       contentType: 'text/plain',
     });
     await on(['put', 'a', '-'], { input: '\xff' });
     expect(JSON.parse((await on(['get', 'a', '--json'])).output)).toMatchObject({ valueBase64: '/w==' });
+    await on(['put', 'longer', 'x', '--ttl', '30s']);
+    expect(JSON.parse((await on(['get', 'longer', '--json'])).output)).toMatchObject({ lease: '1' });
+    for (const parameters of [['long'], ['longer', '--revision', '2']]) {
+      const missing = await on(['get', ...parameters, '--json']);
+      expect([missing.code, missing.output, JSON.parse(missing.errors).code]).toEqual([
+        1,
+        '',
+        'key_not_found',
+      ]);
+    }
   });
 
   it('exits with 1 and one line when the server says no', async () => {

@@ -138,6 +138,19 @@ describe('export and import', () => {
     expect(existsSync('/nonexistent')).toBe(false);
   });
 
+  it('leave none behind when they are interrupted, either', async () => {
+    const path = join(directory, 'store.ndjson');
+    const list = node.list.bind(node);
+    node.list = (request) => {
+      expect(readdirSync(directory)).toEqual(['store.ndjson.partial']);
+      process.emit('SIGINT', 'SIGINT');
+      return list(request);
+    };
+    expect((await on(['export', path])).code).toBe(130);
+    expect(readdirSync(directory)).toEqual([]);
+    expect(process.listenerCount('SIGINT')).toBe(0);
+  });
+
   it('count on a terminal', async () => {
     await put('a', 'x');
     const { errors, output } = await on(['export'], { terminal: true });
