@@ -1,16 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { callAgain } from './calls.mjs';
 import { fill, pages } from './listing.mjs';
+import { anonymousMib, settle } from './node-figures.mjs';
 
 const KEYS = 1_000_000;
 const WARM_UP_KEYS = 20_000;
 const GROWTH_MIB_MAX = 64;
 const SAMPLE_EVERY_MS = 20;
-/** The node has settled when its memory stayed within this for so long; after the longest time it is measured as it is. */
-const SETTLED_MIB = 1;
-const SETTLED_MS = 5_000;
-const SETTLE_TIMEOUT_MS = 120_000;
 
 const send = (url, request) => callAgain(async () => url, request);
 
@@ -27,8 +22,9 @@ export async function reportListingMemory(raftkv) {
   console.log(`filling ${KEYS} keys of 256 bytes`);
   await fill(raftkv, KEYS, sayEvery(KEYS / 10));
   console.log(`filled in ${secondsSince(began)} s`);
-  const url = await raftkv.leaderUrl();
-  const processId = await raftkv.leaderProcessId();
+  const leader = await raftkv.leader();
+  const { url } = leader;
+  const processId = leader.processId();
   for await (const _page of pages(url, raftkv.listing, { keysMax: WARM_UP_KEYS, send }));
   await settle(processId);
 
@@ -56,25 +52,6 @@ export async function reportListingMemory(raftkv) {
       `growth ${growth.toFixed(1)} MiB of less than ${GROWTH_MIB_MAX} MiB`,
   );
   return growth < GROWTH_MIB_MAX;
-}
-
-/** Waits until what the filling left behind is written and collected. */
-async function settle(processId) {
-  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
-  let since = performance.now();
-  let reference = anonymousMib(processId);
-  while (performance.now() - since < SETTLED_MS && performance.now() < deadline) {
-    await sleep(SAMPLE_EVERY_MS);
-    const now = anonymousMib(processId);
-    if (Math.abs(now - reference) <= SETTLED_MIB) continue;
-    reference = now;
-    since = performance.now();
-  }
-}
-
-function anonymousMib(processId) {
-  const status = readFileSync(`/proc/${processId}/status`, 'utf8');
-  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) / 1024;
 }
 
 function sayEvery(step) {

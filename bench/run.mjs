@@ -4,11 +4,13 @@ import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from './figures.mjs';
+import { reportLeases } from './leases.mjs';
 import { reportListingMemory } from './listing-memory.mjs';
 import { operations } from './operations.mjs';
 import { comparePipelining } from './pipelining.mjs';
 import { etcdVersion, startBareFastify, startEtcd, startRaftkv, warmUp } from './systems.mjs';
 import { printHead, printRow } from './table.mjs';
+import { reportWatchers } from './watchers.mjs';
 
 /**
  * Throughput and latency of what clients do, with values of 256 bytes, beside reference systems that are measured in the
@@ -25,6 +27,8 @@ const { values: flags } = parseArgs({
     directory: { type: 'string' },
     listing: { type: 'boolean', default: false },
     pipelining: { type: 'boolean', default: false },
+    watchers: { type: 'string' },
+    leases: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -33,8 +37,10 @@ if (flags.pipelining) {
   comparePipelining();
   process.exit(0);
 }
-if (flags.listing && !existsSync('/proc/self/status')) {
-  refuse('--listing reads the memory of a node from /proc, which only Linux has.');
+/** What is measured of raftkv alone, and says whether it is within its bounds. */
+const report = reportOf(flags);
+if (report !== undefined && !existsSync('/proc/self/status')) {
+  refuse('--listing, --watchers and --leases read the memory of a node from /proc, which only Linux has.');
 }
 
 const chosen = flags.operations.split(',').map((name) => {
@@ -54,9 +60,9 @@ const systems = {};
 let isEnding = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));
 try {
-  if (flags.listing) {
+  if (report !== undefined) {
     await startSystem('raftkv');
-    if (!(await reportListingMemory(systems.raftkv))) process.exitCode = 1;
+    if (!(await report(systems.raftkv))) process.exitCode = 1;
   } else {
     await measureAll();
   }
@@ -136,6 +142,19 @@ function printMachine(etcd) {
     `${availableParallelism()} cores (${cpu?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, ` +
       `${etcd === null ? 'etcd is not installed (its rows are left out)' : `etcd ${etcd}`}; three nodes each; medians of ${rounds} rounds of ${seconds} s.\n`,
   );
+}
+
+function reportOf({ listing, watchers, leases }) {
+  if (listing) return reportListingMemory;
+  if (watchers !== undefined) {
+    const count = positive('watchers', watchers);
+    return (raftkv) => reportWatchers(raftkv, count);
+  }
+  if (leases !== undefined) {
+    const count = positive('leases', leases);
+    return (raftkv) => reportLeases(raftkv, count);
+  }
+  return undefined;
 }
 
 function positive(name, text) {

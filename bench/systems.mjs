@@ -36,23 +36,41 @@ export async function startRaftkv(directory) {
   const ports = await freePorts(6);
   const names = ['n1', 'n2', 'n3'];
   const peers = names.map((name, number) => `${name}=127.0.0.1:${ports[number]}`).join(',');
-  const processes = names.map((name, number) =>
-    start(directory, name, process.execPath, [
+  const startNode = (number) =>
+    start(directory, names[number], process.execPath, [
       ...nodeFlags,
       path('../bin/raftkv.js'),
-      ...['serve', '--id', name, '--data-dir', join(directory, name), '--initial-cluster', peers],
+      ...['serve', '--id', names[number], '--data-dir', join(directory, names[number])],
+      ...['--initial-cluster', peers],
       ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],
-    ]),
-  );
-  const status = async () => (await fetch(`http://127.0.0.1:${ports[3]}/v1/status`)).json();
-  const findLeader = async () => (await status()).leaderUrl;
+    ]);
+  const processes = names.map((_, number) => startNode(number));
+  const nodes = names.map((name, number) => ({
+    name,
+    url: `http://127.0.0.1:${ports[number + 3]}`,
+    processId: () => processes[number].pid,
+    kill: () => end([processes[number]], 'SIGKILL'),
+    restart: () => {
+      processes[number] = startNode(number);
+    },
+  }));
+  const findLeader = async () => {
+    for (const { url } of nodes) {
+      const answer = await fetch(`${url}/v1/status`).catch(() => undefined);
+      const name = (await answer?.json())?.leader;
+      if (name) return nodes.find((node) => node.name === name);
+    }
+    return null;
+  };
   await until(async () => {
-    const url = await findLeader();
-    return url !== null && (await fetch(`${url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
+    const leader = await findLeader();
+    return leader !== null && (await fetch(`${leader.url}/v1/kv/ready`, { method: 'PUT', body: VALUE })).ok;
   }, 'raftkv');
+  const leader = () => settled(findLeader, 'raftkv');
   return {
-    leaderUrl: () => settled(findLeader, 'raftkv'),
-    leaderProcessId: async () => processes[names.indexOf((await status()).leader)].pid,
+    nodes,
+    leader,
+    leaderUrl: async () => (await leader()).url,
     ...raftkvRequests,
     stop: () => end(processes),
   };
@@ -115,14 +133,14 @@ function start(directory, name, command, parameters) {
   return spawn(command, parameters, { stdio: ['ignore', log, log] });
 }
 
-async function end(processes) {
+async function end(processes, signal = 'SIGTERM') {
   await Promise.all(
     processes.map(
       (child) =>
         new Promise((resolve) => {
           if (child.exitCode !== null || child.signalCode !== null) return resolve();
           child.once('exit', resolve);
-          child.kill('SIGTERM');
+          child.kill(signal);
         }),
     ),
   );
@@ -130,20 +148,21 @@ async function end(processes) {
 
 /** Who leads, once somebody does: on a busy machine leadership may move between two measurements. */
 async function settled(findLeader, what) {
-  let url = null;
+  let leader = null;
   await until(async () => {
-    url = await findLeader();
-    return url !== null;
+    leader = await findLeader();
+    return leader !== null;
   }, what);
-  return url;
+  return leader;
 }
 
-async function until(condition, what) {
-  const deadline = Date.now() + START_TIMEOUT_MS;
+/** Asks until something holds. */
+export async function until(condition, what, timeoutMs = START_TIMEOUT_MS) {
+  const deadline = Date.now() + timeoutMs;
   for (;;) {
     const holds = await condition().catch(() => false);
     if (holds) return;
-    if (Date.now() > deadline) throw new Error(`${what} was not ready within ${START_TIMEOUT_MS} ms.`);
+    if (Date.now() > deadline) throw new Error(`${what} was not there within ${timeoutMs} ms.`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

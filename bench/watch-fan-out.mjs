@@ -82,7 +82,7 @@ export async function watchFanOut(url, system) {
 }
 
 /** A raw connection that counts: a thousand parsers of streams would measure themselves. */
-function startWatch(url, { request, began: beginning, event }, onEvent) {
+export function startWatch(url, { request, began: beginning, event }, onEvent) {
   const { hostname, port } = new URL(url);
   const { method, path, body = '' } = request;
   const socket = connect(Number(port), hostname);
@@ -102,7 +102,13 @@ function startWatch(url, { request, began: beginning, event }, onEvent) {
       }
     });
   });
-  return { began, stop: () => socket.destroy() };
+  return {
+    began,
+    /** Reads nothing from now on. */
+    pause: () => socket.pause(),
+    bytes: () => socket.bytesRead,
+    stop: () => socket.destroy(),
+  };
 }
 
 async function inTime(promise, timeoutMs) {

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { present } from '../assert.js';
 import type { Revision, WatchEvent, Watcher, WatchPosition } from '../kv/types.js';
 import { problemOf } from './problem.js';
+import { TurnBudget } from './turn-budget.js';
 import { EventBytes, newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
 
 /** Streams on one node; more are refused as overloaded. */
@@ -13,8 +14,15 @@ const SWEEP_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 /** A stream for which there was nothing is told so often how far it came, where that has changed. */
 const PROGRESS_MS = 5_000;
-/** How many streams are looked at, and written to, in one turn of the event loop. */
+/** How many streams are looked at in one turn of the event loop. */
 const STREAMS_PER_TURN = 128;
+/**
+ * Bytes of events that all streams together give to their sockets in one turn of the event loop, some milliseconds of work: the
+ * kernel takes megabytes at once for each client that comes back, and heartbeats must not wait for that.
+ */
+const TURN_BYTES_MAX = 1024 * 1024;
+/** What a write costs besides its bytes, in bytes. */
+const WRITE_OVERHEAD_BYTES = 4 * 1024;
 
 const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
   [serverSentEvents, newlineDelimitedJson].map((format) => [format, new EventBytes(format)]),
@@ -23,6 +31,7 @@ const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
 /** All streams of one server. */
 export class WatchStreams {
   private readonly streams = new Set<WatchStream>();
+  private readonly budget = new TurnBudget(TURN_BYTES_MAX);
   private isSweeping = false;
   eventsSent = 0;
 
@@ -32,7 +41,7 @@ export class WatchStreams {
 
   /** Sends events until the client hangs up, or the watch or this server ends. The head of the answer is sent. */
   open(response: ServerResponse, watcher: Watcher, options: StreamOptions): void {
-    const stream = new WatchStream(response, watcher, options, (count) => {
+    const stream = new WatchStream(response, watcher, options, this.budget, (count) => {
       this.eventsSent += count;
     });
     this.streams.add(stream);
@@ -88,6 +97,7 @@ class WatchStream {
     private readonly response: ServerResponse,
     private readonly watcher: Watcher,
     private readonly options: StreamOptions,
+    private readonly budget: TurnBudget,
     private readonly sent: (count: number) => void,
   ) {
     const { revision, number } = options.after;
@@ -109,7 +119,7 @@ class WatchStream {
         // A client that resumes from a bare revision has all of it, which the last event alone does not say.
         this.toldRevision = Math.max(this.toldRevision, last.revision - 1);
         this.sent(events.length);
-        await this.write(this.encode(events));
+        await this.writeAll(this.encode(events));
       }
     } catch (error) {
       this.fail(error);
@@ -142,19 +152,33 @@ class WatchStream {
     this.watcher.close();
   }
 
-  private encode(events: readonly WatchEvent[]): Buffer {
+  private encode(events: readonly WatchEvent[]): readonly Buffer[] {
     const { format, withPrevious } = this.options;
     const shared = present(eventBytes.get(format), 'There are bytes for every format.');
     const previousOf = withPrevious ? (event: WatchEvent) => this.watcher.previousOf(event) : undefined;
-    const [first] = events;
-    if (events.length === 1 && first !== undefined) return shared.of(first, previousOf);
-    return Buffer.concat(events.map((event) => shared.of(event, previousOf)));
+    return events.map((event) => shared.of(event, previousOf));
+  }
+
+  /** Resolves when the socket takes more. What it has not taken are the bytes that all streams share, and no copy of them. */
+  private async writeAll(chunks: readonly Buffer[]): Promise<void> {
+    const bytes = chunks.reduce((sum, { length }) => sum + length, WRITE_OVERHEAD_BYTES);
+    const turn = this.budget.take(bytes);
+    if (turn !== undefined) await turn;
+    if (this.isEnded) return;
+    this.quietSince = performance.now();
+    this.response.cork();
+    for (const chunk of chunks) this.response.write(chunk);
+    this.response.uncork();
+    if (this.response.writableNeedDrain) await this.drained();
   }
 
   /** Resolves when the socket takes more. */
   private write(chunk: Buffer | string): Promise<void> {
     this.quietSince = performance.now();
-    if (this.isEnded || this.response.write(chunk)) return Promise.resolve();
+    return this.isEnded || this.response.write(chunk) ? Promise.resolve() : this.drained();
+  }
+
+  private drained(): Promise<void> {
     return new Promise((resolve) => {
       const proceed = () => {
         this.response.off('drain', proceed);

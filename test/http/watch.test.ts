@@ -1,5 +1,9 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
-import { EventBytes, newlineDelimitedJson } from '../../src/http/watch-events.js';
+import { EventBytes, newlineDelimitedJson, serverSentEvents } from '../../src/http/watch-events.js';
+import { WatchStreams } from '../../src/http/watch-stream.js';
 import { listen, RawConnection, serve } from './kit.js';
 
 async function listening(options: Parameters<typeof serve>[0] = {}) {
@@ -257,4 +261,58 @@ describe('a watch over HTTP', () => {
     connection.socket.destroy();
     await app.close();
   }, 60_000);
+
+  it('that comes back far behind takes its part of a turn of the event loop, and so do many of them', async () => {
+    const { app, port } = await listening({ valueBytesMax: 100_000 });
+    const sockets: Socket[] = [];
+    app.server.on('connection', (socket) => sockets.push(socket));
+    for (let number = 0; number < 60; number += 1) await put(app, 'a', 'v'.repeat(64 * 1024));
+    const connections = Array.from({ length: 4 }, () => watch(port, 'key=a&fromRevision=1'));
+    for (const connection of connections) connection.socket.removeAllListeners('data').resume();
+    const expected = connections.length * 60 * 64 * 1024;
+    let written = 0;
+    let most = 0;
+    while (written < expected) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = sockets.reduce((sum, socket) => sum + socket.bytesWritten, 0);
+      most = Math.max(most, now - written);
+      written = now;
+    }
+    // What a turn gives, and what the last one in it may take beyond that; the test's own turn may fall between two.
+    expect(most).toBeLessThan(2 * (1024 + 256) * 1024);
+    for (const connection of connections) connection.socket.destroy();
+    await app.close();
+  });
+
+  it('of a reader that takes nothing holds what others hold, too, and no copy', async () => {
+    const events = [1, 2, 3].map((revision) => ({
+      revision,
+      number: 0,
+      kind: 'delete' as const,
+      key: Buffer.from('a'),
+      item: undefined,
+      previousRevision: 0,
+    }));
+    const streams = new WatchStreams();
+    const open = () => {
+      const written: unknown[] = [];
+      const response = Object.assign(new EventEmitter(), {
+        writableNeedDrain: false,
+        cork: () => {},
+        uncork: () => {},
+        write: (chunk: unknown) => written.push(chunk) > 0,
+      });
+      const read = vi.fn(() => new Promise<typeof events>(() => {})).mockResolvedValueOnce(events);
+      const watcher = { settledThrough: undefined, read, previousOf: () => undefined, close: () => {} };
+      const after = { revision: 0, number: Number.POSITIVE_INFINITY };
+      const options = { format: serverSentEvents, withPrevious: false, after };
+      streams.open(response as unknown as ServerResponse, watcher, options);
+      return { response, written };
+    };
+    const [one, other] = [open(), open()];
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(one.written).toHaveLength(1 + events.length);
+    for (const [at, chunk] of one.written.slice(1).entries()) expect(chunk).toBe(other.written[at + 1]);
+    for (const { response } of [one, other]) response.emit('close');
+  });
 });

@@ -191,9 +191,14 @@ describe('watches', () => {
             for (const task of tasks.splice(0)) task();
             for (let count = 0; count < 40; count += 1) await Promise.resolve();
           };
+          const clients: Client[] = [];
+          // A read that is full is followed by the next one without another turn of the event loop.
           const settle = async () => {
-            do await turn();
-            while (tasks.length > 0);
+            const received = () => clients.reduce((sum, client) => sum + client.received.length, 0);
+            for (let before = -1; tasks.length > 0 || received() > before; ) {
+              before = received();
+              await turn();
+            }
           };
           const model = new ReferenceStore(HISTORY);
           const log: Entry[] = [];
@@ -211,7 +216,6 @@ describe('watches', () => {
             await to.prepare(entry);
             to.apply(entry);
           };
-          const clients: Client[] = [];
           const open = () => clients.filter((client) => client.isOpen);
           const expectedOf = ({ target: { isPrefix, key }, start }: Client, through: number) =>
             orders.filter((event) => {
