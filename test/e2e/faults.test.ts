@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 const tester = fileURLToPath(new URL('../../build/test/faults/main.js', import.meta.url));
 /** Some of each kind of fault; `npm run test:faults` goes on for as long as it is told. */
-const MINUTES = 0.7;
+const MINUTES = 0.6;
 
 it('faults on three real nodes never let a client be told something wrong', async () => {
   if (!existsSync(tester)) throw new Error('This test runs what is built: npm run build:faults.');

@@ -22,7 +22,8 @@ const LOCK_USERS = 3;
 const END_MS_MAX = 20_000;
 /** Keys that change seldom: who watches them is told how far it is, and not by events. */
 const FEW_PREFIX = 'guarded/';
-const LAST_KEY = 'watched/last';
+/** The last change, which every watcher asked for. */
+const LAST_KEY = `${FEW_PREFIX}last`;
 
 /** Clients of transactions, idempotency keys, leases, locks, watches and the past, and what is wrong with what they were told. */
 export class Clients {
