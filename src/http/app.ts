@@ -1,7 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
-import { errorCatalogue, RaftkvError } from '../errors.js';
+import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { registerClusterRoutes } from './cluster-routes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
@@ -84,6 +85,16 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   app.server.on('checkContinue', (request, response) => app.routing(request, response));
   // Other expectations may be ignored (RFC 9110 §10.1.1); Node would refuse them without a problem document.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
+
+  // Node would close the connection without a word.
+  app.server.on('connect', (_, socket) => {
+    endOnSocket(
+      socket,
+      405,
+      'method_not_allowed',
+      'This is no proxy: CONNECT is not served. See /openapi.json.',
+    );
+  });
 
   const methods = collectMethods(app);
   registerKeyValueRoutes(app, context);
@@ -170,9 +181,18 @@ function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socke
             'bad_request',
             'What arrived is not a well-formed HTTP/1.1 request. Check the client.',
           ] as const);
+  endOnSocket(socket, status, code, detail);
+}
+
+/** An answer where there is none of Node's to write it with, after which the connection ends. */
+function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: string): void {
   const body = problemBody(status, code, errorCatalogue[code].title, detail);
+  // A client that is gone is no error of ours; without a listener it would end the process.
+  socket.on('error', () => socket.destroy());
+  // Of all that there is, nothing takes CONNECT.
+  const allow = status === 405 ? 'Allow:\r\n' : '';
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n${allow}` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // A client that neither reads nor hangs up must not hold the socket.

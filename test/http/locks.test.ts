@@ -109,6 +109,7 @@ describe('a lock', () => {
     const asked = take(app, 'a', { waitSeconds: 60 });
     await untilWaiting(app, 'a', 1);
     await app.close();
+    // Not lock_held: there is time left to wait, on another node.
     expect(await asked).toMatchObject({ status: 503, body: { code: 'shutting_down' } });
     const prefix = Buffer.from('.raftkv/locks/');
     const line = await node.list({

@@ -137,7 +137,7 @@ describe('on the socket', () => {
     },
   );
 
-  // Node hands CONNECT to nobody: there is no request to answer.
+  // CONNECT comes as no request, see below.
   it.each(METHODS.filter((method) => method !== 'CONNECT'))(
     'answers %s with a problem document where there is nothing for it',
     async (method) => {
@@ -154,6 +154,15 @@ describe('on the socket', () => {
       }
     },
   );
+
+  it('answers 405 to CONNECT, which Node would leave without an answer', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n');
+    const answer = await connection.untilEnd();
+    expect(answer).toMatch(/^HTTP\/1.1 405 Method Not Allowed\r\n[\s\S]*\r\nAllow:\r\n/);
+    expect(answer).toContain('"code":"method_not_allowed"');
+  });
 
   it('answers 431 to headers that are too large', async () => {
     const { port } = await listening();
