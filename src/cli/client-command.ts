@@ -27,22 +27,27 @@ export function withClientFlags(command: Command, ...examples: readonly string[]
     .addHelpText('after', ['', 'For example:', ...examples.map((example) => `  ${example}`)].join('\n'));
 }
 
-export function clientOf(flags: ClientFlags, terminal: Terminal): RaftkvClient {
+export function clientOf(
+  flags: ClientFlags,
+  terminal: Terminal,
+  redirects?: 'follow' | 'never',
+): RaftkvClient {
   const { RAFTKV_ENDPOINTS: fromEnvironment } = terminal.environment;
   // A variable that is set to nothing counts as not set.
   const endpoints = flags.endpoints ?? (fromEnvironment || endpointsDefault);
-  return clientAt(parseEndpoints(endpoints), flags.timeout);
+  return clientAt(parseEndpoints(endpoints), flags.timeout, redirects);
 }
 
-/** Nodes do the work themselves, because their URLs may mean nothing here; and who waits at a terminal hears at once that none runs. */
-export function clientAt(endpoints: readonly string[], timeoutMs: number): RaftkvClient {
-  return new RaftkvClient({
-    endpoints,
-    timeoutMs,
-    fetch: nodeFetch,
-    redirects: 'never',
-    waitForNodes: false,
-  });
+/**
+ * Unless told otherwise, nodes do the work themselves, because their URLs may mean nothing here; and who waits at a terminal
+ * hears at once that none runs.
+ */
+export function clientAt(
+  endpoints: readonly string[],
+  timeoutMs: number,
+  redirects: 'follow' | 'never' = 'never',
+): RaftkvClient {
+  return new RaftkvClient({ endpoints, timeoutMs, fetch: nodeFetch, redirects, waitForNodes: false });
 }
 
 function parseEndpoints(text: string): readonly string[] {
@@ -78,7 +83,8 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h
 
 function parseTimeout(text: string): number {
   const milliseconds = durationMs(text);
-  if (milliseconds < 1 || milliseconds > 3_600_000) {
+  // What is no duration is NaN, which is not within any bounds.
+  if (!(milliseconds >= 1 && milliseconds <= 3_600_000)) {
     throw new InvalidArgumentError('Give a duration from 1ms to 1h, such as 500ms or 5s.');
   }
   return milliseconds;
@@ -87,25 +93,37 @@ function parseTimeout(text: string): number {
 /** A time to live, in seconds. */
 export function parseTtl(text: string): number {
   const seconds = durationMs(text) / 1_000;
-  if (seconds < 1 || seconds > 31_536_000) {
+  if (!(seconds >= 1 && seconds <= 31_536_000)) {
     throw new InvalidArgumentError('Give a duration from 1s to 8760h, such as 30s or 2h.');
   }
   return seconds;
 }
 
-/** How long to wait, in seconds. */
+/** How long to wait, in seconds; 0 is not to wait at all. */
 export function parseWait(text: string): number {
-  return parseTimeout(text) / 1_000;
+  const milliseconds = durationMs(text);
+  if (!(milliseconds <= 3_600_000)) {
+    throw new InvalidArgumentError('Give a duration from 0s to 1h, such as 500ms or 10s.');
+  }
+  return milliseconds / 1_000;
 }
 
-/** 0 where the text is no duration. */
+/** NaN where the text is no duration. */
 function durationMs(text: string): number {
   const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
-  return Number(match?.[1] ?? 0) * (unitMs[match?.[2] ?? ''] ?? 0);
+  return Number(match?.[1]) * (unitMs[match?.[2] ?? ''] ?? Number.NaN);
 }
 
-export function parseCount(text: string): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : 0;
-  if (value < 1) throw new InvalidArgumentError('Give a whole number of at least 1.');
-  return value;
+/** Reads a whole number within bounds. */
+export function wholeNumber(min: number, max?: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= (max ?? value)) return value;
+    const bounds = max === undefined ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw new InvalidArgumentError(`Give a whole number ${bounds}.`);
+  };
 }
+
+export const parseCount = wholeNumber(1);
+/** 0 is the revision of the empty store. */
+export const parseRevision = wholeNumber(0);

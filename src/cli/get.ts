@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { Command } from 'commander';
 import type { Item, RaftkvClient, ReadOptions } from '../client/index.js';
-import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
+import { type ClientFlags, checkText, clientOf, parseRevision, withClientFlags } from './client-command.js';
 import { printLine, type Terminal } from './terminal.js';
 
 /** How a read is to be done; shared by get, list and export. */
@@ -13,8 +13,8 @@ export interface ReadFlags {
 
 export function withReadFlags(command: Command): Command {
   return command
-    .option('--revision <N>', 'read the store as it was at this revision', parseCount)
-    .option('--min-revision <N>', 'wait until the node has this revision', parseCount)
+    .option('--revision <N>', 'read the store as it was at this revision', parseRevision)
+    .option('--min-revision <N>', 'wait until the node has this revision', parseRevision)
     .option('--stale', 'what the node has at the moment, without asking the leader');
 }
 

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
+import { addBench } from './bench.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
 import { addExport } from './export.js';
@@ -49,6 +50,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addStatus(program, terminal);
   addMember(program, terminal);
   addLeader(program, terminal);
+  addBench(program, terminal);
   addSim(program, terminal);
   return program;
 }

@@ -27,3 +27,13 @@ export class Progress {
     if (this.isShown) this.terminal.stderr.write('\r\u001b[K');
   }
 }
+
+/** The characters between the brackets of a bar. */
+const barWidth = 20;
+
+/** A share from 0 to 1 as a bar: `[#####               ]  25%`. */
+export function bar(share: number): string {
+  const bounded = Math.min(Math.max(share, 0), 1);
+  const filled = '#'.repeat(Math.floor(bounded * barWidth)).padEnd(barWidth);
+  return `[${filled}] ${String(Math.floor(bounded * 100)).padStart(3)}%`;
+}

@@ -382,6 +382,15 @@ describe('usage', () => {
     [['member', 'set', 'n1=h:1,']],
     [['member', 'set', 'n1=h:1=2']],
     [['member', 'set', 'n1=h:99999']],
+    [['bench', '--operation', 'delete']],
+    [['bench', '--clients', '0']],
+    [['bench', '--clients', '1001']],
+    [['bench', '--seconds', '0']],
+    [['bench', '--seconds', '1.5']],
+    [['bench', '--value-bytes', '-1']],
+    [['bench', '--keys', '1000001']],
+    [['bench', '--prefix', '\ufffd']],
+    [['bench', 'put']],
     [['dev', '--nodes', '0']],
     [['dev', '--nodes', '10']],
     [['dev', '--base-http', '70000']],
@@ -400,7 +409,7 @@ describe('usage', () => {
     expect(await on(['put', 'a'], { terminal: true })).toMatchObject({ code: 2 });
   });
 
-  it.each(['put', 'get', 'delete', 'list', 'watch', 'txn', 'lock', 'export', 'import', 'status'])(
+  it.each(['put', 'get', 'delete', 'list', 'watch', 'txn', 'lock', 'export', 'import', 'status', 'bench'])(
     'shows how %s is used',
     async (command) => {
       const help = await run([command, '--help']);
@@ -421,7 +430,7 @@ describe('usage', () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);
     const commands = ['serve', 'dev', 'put', 'get', 'delete', 'list', 'watch', 'txn', 'lease', 'lock'];
-    for (const command of [...commands, 'export', 'import', 'status', 'member', 'leader']) {
+    for (const command of [...commands, 'export', 'import', 'status', 'member', 'leader', 'bench', 'sim']) {
       expect(help.output).toContain(`\n  ${command} `);
     }
   });
