@@ -46,6 +46,10 @@ export function addLock(program: Command, terminal: Terminal): void {
       '--wait <DURATION>',
       'how long to wait while another holds it; not at all unless given',
       parseWait,
+    )
+    // Whatever is wrong, it may be a part of the command that was read as one of this program.
+    .showHelpAfterError(
+      'raftkv: The command stands after --, as in: raftkv lock backup -- tar -czf backup.tgz data',
     );
   withClientFlags(command, 'raftkv lock backup --wait 10s -- /usr/local/bin/backup --all').action(
     async (name: string, words: readonly string[], flags: LockFlags) => {

@@ -152,6 +152,19 @@ describe('put and get', () => {
   });
 });
 
+describe('revision 0', () => {
+  it('is that of the empty store, and there at once', async () => {
+    await on(['put', 'a', 'x']);
+    const { code, errors } = await on(['get', 'a', '--revision', '0', '--json']);
+    expect([code, JSON.parse(errors).code]).toEqual([1, 'key_not_found']);
+    expect(JSON.parse((await on(['list', '--revision', '0', '--json'])).output)).toEqual({
+      revision: 0,
+      items: [],
+    });
+    expect((await on(['get', 'a', '--min-revision', '0'])).output).toBe('x');
+  });
+});
+
 describe('delete and list', () => {
   it('deletes a key or a prefix', async () => {
     for (const key of ['a', 'b1', 'b2']) await on(['put', key, 'x']);
@@ -343,6 +356,8 @@ describe('usage', () => {
     [['get', 'a', 'b']],
     [['get', 'a', '--unknown']],
     [['get', 'a', '--revision', 'x']],
+    [['get', 'a', '--revision', '-1']],
+    [['get', 'a', '--timeout', '0s']],
     [['get', 'a', '--timeout', '5']],
     [['get', 'a', '--timeout', '2h']],
     // What Node makes of an argument that is not UTF-8.
@@ -370,6 +385,8 @@ describe('usage', () => {
     [['lock']],
     [['lock', 'l']],
     [['lock', 'l', '--ttl', 'x', '--', 'true']],
+    [['lock', 'l', '--wait', '0', '--', 'true']],
+    [['lock', 'l', '--wait', '2h', '--', 'true']],
     [['import', '/nonexistent/file']],
     [['import', '/']],
     [['delete']],

@@ -54,7 +54,7 @@ describe('lock', () => {
 
   it('exits with 1 where another holds it, at once or after a wait', async () => {
     await app.inject({ method: 'POST', url: '/v1/locks/jobs/daily', payload: { ttlSeconds: 30 } });
-    for (const flags of [[], ['--wait', '50ms']]) {
+    for (const flags of [[], ['--wait', '0s'], ['--wait', '50ms']]) {
       const refused = await underLock(`say('ran')`, flags);
       expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('(lock_held)') });
     }
@@ -103,6 +103,22 @@ describe('lock', () => {
     expect((await running).code).toBe(143);
     expect(process.listenerCount('SIGTERM')).toBe(0);
     expect(await holder()).toMatchObject({ held: false });
+  });
+
+  it.each([
+    [['sh', '-c', 'true'], "unknown option '-c'"],
+    [['sleep', '--timeout', '5'], "option '--timeout <DURATION>' argument '5' is invalid"],
+    [[], "missing required argument 'COMMAND'"],
+  ])('says where the command %j stands when it is not read as one', async (words, reason) => {
+    const { code, errors } = await run(['lock', 'jobs/daily', '--endpoints', endpoint, ...words]);
+    expect([code, errors.split('\n')]).toEqual([
+      2,
+      [
+        expect.stringContaining(`raftkv: ${reason}`),
+        expect.stringMatching(/^raftkv: The command stands after --, as in: raftkv lock .* -- /),
+        '',
+      ],
+    ]);
   });
 
   it('says that the command cannot be run, and gives the lock back', async () => {
