@@ -35,6 +35,7 @@ export interface TxnKey {
 }
 
 export interface TxnPrefix {
+  /** The empty one stands for all keys; only a get takes it. */
   readonly prefix: Bytes;
 }
 

@@ -21,11 +21,10 @@ const leaseSchema = {
   description: 'the id of a lease',
 } as const;
 
-const keyOnlySchema = {
+const keysSchema = {
   type: 'object',
   properties: { ...keyMembers, prefix: textSchema, prefixBase64: base64Schema },
   additionalProperties: false,
-  description: 'a key or a prefix: {"key":"a"} or {"prefix":"a"}',
 } as const;
 
 const operationSchema = {
@@ -37,8 +36,14 @@ const operationSchema = {
       additionalProperties: false,
       description: 'a key and a value: {"key":"a","value":"b"}',
     },
-    get: keyOnlySchema,
-    delete: keyOnlySchema,
+    get: {
+      ...keysSchema,
+      description: 'a key or a prefix: {"key":"a"} or {"prefix":"a"}, or {"prefix":""} for all keys',
+    },
+    delete: {
+      ...keysSchema,
+      description: 'a key or a prefix that is not empty: {"key":"a"} or {"prefix":"a"}',
+    },
   },
   minProperties: 1,
   maxProperties: 1,
@@ -143,7 +148,7 @@ function toOperation(
   }
   if (get !== undefined) {
     return isPrefix(get)
-      ? { kind: 'getPrefix', prefix: prefixOf(get, `${place}.get`) }
+      ? { kind: 'getPrefix', prefix: prefixOf(get, 0, `${place}.get`) }
       : { kind: 'get', key: keyOf(get, `${place}.get`) };
   }
   const what = deletion ?? {};
@@ -152,7 +157,8 @@ function toOperation(
     refuseReserved(key);
     return { kind: 'delete', key };
   }
-  const prefix = prefixOf(what, `${place}.delete`);
+  // Not an empty one, so that a slip does not delete everything.
+  const prefix = prefixOf(what, 1, `${place}.delete`);
   refuseReservedPrefix(prefix);
   return { kind: 'deletePrefix', prefix };
 }
@@ -187,18 +193,18 @@ function isPrefix({ prefix, prefixBase64 }: Named): boolean {
 }
 
 function keyOf({ key, keyBase64 }: Named, place: string): Buffer {
-  return checkLength(bytesOf('key', key, keyBase64, place), 'key', place);
+  return checkLength(bytesOf('key', key, keyBase64, place), 1, 'key', place);
 }
 
-function prefixOf(named: Named, place: string): Buffer {
+function prefixOf(named: Named, bytesMin: number, place: string): Buffer {
   if (named.key !== undefined || named.keyBase64 !== undefined)
     throw wrong(place, 'give a key or a prefix, not both');
-  return checkLength(bytesOf('prefix', named.prefix, named.prefixBase64, place), 'prefix', place);
+  return checkLength(bytesOf('prefix', named.prefix, named.prefixBase64, place), bytesMin, 'prefix', place);
 }
 
-function checkLength(bytes: Buffer, name: string, place: string): Buffer {
-  if (bytes.length >= 1 && bytes.length <= keyBytesMax) return bytes;
-  throw wrong(place, `the ${name} has ${bytes.length} bytes; 1 to ${keyBytesMax} are allowed`);
+function checkLength(bytes: Buffer, bytesMin: number, name: string, place: string): Buffer {
+  if (bytes.length >= bytesMin && bytes.length <= keyBytesMax) return bytes;
+  throw wrong(place, `the ${name} has ${bytes.length} bytes; ${bytesMin} to ${keyBytesMax} are allowed`);
 }
 
 function bytesOf(name: string, text: string | undefined, base64: string | undefined, place: string): Buffer {

@@ -320,9 +320,12 @@ function toOperation(operation: TxnOperation): Record<string, unknown> {
       assertKey(operation.key);
       return { [operation.kind]: operation.key };
     case 'getPrefix':
+      // An empty one stands for all keys.
+      assertKey(operation.prefix, 0);
+      return { getPrefix: operation.prefix };
     case 'deletePrefix':
       assertKey(operation.prefix);
-      return { [operation.kind]: operation.prefix };
+      return { deletePrefix: operation.prefix };
   }
 }
 
@@ -389,10 +392,10 @@ function assertInteger(value: number, least: number): void {
   );
 }
 
-function assertKey(key: Uint8Array): void {
+function assertKey(key: Uint8Array, bytesMin = 1): void {
   assert(
-    key.length >= 1 && key.length <= KEY_BYTES_MAX,
-    () => `A key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}.`,
+    key.length >= bytesMin && key.length <= KEY_BYTES_MAX,
+    () => `A key has ${bytesMin} to ${KEY_BYTES_MAX} bytes, not ${key.length}.`,
   );
 }
 

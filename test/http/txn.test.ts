@@ -61,6 +61,22 @@ describe('a transaction', () => {
     });
   });
 
+  it('gets all keys by the empty prefix, as a listing does, and what they come to is bounded', async () => {
+    const { app, node } = serve({ valueBytesMax: 1_048_576 });
+    await txn(app, { success: [put('a', 'x'), put('b', 'y')] });
+    const { items } = (await app.inject('/v1/kv?prefix=')).json();
+    expect(items).toHaveLength(2);
+    for (const prefix of [{ prefix: '' }, { prefixBase64: '' }]) {
+      expect((await txn(app, { success: [{ get: prefix }] })).body.results).toEqual([{ get: { items } }]);
+    }
+    const half = 'v'.repeat(524_288);
+    await txn(app, { success: [put('a', half), put('b', half)] });
+    const { revision } = node.position();
+    const refused = await txn(app, { success: [put('c', 'z'), { get: { prefix: '' } }] });
+    expect([refused.status, refused.body.code]).toEqual([413, 'answer_too_large']);
+    expect(node.position().revision).toBe(revision);
+  });
+
   it.each([
     ['value', '=', 'one', true],
     ['value', '<', 'two', true],
@@ -94,6 +110,10 @@ describe('a transaction', () => {
     ['{"success":[{"put":{"key":"a","value":"b"}},{"delete":{"key":"a"}}]}', 'changed already'],
     ['{"success":[{"put":{"key":".raftkv/locks/a","value":"b"}}]}', '.raftkv/'],
     ['{"success":[{"delete":{"prefix":".raft"}}]}', '.raftkv/'],
+    ['{"success":[{"delete":{"prefix":""}}]}', '1 to 4096'],
+    ['{"failure":[{"delete":{"prefixBase64":""}}]}', '1 to 4096'],
+    [`{"success":[{"get":{"prefix":"${'a'.repeat(4_097)}"}}]}`, '0 to 4096'],
+    ['{"success":[{"get":{}}]}', '"key" is missing'],
     ['{"compare":[{"key":"a","target":"exists","op":"<","value":true}]}', 'by "=" or "!="'],
     ['{"compare":[{"key":"a","target":"version","op":"=","value":"1"}]}', 'a whole number'],
     ['{"compare":[{"key":"a","target":"version","op":"~","value":1}]}', '"compare[0].op" must be'],

@@ -69,6 +69,7 @@ describe('the format of commands', () => {
           { kind: 'put', key, value: new Uint8Array(0), contentType: '' },
           { kind: 'get', key },
           { kind: 'getPrefix', prefix: key },
+          { kind: 'getPrefix', prefix: new Uint8Array(0) },
         ],
         failure: [
           { kind: 'delete', key },
@@ -151,7 +152,18 @@ describe('the format of commands', () => {
     const get: TxnOperation = { kind: 'get', key };
     const commands: Command[] = [
       { kind: 'txn', compare: [], success: Array(129).fill(get), failure: [] },
-      { kind: 'txn', compare: [], success: [], failure: [{ kind: 'getPrefix', prefix: new Uint8Array(0) }] },
+      {
+        kind: 'txn',
+        compare: [],
+        success: [],
+        failure: [{ kind: 'deletePrefix', prefix: new Uint8Array(0) }],
+      },
+      {
+        kind: 'txn',
+        compare: [],
+        success: [{ kind: 'getPrefix', prefix: new Uint8Array(KEY_BYTES_MAX + 1) }],
+        failure: [],
+      },
       { kind: 'leaseGrant', ttlMs: 0 },
       { kind: 'leaseGrant', ttlMs: 31_536_000_001 },
       { kind: 'leaseRevoke', lease: 1.5 },

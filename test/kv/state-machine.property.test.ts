@@ -84,6 +84,7 @@ const operation: fc.Arbitrary<TxnOperation> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('get', 'delete'), key }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('getPrefix', 'deletePrefix'), prefix }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('getPrefix'), prefix: fc.constant(bytes('')) }) },
 );
 
 const command: fc.Arbitrary<Command> = fc.oneof(

@@ -110,6 +110,18 @@ describe('a transaction', () => {
     );
   });
 
+  it('lists all keys by the empty prefix, those that it wrote among them', async () => {
+    const kv = await open(new MemoryDisk());
+    await perform(kv, put('\xff', 'old'), put('b', 'old'), put('gone', 'old'));
+    await kv.flush();
+    await perform(kv, put('\x00', 'old'));
+    const result = await perform(kv, all(set('a', 'new'), remove('gone'), getPrefix('')));
+    const last = result?.kind === 'txn' ? result.results.at(-1) : undefined;
+    expect(last?.kind === 'get' && last.items.map(({ key, value }) => `${text(key)} ${text(value)}`)).toEqual(
+      ['\x00 old', 'a new', 'b old', '\xff old'],
+    );
+  });
+
   it('is applied at once when it names its keys, and waits only for the prefixes of the branch that it takes', async () => {
     const kv = await open(new MemoryDisk());
     expect(kv.prepare(commandEntry(1, all(set('a'), get('a'), remove('b'))))).toBeUndefined();
