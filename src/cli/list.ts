@@ -3,7 +3,10 @@ import type { Page } from '../client/index.js';
 import { type ClientFlags, checkText, clientOf, parseCount, withClientFlags } from './client-command.js';
 import { type ReadFlags, readOptions, withReadFlags } from './get.js';
 import { showName, showValue } from './show-item.js';
-import { type Terminal, table, write } from './terminal.js';
+import { TableWriter, type Terminal, write } from './terminal.js';
+
+/** Columns of a listing become no wider, so that one long key does not push all values out of sight. */
+const columnWidthMax = 40;
 
 interface ListFlags extends ClientFlags, ReadFlags {
   readonly prefix?: string;
@@ -62,6 +65,7 @@ function jsonWriter(): ListWriter {
 
 function tableWriter({ keysOnly }: ListFlags): ListWriter {
   const header = ['KEY', 'REVISION', 'VERSION', ...(keysOnly === true ? [] : ['VALUE'])];
+  const rowsWriter = new TableWriter(header, columnWidthMax);
   let written = 0;
   return {
     page({ items }) {
@@ -73,7 +77,7 @@ function tableWriter({ keysOnly }: ListFlags): ListWriter {
         String(item.version),
         ...(keysOnly === true ? [] : [showValue(item)]),
       ]);
-      return `${table(header, rows)}\n`;
+      return `${rowsWriter.lines(rows)}\n`;
     },
     end: () => (written === 0 ? 'no keys\n' : ''),
   };

@@ -50,16 +50,39 @@ export function countOf(count: number, noun: string): string {
 
 /** Columns padded to their widest cell, two spaces apart. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return new TableWriter(header).lines(rows);
+}
+
+/** A table whose rows come in several parts: under one header, in columns that become wider where a part needs it. */
+export class TableWriter {
+  private widths: readonly number[] = [];
+  private isBegun = false;
+
+  /** @param widthMax Longer cells stand as they are, and the rest of their row stands to the right of its columns. */
+  constructor(
+    private readonly header: readonly string[],
+    private readonly widthMax = Number.POSITIVE_INFINITY,
+  ) {}
+
+  /** The rows, without a line feed after the last; before the first ones the header. */
+  lines(rows: readonly (readonly string[])[]): string {
+    const lines = this.isBegun ? rows : [this.header, ...rows];
+    this.isBegun = true;
+    this.widths = this.header.map((_, column) => this.widthOf(column, lines));
+    return lines.map((line) => this.padded(line)).join('\n');
+  }
+
+  private widthOf(column: number, lines: readonly (readonly string[])[]): number {
+    const widest = lines.reduce((width, line) => Math.max(width, line[column]?.length ?? 0), 0);
+    return Math.max(this.widths[column] ?? 0, Math.min(widest, this.widthMax));
+  }
+
+  private padded(line: readonly string[]): string {
+    return line
+      .map((cell, column) => cell.padEnd(this.widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  }
 }
 
 /** Text from the store as it may be shown: quoted where it holds control characters, which could steer a terminal. */

@@ -204,6 +204,25 @@ describe('delete and list', () => {
   });
 });
 
+describe('a listing of several pages', () => {
+  it('has one header, and columns that only become wider, up to a bound', async () => {
+    const put = (key: string): Promise<unknown> =>
+      node.write({ kind: 'put', key: Buffer.from(key), value: Buffer.from('v'), contentType: '' }, 1);
+    for (let index = 0; index < 1_000; index += 1) await put(`k${String(index).padStart(3, '0')}`);
+    await put(`l${'o'.repeat(60)}ng`);
+    await put('m');
+    const lines = (await on(['list'])).output.split('\n');
+    expect(lines).toHaveLength(1 + 1_002 + 1);
+    expect(lines.slice(0, 2)).toEqual(['KEY   REVISION  VERSION  VALUE', 'k000  1         1        v']);
+    expect(lines.slice(1_000)).toEqual([
+      'k999  1000      1        v',
+      `l${'o'.repeat(60)}ng  1001      1        v`,
+      `${'m'.padEnd(40)}  1002      1        v`,
+      '',
+    ]);
+  });
+});
+
 describe('cluster commands', () => {
   it('shows what every node says, and those that say nothing', async () => {
     const both = ['--endpoints', `${endpoint},${deadEndpoint}`];
