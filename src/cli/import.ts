@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { Item, type ItemJson, type RaftkvClient, RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { type ClientFlags, clientOf, withClientFlags } from './client-command.js';
-import { readLines } from './input.js';
-import { Progress } from './progress.js';
+import { byteCountOf, readLines } from './input.js';
+import { bar, Progress } from './progress.js';
 import { countOf, printResult, type Terminal } from './terminal.js';
 
 /** Puts that are under way at a time. */
@@ -24,7 +24,7 @@ export function addImport(program: Command, terminal: Terminal): void {
   withClientFlags(command, 'raftkv import store.ndjson', 'zcat config.ndjson.gz | raftkv import').action(
     async (file: string | undefined, flags: ClientFlags) => {
       const client = clientOf(flags, terminal);
-      const result = await new Import(client, terminal).run(readLines(file, terminal));
+      const result = await new Import(client, terminal, byteCountOf(file)).run(readLines(file, terminal));
       printResult(terminal, flags, result, () => {
         const left =
           result.leftOut === 0
@@ -39,16 +39,22 @@ export function addImport(program: Command, terminal: Terminal): void {
 class Import {
   private imported = 0;
   private leftOut = 0;
+  private bytesTaken = 0;
   /** By their keys: of two lines with the same key, the later one is put when the earlier one is done. */
   private readonly underWay = new Map<string, Promise<void>>();
   private failure: unknown;
   private readonly progress: Progress;
 
+  /** @param byteCount Of all lines, where it is known. */
   constructor(
     private readonly client: RaftkvClient,
     terminal: Terminal,
+    byteCount: number | undefined,
   ) {
-    this.progress = new Progress(terminal, (count) => `${countOf(count, 'key')} imported`);
+    this.progress = new Progress(terminal, (count) => {
+      const imported = `${countOf(count, 'key')} imported`;
+      return byteCount === undefined ? imported : `${bar(this.bytesTaken / byteCount)} ${imported}`;
+    });
   }
 
   async run(lines: AsyncIterable<Buffer>): Promise<{ readonly imported: number; readonly leftOut: number }> {
@@ -57,6 +63,7 @@ class Import {
       for await (const line of lines) {
         number += 1;
         await this.take(line, number);
+        this.bytesTaken += line.length + 1;
         if (this.failure !== undefined) break;
       }
     } finally {

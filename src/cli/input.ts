@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { RaftkvError } from '../errors.js';
 import type { Terminal } from './terminal.js';
 
@@ -46,6 +46,17 @@ export async function* readLines(file: string | undefined, terminal: Terminal): 
 }
 
 const lineFeed = 0x0a;
+
+/** How many bytes {@link readLines} will read; undefined where nobody knows, as of a pipe. Throws `usage` as it does. */
+export function byteCountOf(file: string | undefined): number | undefined {
+  if (isStandard(file)) return undefined;
+  try {
+    const found = statSync(file);
+    return found.isFile() ? found.size : undefined;
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
 
 /** Whether standard input or output is meant. */
 export function isStandard(file: string | undefined): file is undefined | '-' {

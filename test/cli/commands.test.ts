@@ -408,6 +408,7 @@ describe('usage', () => {
     [['lock', 'l', '--wait', '2h', '--', 'true']],
     [['import', '/nonexistent/file']],
     [['import', '/']],
+    [['import', 'a'.repeat(300)]],
     [['delete']],
     [['delete', 'a', '--prefix', 'b']],
     [['delete', '--prefix', 'b', '--if-revision', '1']],

@@ -151,6 +151,18 @@ describe('export and import', () => {
     expect(process.listenerCount('SIGINT')).toBe(0);
   });
 
+  it('show on a terminal how much of a file is imported', async () => {
+    const path = join(directory, 'store.ndjson');
+    const line = (index: number): string => `{"key":"k${String(index).padStart(3, '0')}","value":""}\n`;
+    writeFileSync(path, Array.from({ length: 100 }, (_, index) => line(index)).join(''));
+    const { errors, output } = await on(['import', path], { terminal: true });
+    expect(output).toBe('100 keys imported\n');
+    // Of 32 puts that are under way the first one is done.
+    expect(errors).toMatch(/^\r\[###### {14}\] {2}32% 1 key imported\r/);
+    expect(errors.endsWith('\r\u001b[K')).toBe(true);
+    expect((await on(['import', path])).errors).toBe('');
+  });
+
   it('count on a terminal', async () => {
     await put('a', 'x');
     const { errors, output } = await on(['export'], { terminal: true });
