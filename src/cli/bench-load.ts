@@ -177,12 +177,12 @@ export class Load {
   private result(): LoadResult {
     const { latenciesNs } = this;
     // Stopped before it began, it took no time.
-    const seconds = Math.max(0, this.endsAtMs - this.startedAtMs) / 1_000;
+    const seconds = Math.max(0, Math.round(this.endsAtMs - this.startedAtMs)) / 1_000;
     const percentileMs = (percentile: number): number => millisecondsOf(latenciesNs.percentile(percentile));
     return {
       seconds,
       requests: latenciesNs.count,
-      perSecond: seconds > 0 ? this.requestsInTime / seconds : 0,
+      perSecond: seconds > 0 ? Math.round((this.requestsInTime / seconds) * 10) / 10 : 0,
       latencyMs:
         latenciesNs.count === 0
           ? null

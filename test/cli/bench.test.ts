@@ -14,7 +14,7 @@ let endpoint: string;
 let written: Command[];
 let underWayMax: number;
 /** Called before each write; what it throws is the answer. */
-let beforeWrite: (command: Command) => void;
+let beforeWrite: (command: Command) => void | Promise<void>;
 
 beforeEach(async () => {
   ({ app, node } = serve());
@@ -31,7 +31,7 @@ beforeEach(async () => {
     try {
       // Others arrive meanwhile.
       await new Promise((resolve) => setTimeout(resolve, 2));
-      beforeWrite(command);
+      await beforeWrite(command);
       return await write(command, timeoutMs);
     } finally {
       underWay -= 1;
@@ -103,6 +103,21 @@ describe('bench', () => {
     expect(await keysLeft()).toEqual(['bench/mine']);
   });
 
+  it('does not count in the rate what was answered when the time was up', async () => {
+    let secondAtMs = 0;
+    beforeWrite = async () => {
+      if (puts().length === 2) secondAtMs = performance.now();
+      // The first one belongs to no measurement; the time begins before the second.
+      if (puts().length !== 3) return;
+      await new Promise((resolve) => setTimeout(resolve, secondAtMs + 1_100 - performance.now()));
+    };
+    const { requests, perSecond, seconds, latencyMs } = JSON.parse(
+      (await bench(['--clients', '1', '--json'])).output,
+    );
+    expect([requests, perSecond, seconds]).toEqual([2, 1, 1]);
+    expect(latencyMs.max).toBeGreaterThan(500);
+  });
+
   it('reads keys that it put before, and deletes them a thousand at a time', async () => {
     const ran = await bench(['--operation', 'get', '--keys', '1001', '--prefix', 'load/', '--json']);
     expect(ran.code).toBe(0);
@@ -142,6 +157,15 @@ describe('bench', () => {
     const ran = await bench(['--value-bytes', '2000', '--json']);
     expect([ran.code, ran.output, JSON.parse(ran.errors).code]).toEqual([1, '', 'value_too_large']);
     expect(written).toEqual([]);
+  });
+
+  it('deletes what may have been put, although nobody knows whether it was', async () => {
+    beforeWrite = ({ kind }) => {
+      if (kind === 'put') throw new RaftkvError('outcome_unknown', 'Nobody knows.');
+    };
+    const ran = await bench(['--timeout', '100ms']);
+    expect(ran).toMatchObject({ code: 4, output: '', errors: 'raftkv: Nobody knows. (outcome_unknown)\n' });
+    expect(written.at(-1)?.kind).toBe('deletePrefix');
   });
 
   it('exits with 3 where no node can be reached, from the beginning or from some time on', async () => {
