@@ -74,31 +74,32 @@ describe('bench', () => {
       1_000,
     );
     written.length = 0;
-    const ran = await bench(['--clients', '3', '--keys', '5', '--value-bytes', '17', '--json']);
+    const beganAtMs = performance.now();
+    const ran = await bench(['--clients', '3', '--keys', '2', '--value-bytes', '17', '--json']);
+    const tookMs = performance.now() - beganAtMs;
     expect([ran.code, ran.errors]).toEqual([0, '']);
     const { requests, perSecond, latencyMs, ...rest } = JSON.parse(ran.output);
     expect(rest).toEqual({
       operation: 'put',
       clients: 3,
       valueBytes: 17,
-      keys: 5,
+      keys: 2,
       seconds: 1,
       failures: {},
     });
     // One put shows whether they are taken.
     expect(requests).toBe(puts().length - 1);
-    expect(requests).toBeGreaterThan(10);
-    expect(perSecond).toBeGreaterThan(requests - 4);
+    expect(perSecond).toBeGreaterThanOrEqual(requests - 3);
     expect(perSecond).toBeLessThanOrEqual(requests);
     expect(latencyMs.p50).toBeGreaterThan(0);
     expect(latencyMs.p50).toBeLessThanOrEqual(latencyMs.p90);
     expect(latencyMs.p90).toBeLessThanOrEqual(latencyMs.p99);
     expect(latencyMs.p99).toBeLessThanOrEqual(latencyMs.max);
-    expect(latencyMs.max).toBeLessThan(1_000);
+    expect(latencyMs.max).toBeLessThan(tookMs);
     expect(underWayMax).toBe(3);
     const keys = new Set(puts().map(({ key }) => Buffer.from(key).toString()));
-    expect(keys.size).toBe(5);
-    for (const key of keys) expect(key).toMatch(/^bench\/[0-9a-f]{8}\/00000[0-4]$/);
+    expect(keys.size).toBe(2);
+    for (const key of keys) expect(key).toMatch(/^bench\/[0-9a-f]{8}\/00000[01]$/);
     expect(puts().every(({ value }) => value.length === 17)).toBe(true);
     expect(await keysLeft()).toEqual(['bench/mine']);
   });
@@ -124,7 +125,7 @@ describe('bench', () => {
     expect(puts()).toHaveLength(1_001);
     const { operation, requests, failures } = JSON.parse(ran.output);
     expect([operation, failures]).toEqual(['get', {}]);
-    expect(requests).toBeGreaterThan(10);
+    expect(requests).toBeGreaterThan(0);
     const deletions = written.flatMap((command) =>
       command.kind === 'deletePrefix' ? [Buffer.from(command.prefix).toString()] : [],
     );
@@ -213,7 +214,7 @@ describe('bench', () => {
       url: `http://127.0.0.1:${await listen(leader.app)}`,
     };
     expect((await bench([])).code).toBe(0);
-    expect([written, leader.node.calls.length > 10]).toEqual([[], true]);
+    expect([written, leader.node.calls.length > 2]).toEqual([[], true]);
     await leader.app.close();
   });
 
