@@ -112,15 +112,7 @@ class WatchStream {
       const isWhole = after.number === Number.POSITIVE_INFINITY;
       const id = isWhole ? `${after.revision}` : `${after.revision}-${after.number}`;
       await this.write(format.progress(this.toldRevision, id));
-      while (!this.isEnded) {
-        const events = await this.watcher.read();
-        const last = events.at(-1);
-        if (last === undefined) continue;
-        // A client that resumes from a bare revision has all of it, which the last event alone does not say.
-        this.toldRevision = Math.max(this.toldRevision, last.revision - 1);
-        this.sent(events.length);
-        await this.writeAll(this.encode(events));
-      }
+      while (!this.isEnded) await this.writeAll(await this.next());
     } catch (error) {
       this.fail(error);
     }
@@ -152,6 +144,17 @@ class WatchStream {
     this.watcher.close();
   }
 
+  /** The bytes of what comes next. The events themselves are let go of before anybody waits for a slow reader. */
+  private async next(): Promise<readonly Buffer[]> {
+    const events = await this.watcher.read();
+    const last = events.at(-1);
+    if (last === undefined) return [];
+    // A client that resumes from a bare revision has all of it, which the last event alone does not say.
+    this.toldRevision = Math.max(this.toldRevision, last.revision - 1);
+    this.sent(events.length);
+    return this.encode(events);
+  }
+
   private encode(events: readonly WatchEvent[]): readonly Buffer[] {
     const { format, withPrevious } = this.options;
     const shared = present(eventBytes.get(format), 'There are bytes for every format.');
@@ -161,6 +164,7 @@ class WatchStream {
 
   /** Resolves when the socket takes more. What it has not taken are the bytes that all streams share, and no copy of them. */
   private async writeAll(chunks: readonly Buffer[]): Promise<void> {
+    if (chunks.length === 0) return;
     const bytes = chunks.reduce((sum, { length }) => sum + length, WRITE_OVERHEAD_BYTES);
     const turn = this.budget.take(bytes);
     if (turn !== undefined) await turn;

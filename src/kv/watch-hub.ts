@@ -8,9 +8,12 @@ import type { Item, Revision, WatchEvent, Watcher, WatchPosition, WatchRequest }
 import { WatchIndex } from './watch-index.js';
 import { type BufferedChange, type KeyId, keyId } from './write-buffer.js';
 
-/** What one read gives at most, which a slow reader may hold; a single event may exceed the bytes. */
+/**
+ * What one read gives at most; a single event may exceed the bytes. A slow reader holds as much, so it is not more; and it is
+ * not less, because each read of the past opens a view of the state, which costs as much as some hundred kilobytes.
+ */
 const READ_EVENTS_MAX = 256;
-const READ_BYTES_MAX = 64 * 1024;
+const READ_BYTES_MAX = 256 * 1024;
 /** Events that one read looks through, whether they are asked for or not. */
 const READ_LOOKED_AT_MAX = 4_096;
 /** Those who wait and are woken in one turn of the event loop, so that thousands of them do not hold it. */
