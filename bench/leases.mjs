@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call, callAgain, concurrently } from './calls.mjs';
+import { Expectations } from './expectations.mjs';
 import { VALUE } from './keys.mjs';
 import { nodeFigures, sayDelay, settle } from './node-figures.mjs';
 import { probeFor, probeText, startProbe } from './probe.mjs';
@@ -36,12 +37,8 @@ const ASKING_MS_MAX = 250;
  */
 export async function reportLeases(raftkv, count) {
   const leaderUrl = rememberedLeader(raftkv);
-  const faults = [];
-  const expectThat = (holds, fault) => {
-    if (holds) return;
-    faults.push(fault);
-    console.log(`  NOT MET: ${fault}`);
-  };
+  const expectations = new Expectations();
+  const { expectThat } = expectations;
   const beside = async (what, task) => {
     const leader = await raftkv.leader();
     leaderUrl.forget();
@@ -108,7 +105,7 @@ export async function reportLeases(raftkv, count) {
   expectThat(keys.items.length === 0, 'their keys are gone');
   const last = await raftkv.leader();
   console.log(`  the leader's memory then: ${(await settle(last.processId(), SETTLE_MS)).toFixed(0)} MiB`);
-  return faults.length === 0;
+  return expectations.areMet;
 }
 
 /** Asking who leads before every request would be half of the load. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call, concurrently } from './calls.mjs';
+import { Expectations } from './expectations.mjs';
 import { percentiles } from './figures.mjs';
 import { anonymousMib, nodeFigures, sayDelay, settle } from './node-figures.mjs';
 import { probeFor, probeText, startProbe } from './probe.mjs';
@@ -39,12 +40,8 @@ export async function reportWatchers(raftkv, count) {
   const { url } = leader;
   const urlOf = async () => url;
   const processId = leader.processId();
-  const faults = [];
-  const expectThat = (holds, fault) => {
-    if (holds) return;
-    faults.push(fault);
-    console.log(`  NOT MET: ${fault}`);
-  };
+  const expectations = new Expectations();
+  const { expectThat } = expectations;
   const { term } = await nodeFigures(url);
   await probeFor(urlOf, PROBE_MS);
   const alone = await probeFor(urlOf, PROBE_MS);
@@ -112,7 +109,7 @@ export async function reportWatchers(raftkv, count) {
   expectThat((await nodeFigures(url)).term === term, 'nobody else led meanwhile');
   await closeAll(leader, [...watches, ...slow], expectThat);
   await watchOwnKeys(raftkv, count, expectThat);
-  return faults.length === 0;
+  return expectations.areMet;
 }
 
 async function watchOwnKeys(raftkv, count, expectThat) {

@@ -94,7 +94,8 @@ export class LockService {
     place: Place,
     timeoutMs: number,
   ): Promise<unknown> {
-    if (error instanceof RaftkvError && error.code === 'lock_not_held') return error;
+    // What is no refusal is a mistake of ours, and must be heard of as one.
+    if (!(error instanceof RaftkvError) || error.code === 'lock_not_held') return error;
     const isGone = idempotency === undefined && (await this.giveUp(place, timeoutMs));
     return isGone ? error : placeUnknown();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ErrorCode, RaftkvError } from '../../src/errors.js';
+import { RaftkvError } from '../../src/errors.js';
 import type { LockRequest } from '../../src/http/port.js';
 import type { Command, Item } from '../../src/kv/types.js';
 import { LOCK_QUEUE_MAX } from '../../src/node/limits.js';
@@ -81,10 +81,10 @@ describe('a place in line', () => {
   function waiting() {
     let timeMs = 0;
     let failure:
-      | { readonly of: (command: Command | undefined) => boolean; readonly code: ErrorCode }
+      | { readonly of: (command: Command | undefined) => boolean; readonly error: Error }
       | undefined;
     const failWhere = (command?: Command) => {
-      if (failure?.of(command)) throw new RaftkvError(failure.code, 'It is so.');
+      if (failure?.of(command)) throw failure.error;
     };
     const written: Command[] = [];
     const line: Item[] = [item(3)];
@@ -109,8 +109,8 @@ describe('a place in line', () => {
       },
       list: async () => ({ revision: 4, items: line, more: false }),
     });
-    const fails = (of: (command: Command | undefined) => boolean, code: ErrorCode) => {
-      failure = { of, code };
+    const fails = (of: (command: Command | undefined) => boolean, error: Error) => {
+      failure = { of, error };
     };
     return { service, written, fails };
   }
@@ -172,7 +172,10 @@ describe('a place in line', () => {
       /** Waiting fails, and so does leaving where nobody can be asked. */
       function failing(canLeave: boolean) {
         const parts = waiting();
-        parts.fails((command) => command === undefined || command.kind !== 'delete' || !canLeave, code);
+        parts.fails(
+          (command) => command === undefined || command.kind !== 'delete' || !canLeave,
+          new RaftkvError(code, 'It is so.'),
+        );
         return parts;
       }
 
@@ -191,6 +194,16 @@ describe('a place in line', () => {
         await expect(keyed).rejects.toMatchObject(unknown);
         expect(written.map(({ kind }) => kind)).toEqual(['put']);
       });
+    },
+  );
+
+  it.each([{}, { idempotency }])(
+    'does not hide a mistake of ours that comes then, asked with %j',
+    async (keyed) => {
+      const { service, fails } = waiting();
+      fails((command) => command === undefined, new TypeError('It is no function.'));
+      const asked = service.acquire(request({ ...keyed, waitMs: 9_000 }), 1_000);
+      await expect(asked).rejects.toThrow(TypeError);
     },
   );
 
