@@ -7,8 +7,6 @@ import type { Exchange } from './exchange.js';
 const header = 'idempotency-key';
 /** How a request travels says nothing of what it asks for, and a repeat may travel differently. */
 const travelNames = new Set(['timeout', 'redirect']);
-/** Of the headers, what changes the meaning of a request. */
-const meaningfulHeaders = ['if-match', 'if-none-match', 'content-type'] as const;
 const printable = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 
 /** What makes a repeat harmless, checked; undefined where the client did not ask for it. Throws `bad_request`. */
@@ -50,15 +48,19 @@ export function idempotencyOfStep({ key, fingerprint }: Idempotency, step: numbe
   return { key: `\x01${step} ${hash('sha256', key, 'hex')}`, fingerprint };
 }
 
-/** What comes before the body is one JSON document, so that no two requests run together to the same bytes. */
+/** Of the headers, what changes the meaning of a request. Line feeds end what comes before the body; none of it holds any. */
 function fingerprint({ request, target }: Exchange, body: Uint8Array | undefined): Uint8Array {
-  const { headers } = request;
-  const parts = [request.method ?? '', target.path, meaningOf(target.query)];
-  for (const name of meaningfulHeaders) parts.push(headers[name] ?? '');
-  const head = Buffer.from(JSON.stringify(parts));
-  const whole = body === undefined ? head : Buffer.concat([head, body]);
-  // In one call, and as text: an object for the hash or a buffer for its result takes as long as hashing a small request.
-  return Buffer.from(hash('sha256', whole, 'hex').slice(0, 2 * FINGERPRINT_BYTES), 'hex');
+  const { method, headers } = request;
+  const { 'if-match': match = '', 'if-none-match': noneMatch = '', 'content-type': type = '' } = headers;
+  const head = `${method ?? ''}\n${target.path}\n${meaningOf(target.query)}\n${match}\n${noneMatch}\n${type}\n`;
+  const whole = Buffer.allocUnsafe(head.length + (body?.length ?? 0));
+  whole.write(head, 'latin1');
+  if (body !== undefined) whole.set(body, head.length);
+  // As text in one call: an object for the hash or a buffer for its result takes as long as hashing a small request.
+  const digest = hash('sha256', whole, 'binary');
+  const print = Buffer.allocUnsafe(FINGERPRINT_BYTES);
+  for (let at = 0; at < FINGERPRINT_BYTES; at += 1) print[at] = digest.charCodeAt(at);
+  return print;
 }
 
 function meaningOf(query: string): string {

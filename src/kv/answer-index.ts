@@ -4,16 +4,19 @@ import type { AnswerRecord } from './answer-records.js';
 export interface IndexBounds {
   /** Past so many tables, the answers in the oldest are to be filed: see {@link AnswerIndex.surplus}. */
   readonly tablesMax: number;
-  /** Slots of the largest tables, a power of two. The first has a 64th; each has four times as many as the one before. */
+  /** Slots of a table, a power of two. The first has a 16th. */
   readonly slotsMax: number;
 }
 
-/** Tables of 2 MiB for 400,000 answers each: all of them take 25 MiB, for nearly five million answers. */
-export const INDEX_BOUNDS: IndexBounds = { tablesMax: 12, slotsMax: 2 ** 19 };
+/**
+ * Tables of 8 MiB for 1,600,000 answers each: all of them take 32 MiB, for nearly five million answers and those on their way.
+ * Few large tables, because a key that is new is looked for in each, and nearly every look is a miss of the processor's caches.
+ */
+export const INDEX_BOUNDS: IndexBounds = { tablesMax: 3, slotsMax: 2 ** 21 };
 
 /** A table is full at this many records, too, whose places in it take the lower half of a slot. */
 const RECORDS_MAX = 2 ** 16;
-const FIRST_SHARE = 1 / 64;
+const FIRST_SHARE = 1 / 16;
 const SLOTS_MIN = 4;
 /** With more keys the search for one that is not there would be long. */
 const FILLED_SHARE = 3 / 4;
@@ -80,8 +83,7 @@ export class AnswerIndex {
     const newest = this.#tables.at(-1);
     if (newest?.add(this.#place, this.#tag, record)) return;
     const { slotsMax } = this.#bounds;
-    const first = Math.max(SLOTS_MIN, slotsMax * FIRST_SHARE);
-    const table = new Table(newest === undefined ? first : Math.min(slotsMax, 4 * newest.slots.length));
+    const table = new Table(newest === undefined ? Math.max(SLOTS_MIN, slotsMax * FIRST_SHARE) : slotsMax);
     table.add(this.#place, this.#tag, record);
     this.#tables.push(table);
   }

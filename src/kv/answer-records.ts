@@ -1,34 +1,54 @@
+import { crc32 } from 'node:zlib';
 import { present } from '../assert.js';
 import type { Operation } from '../storage/ordered-store.js';
-import { type Answer, entryBytes, findRecord, writeEntry } from './answer-codec.js';
+import {
+  type Answer,
+  entryBytesMax,
+  findEntry,
+  JOURNAL_HEAD_BYTES,
+  type WrittenResult,
+  writeEntry,
+  writeJournalHead,
+  writtenResult,
+} from './answer-codec.js';
 import { CRC_BYTES, journalKey, seal, TAG_ANSWERS } from './record-codec.js';
+import type { CommandResult, Idempotency, LogTime } from './types.js';
 
 /** A record of the journal of answers has this size, or less: all of it is read for one of them. A larger answer is alone. */
 const RECORD_BYTES = 8 * 1024;
 
-/** The entries of a record that is not on disk, as they will be there. */
+/** The answers of a record that is not on disk, as they will be there. */
 class Content {
   readonly #record: Buffer;
-  #end = CRC_BYTES;
+  #end: number;
+  /** What comes before is in the digest. */
+  #digested: number;
 
-  constructor(entriesBytes: number) {
-    this.#record = Buffer.allocUnsafeSlow(CRC_BYTES + entriesBytes);
+  constructor(firstNumber: number, entriesBytes: number) {
+    this.#record = Buffer.allocUnsafeSlow(CRC_BYTES + JOURNAL_HEAD_BYTES + entriesBytes);
+    this.#end = writeJournalHead(this.#record, CRC_BYTES, firstNumber);
+    this.#digested = this.#end;
   }
 
-  /** Room for entries. */
+  /** Room for answers. */
   get free(): number {
     return this.#record.length - this.#end;
   }
 
-  /** Returns the digest that was given, brought forward. */
-  add(key: string, answer: Answer, entryLength: number, digest: number): number {
-    const start = this.#end;
-    this.#end += entryLength;
-    return writeEntry(this.#record, start, key, answer, digest);
+  add(idempotency: Idempotency, logTimeMs: LogTime, result: WrittenResult): void {
+    this.#end = writeEntry(this.#record, this.#end, idempotency, logTimeMs, result);
   }
 
-  find(key: string): Uint8Array | undefined {
-    return findRecord(this.#record.subarray(CRC_BYTES, this.#end), key);
+  find(key: string): Answer | undefined {
+    return findEntry(this.#record.subarray(CRC_BYTES, this.#end), key);
+  }
+
+  /** Returns the digest that was given, brought forward by what was added since the last time. */
+  digestFrom(digest: number): number {
+    if (this.#digested === this.#end) return digest;
+    const added = this.#record.subarray(this.#digested, this.#end);
+    this.#digested = this.#end;
+    return crc32(added, digest);
   }
 
   sealed(): Uint8Array {
@@ -56,9 +76,21 @@ export class AnswerRecord {
 /** The answers that one flush brings. */
 export class AnswerBatch {
   readonly #records: AnswerRecord[] = [];
-  #newest: AnswerRecord | undefined;
+  #newest: Content | undefined;
+  #digest: number;
   #count = 0;
   #bytes = 0;
+
+  /** @param digest Of all answers before these. */
+  constructor(digest: number) {
+    this.#digest = digest;
+  }
+
+  /** The rolling CRC-32 of all answers up to here. Checksums are not taken answer by answer: they cost little in one go. */
+  get digest(): number {
+    if (this.#newest !== undefined) this.#digest = this.#newest.digestFrom(this.#digest);
+    return this.#digest;
+  }
 
   get count(): number {
     return this.#count;
@@ -69,21 +101,24 @@ export class AnswerBatch {
     return this.#bytes;
   }
 
-  /** Adds the next answer; returns in which record it is, and the digest that was given, brought forward. */
-  add(key: string, answer: Answer, digest: number) {
-    const length = entryBytes(key, answer);
-    let content = this.#newest?.content;
-    if (content === undefined || content.free < length) {
-      const bytes = Math.max(RECORD_BYTES, length);
-      content = new Content(bytes);
-      this.#newest = new AnswerRecord(answer.number, content);
-      this.#records.push(this.#newest);
-      this.#bytes += bytes;
-    }
-    const record = present(this.#newest, 'There is a record now.');
-    record.lastNumber = answer.number;
+  /** Adds the next answer; returns in which record it is. */
+  add(number: number, idempotency: Idempotency, logTimeMs: LogTime, result: CommandResult): AnswerRecord {
+    const written = writtenResult(result);
+    const bytes = entryBytesMax(idempotency.key, written);
+    if (this.#newest === undefined || this.#newest.free < bytes) this.#begin(number, bytes);
+    this.#newest?.add(idempotency, logTimeMs, written);
     this.#count += 1;
-    return { record, digest: content.add(key, answer, length, digest) };
+    const record = present(this.#records.at(-1), 'There is a record now.');
+    record.lastNumber = number;
+    return record;
+  }
+
+  #begin(firstNumber: number, bytesMin: number): void {
+    this.#digest = this.digest;
+    const bytes = Math.max(RECORD_BYTES, bytesMin);
+    this.#newest = new Content(firstNumber, bytes);
+    this.#records.push(new AnswerRecord(firstNumber, this.#newest));
+    this.#bytes += bytes;
   }
 
   *operations(): Generator<Operation> {

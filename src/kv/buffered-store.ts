@@ -31,7 +31,7 @@ const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
 export class BufferedStore {
   /** The name of the store in its directory. */
   readonly name: string;
-  /** Brought forward, in place, with every entry that is applied. */
+  /** Brought forward, in place, with every entry that is applied; the digest of answers is with them, in the buffer. */
   readonly meta: MutableMeta;
   readonly leases: Leases;
   readonly answers: Answers;
@@ -44,7 +44,7 @@ export class BufferedStore {
   readonly #currents = new GenerationCache<Current>(CACHED_CURRENT_BYTES);
   /** What was read lately of those keys. A version never changes, so one that is not the current one is only useless. */
   readonly #versions = new GenerationCache<Version>(CACHED_VALUE_BYTES, ({ value }) => value.length);
-  #active = new WriteBuffer();
+  #active: WriteBuffer;
   #onChange: (change: BufferedChange) => void = () => {};
   #flushing: WriteBuffer | undefined;
   #flushedIndex: Index;
@@ -58,6 +58,7 @@ export class BufferedStore {
     this.name = name;
     this.#store = store;
     this.meta = { ...meta };
+    this.#active = new WriteBuffer(meta.answersDigest);
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
     this.answers = new Answers(this.meta, store, () => this.#active.answers, answerIndex);
     this.#flushedIndex = meta.appliedIndex;
@@ -81,6 +82,11 @@ export class BufferedStore {
     await state.answers.load();
     await state.leases.load(store);
     return state;
+  }
+
+  /** Of all that was applied. */
+  get digest(): number {
+    return (this.meta.digest ^ this.#active.answers.digest) >>> 0;
   }
 
   get flushedIndex(): Index {
@@ -188,7 +194,7 @@ export class BufferedStore {
   /** Closes the store as it is, without what is not on disk: another state has taken its place. */
   async abandon(): Promise<void> {
     this.#abandoned = true;
-    this.#active = new WriteBuffer();
+    this.#active = new WriteBuffer(0);
     // Whoever called for the flush hears of its failure.
     await this.#inFlight?.catch(() => {});
     await this.#store.close();
@@ -202,9 +208,10 @@ export class BufferedStore {
   }
 
   async #flushActive(): Promise<void> {
-    const meta: Meta = { ...this.meta };
     const buffer = this.#active;
-    this.#active = new WriteBuffer();
+    const answersDigest = buffer.answers.digest;
+    const meta: Meta = { ...this.meta, answersDigest };
+    this.#active = new WriteBuffer(answersDigest);
     this.#flushing = buffer;
     try {
       const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };

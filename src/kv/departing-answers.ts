@@ -1,5 +1,13 @@
 import type { Operation, OrderedStore } from '../storage/ordered-store.js';
-import { answerKey, decodeAnswer, decodeEntries, decodeListings, type Listing } from './answer-codec.js';
+import {
+  answerKey,
+  decodeAnswer,
+  decodeEntries,
+  decodeListings,
+  encodeAnswer,
+  encodeListing,
+  type Listing,
+} from './answer-codec.js';
 import { type JournalRecord, journalRecords, readJournal } from './journal.js';
 import type { Meta } from './meta-codec.js';
 import { TAG_ANSWERS, TAG_FILED_ANSWERS } from './record-codec.js';
@@ -66,11 +74,10 @@ export class DepartingAnswers implements Departure {
     if (this.filedAnswer >= through) return;
     for await (const { record, entries } of this.#records()) {
       if (this.#left <= 0 || this.filedAnswer >= through) return;
-      for (const { key, record: value } of entries) {
-        this.operations.push({ kind: 'put', key: answerKey(key), value });
+      for (const entry of entries) {
+        this.operations.push({ kind: 'put', key: answerKey(entry.key), value: encodeAnswer(entry) });
       }
-      const listings = entries.map(({ listing }) => listing);
-      this.operations.push(...journalRecords(TAG_FILED_ANSWERS, listings));
+      this.operations.push(...journalRecords(TAG_FILED_ANSWERS, entries.map(encodeListing)));
       this.#remove(record.key);
       this.#left -= entries.length;
       this.filedAnswer = record.lastNumber;

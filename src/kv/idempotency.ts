@@ -1,5 +1,5 @@
 import type { OrderedStore } from '../storage/ordered-store.js';
-import { answerKey, decodeAnswer, findRecord, keysOf } from './answer-codec.js';
+import { type Answer, answerKey, decodeAnswer, findEntry, keysOf } from './answer-codec.js';
 import { AnswerIndex, type IndexBounds } from './answer-index.js';
 import { type AnswerBatch, AnswerRecord } from './answer-records.js';
 import { stateDamaged } from './damage.js';
@@ -7,7 +7,6 @@ import { DepartingAnswers, type Departure } from './departing-answers.js';
 import { checkContinuity, contentOf, type JournalRecord, readJournal } from './journal.js';
 import type { Meta, MutableMeta } from './meta-codec.js';
 import { REVISION_MAX, TAG_ANSWERS, TAG_FILED_ANSWERS } from './record-codec.js';
-import { decodeResult, encodeResult } from './result-codec.js';
 import { type CommandResult, IDEMPOTENCY_MS, type Idempotency, type LogTime } from './types.js';
 
 /** At open, so many of the newest filed answers are looked for: more than LevelDB's write-ahead log can hold. */
@@ -52,7 +51,7 @@ export class Answers {
   #nothingOldUntilMs: LogTime = -1;
 
   /**
-   * @param meta Of the state; the digest and the last number are brought forward in place.
+   * @param meta Of the state; the last number is brought forward in place.
    * @param batch The answers that the next flush brings.
    * @param bounds Of the index.
    */
@@ -84,27 +83,23 @@ export class Answers {
 
   /** Looks for what a repeat at this log time is answered. */
   find({ key, fingerprint }: Idempotency, logTimeMs: LogTime): Found {
-    const record = this.#recent(key) ?? this.#filed(key);
-    if (record === undefined) return NOTHING;
-    const answer = decodeAnswer(record);
+    const answer = this.#recent(key) ?? this.#filed(key);
+    if (answer === undefined) return NOTHING;
     if (logTimeMs - answer.logTimeMs > IDEMPOTENCY_MS)
       return { result: undefined, superseded: answer.number };
     if (Buffer.compare(answer.fingerprint, fingerprint) !== 0) {
       return { result: { kind: 'idempotencyMismatch', revision: this.#meta.revision }, superseded: 0 };
     }
-    return { result: decodeResult(answer.result), superseded: 0 };
+    return { result: answer.result, superseded: 0 };
   }
 
   /** Keeps what was answered, at the log time of the state. `superseded` is from {@link find}. */
-  keep({ key, fingerprint }: Idempotency, result: CommandResult, superseded: number): void {
+  keep(idempotency: Idempotency, result: CommandResult, superseded: number): void {
     const meta = this.#meta;
     meta.lastAnswer += 1;
     if (superseded > meta.supersededAnswer) meta.supersededAnswer = superseded;
-    const { lastAnswer: number, logTimeMs } = meta;
-    const answer = { number, logTimeMs, fingerprint, result: encodeResult(result) };
-    const { record, digest } = this.#batch().add(key, answer, meta.digest);
-    meta.digest = digest;
-    this.#index.add(key, record);
+    const record = this.#batch().add(meta.lastAnswer, idempotency, meta.logTimeMs, result);
+    this.#index.add(idempotency.key, record);
   }
 
   /**
@@ -146,8 +141,8 @@ export class Answers {
     }
   }
 
-  /** The record of an answer that the index knows. */
-  #recent(key: string): Uint8Array | undefined {
+  /** An answer that the index knows. */
+  #recent(key: string): Answer | undefined {
     for (const record of this.#index.find(key)) {
       const found = record.content === undefined ? this.#onDisk(record, key) : record.content.find(key);
       if (found !== undefined) return found;
@@ -156,16 +151,18 @@ export class Answers {
   }
 
   /** The same in a record that is on disk, unless it has left. */
-  #onDisk({ key: recordKey, lastNumber }: AnswerRecord, key: string): Uint8Array | undefined {
+  #onDisk({ key: recordKey, lastNumber }: AnswerRecord, key: string): Answer | undefined {
     if (lastNumber <= this.#filedAnswer) return undefined;
     const value = this.#store.get(recordKey);
-    if (value !== undefined) return findRecord(contentOf(value, lastNumber), key);
+    if (value !== undefined) return findEntry(contentOf(value, lastNumber), key);
     if (lastNumber <= this.#leavingAnswer) return undefined;
     throw stateDamaged(`In the journal of answers, number ${lastNumber} is missing.`);
   }
 
-  /** The record of an answer that is filed. */
-  #filed(key: string): Uint8Array | undefined {
-    return this.#prunedAnswer < this.#leavingAnswer ? this.#store.get(answerKey(key)) : undefined;
+  /** An answer that is filed. */
+  #filed(key: string): Answer | undefined {
+    if (this.#prunedAnswer >= this.#leavingAnswer) return undefined;
+    const record = this.#store.get(answerKey(key));
+    return record && decodeAnswer(record);
   }
 }

@@ -32,6 +32,8 @@ export interface Meta {
   readonly prunedAnswer: number;
   /** Answers up to this one are forgotten or filed, see idempotency.ts. */
   readonly filedAnswer: number;
+  /** The rolling CRC-32 of all answers that were kept. */
+  readonly answersDigest: number;
   /** The last answer that was too old, and still there, when its key was used again. */
   readonly supersededAnswer: number;
   /** About one an hour, the oldest first: as many as history compaction needs, see history.ts. */
@@ -62,15 +64,17 @@ export const emptyMeta: Meta = {
   lastAnswer: 0,
   prunedAnswer: 0,
   filedAnswer: 0,
+  answersDigest: 0,
   supersededAnswer: 0,
   marks: [],
 };
 
 /**
  * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 knew keys only: no log time and what came with it. In version 2 every answer was filed.
+ * says it for all of them. Version 1 knew keys only: no log time and what came with it. In version 2 every answer was filed. In
+ * version 3 the journal of answers was laid out otherwise, and answers were in the digest of the changes.
  */
-const FORMAT_VERSION = 3;
+const FORMAT_VERSION = 4;
 const CHECKSUM_END = 5;
 const INTEGER_BYTES = 6;
 
@@ -85,15 +89,20 @@ const INTEGERS_SINCE_2 = [
   'supersededAnswer',
 ] as const;
 const INTEGERS_SINCE_3 = ['filedAnswer'] as const;
+const INTEGERS_SINCE_4 = ['answersDigest'] as const;
 
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
- * that came with version 3, configuration.
+ * that came with versions 3 and 4, configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
   const configuration = encodeConfiguration(meta.configuration);
   const integers =
-    INTEGERS.length + INTEGERS_SINCE_2.length + INTEGERS_SINCE_3.length + 2 * meta.marks.length;
+    INTEGERS.length +
+    INTEGERS_SINCE_2.length +
+    INTEGERS_SINCE_3.length +
+    INTEGERS_SINCE_4.length +
+    2 * meta.marks.length;
   const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
@@ -105,7 +114,9 @@ export function encodeMeta(meta: Meta): Uint8Array {
     offset = record.writeUIntBE(logTimeMs, offset, INTEGER_BYTES);
     offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
   }
-  for (const name of INTEGERS_SINCE_3) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  for (const name of [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4]) {
+    offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  }
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
   record[0] = FORMAT_VERSION;
@@ -147,6 +158,7 @@ export function decodeMeta(bytes: Uint8Array): Meta {
   }
   if (version >= 3) for (const name of INTEGERS_SINCE_3) meta[name] = readInteger();
   else meta.filedAnswer = meta.lastAnswer;
+  if (version >= 4) for (const name of INTEGERS_SINCE_4) meta[name] = readInteger();
   meta.configuration = decodeConfiguration(record.subarray(offset));
   return meta;
 }

@@ -147,7 +147,7 @@ export class KvStateMachine {
 
   /** The rolling CRC-32 of all changes up to `appliedIndex`, 8 hexadecimal digits: equal on all members. */
   get digest(): string {
-    return this.#live.meta.digest.toString(16).padStart(8, '0');
+    return this.#live.digest.toString(16).padStart(8, '0');
   }
 
   /** The name of the store that holds the live state. */

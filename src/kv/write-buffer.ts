@@ -98,10 +98,15 @@ export class WriteBuffer {
   /** What each lease's record is; undefined for a lease that is gone. */
   readonly #leases = new Map<LeaseId, Uint8Array | undefined>();
   /** What was answered under idempotency keys. */
-  readonly answers = new AnswerBatch();
+  readonly answers: AnswerBatch;
   /** Entries of the change index, in the order of the changes. */
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
+
+  /** @param answersDigest Of all answers before those of this buffer. */
+  constructor(answersDigest: number) {
+    this.answers = new AnswerBatch(answersDigest);
+  }
 
   /** Bytes of memory, roughly. */
   get bytes(): number {

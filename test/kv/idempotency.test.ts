@@ -10,7 +10,7 @@ import {
   deletePrefix,
   deletion,
   follower,
-  inFormat2,
+  inFormat,
   open,
   openFiling,
   perform,
@@ -267,19 +267,72 @@ describe('a command under an idempotency key', () => {
     await kv.flush();
     await performAt(kv, 2, { kind: 'tick' });
     await kv.flush();
-    const { digest } = kv;
     disk.crash();
     const store = await disk.directory().open('state-1');
     const meta = decodeMeta(store.get(metaKey) ?? bytes(''));
     disk.crash();
-    disk.tamper('state-1', [{ kind: 'put', key: metaKey, value: inFormat2(meta) }]);
+    disk.tamper('state-1', [{ kind: 'put', key: metaKey, value: inFormat(2, meta) }]);
     const upgraded = await open(disk);
-    expect(upgraded.digest).toBe(digest);
     const first = { kind: 'put', revision: 1, created: true };
     expect(await performAt(upgraded, 3, under('k', put('a', '')))).toEqual(first);
     await performAt(upgraded, 4, under('l', put('b', '')));
     const again = await reopen(disk, upgraded);
     expect(await performAt(again, 5, under('k', put('a', '')))).toEqual(first);
+  });
+
+  it.each([
+    ['in the journal', open],
+    ['filed', openFiling],
+  ])('is still found in a state of format 3, whose journal looked otherwise: %s', async (_, openOne) => {
+    const disk = new MemoryDisk();
+    await disk.directory().open('state-1');
+    disk.crash();
+    // As that version wrote it.
+    const written = {
+      '61000000000000000200000000':
+        '7a49107600000000000100000000000500016b00000030aae6f902000000000001000000000005070707070707070707' +
+        '070707070707070a0370757411000000000000f03f18010000000000020000000000060002c3a900000046e72be75000' +
+        '0000000002000000000006080808080808080808080808080808080a12707265636f6e646974696f6e4661696c656411' +
+        '000000000000f03f29000000000000f03f',
+      '6361': '1ba512b60000000000000100000000000100000000000100000000000101000000000001',
+      '6d':
+        '03f7daec29000000000002000000000001000000000001000000000000000000000000863a3b25000000000006000000' +
+        '000000000000000000000000000002000000000000000000000000010000000000050000000000000000000000007b22' +
+        '76657273696f6e223a312c226d656d62657273223a5b5d2c22766f74657273223a5b5d2c226f7574676f696e67566f74' +
+        '657273223a5b5d2c226c6561726e657273223a5b5d7d',
+      '766100010000000000000001': '68ee828200000000000001000000000001000000000000000000000000000031',
+      '78000000000000000100000000': 'e1599f2400000000000101000000000000000161',
+    };
+    disk.tamper(
+      'state-1',
+      Object.entries(written).map(([key, value]) => ({
+        kind: 'put',
+        key: Buffer.from(key, 'hex'),
+        value: Buffer.from(value, 'hex'),
+      })),
+    );
+    const repeatBoth = async (kv: KvStateMachine) => {
+      expect(await performAt(kv, 7, under('k', put('a', '1'), 7))).toEqual({
+        kind: 'put',
+        revision: 1,
+        created: true,
+      });
+      expect(await performAt(kv, 7, under('é', put('a', '2'), 8))).toEqual({
+        kind: 'preconditionFailed',
+        revision: 1,
+        modRevision: 1,
+      });
+      expect(await performAt(kv, 7, under('é', put('a', '2'), 9))).toMatchObject({
+        kind: 'idempotencyMismatch',
+      });
+      await kv.flush();
+    };
+    const upgraded = await openOne(disk);
+    await repeatBoth(upgraded);
+    await performAt(upgraded, 8, under('l', put('b', '')));
+    await upgraded.flush();
+    expect((await keysOf(disk)).includes('ik')).toBe(openOne === openFiling);
+    await repeatBoth(await openOne(disk));
   });
 
   it('is part of the digest', async () => {
@@ -319,7 +372,7 @@ describe('a command under an idempotency key', () => {
   });
 
   it('stops a state that misses its record later, rather than being done again', async () => {
-    const batch = new AnswerBatch();
+    const batch = new AnswerBatch(0);
     const meta = { ...emptyMeta };
     const store = await new MemoryDisk().directory().open('empty');
     const answers = new Answers(meta, store, () => batch, INDEX_BOUNDS);
@@ -330,10 +383,20 @@ describe('a command under an idempotency key', () => {
     expect(answers.find({ ...idempotency, key: 'other' }, 0).result).toBeUndefined();
   });
 
-  it('gives the digest that it gave in format 2, since members of both may be in one cluster', async () => {
-    const kv = await open(new MemoryDisk());
-    await performAt(kv, 5, under('k', put('a', '1'), 7));
-    await performAt(kv, 5, under('é', { kind: 'tick' }));
-    expect(kv.digest).toBe('11c9f9ac');
+  it('is in the digest alike, however often that is asked for and however many a flush brings', async () => {
+    const digests = [1, 7, 40, 1000].map(async (every) => {
+      const kv = await open(new MemoryDisk());
+      for (let count = 1; count <= 400; count += 1) {
+        await performAt(
+          kv,
+          count,
+          under(`request ${count}`, count % 3 === 0 ? put('a', '') : { kind: 'tick' }),
+        );
+        if (count % every === 0) expect(kv.digest).not.toBe('00000000');
+        if (count % (3 * every) === 0) await kv.flush();
+      }
+      return kv.digest;
+    });
+    expect(new Set(await Promise.all(digests)).size).toBe(1);
   });
 });

@@ -44,13 +44,17 @@ export async function follower(disk: MemoryDisk, kv: KvStateMachine): Promise<Kv
   return other;
 }
 
-/** The state's first record without what came with format 3, which stands between the last mark and the configuration. */
-export function inFormat2(meta: Meta): Buffer {
+/**
+ * The state's first record without what came after an earlier format, which stands between the last mark and the
+ * configuration: an integer of 6 bytes with format 3, and another with format 4.
+ */
+export function inFormat(version: 2 | 3, meta: Meta): Buffer {
   const whole = Buffer.from(encodeMeta(meta));
-  const filedAt = 5 + 11 * 6 + 4 + 1 + 12 * meta.marks.length;
-  const record = Buffer.concat([whole.subarray(0, filedAt), whole.subarray(filedAt + 6)]);
-  record[0] = 2;
-  record.writeUInt32BE(crc32(record.subarray(5), 2), 1);
+  const addedAt = 5 + 11 * 6 + 4 + 1 + 12 * meta.marks.length;
+  const kept = addedAt + (version - 2) * 6;
+  const record = Buffer.concat([whole.subarray(0, kept), whole.subarray(addedAt + 2 * 6)]);
+  record[0] = version;
+  record.writeUInt32BE(crc32(record.subarray(5), version), 1);
   return record;
 }
 

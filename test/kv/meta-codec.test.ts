@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
-import { inFormat2 } from './kit.js';
+import { inFormat } from './kit.js';
 
 const large = 2 ** 48 - 1;
 const meta: Meta = {
@@ -20,6 +20,7 @@ const meta: Meta = {
   lastAnswer: large - 4,
   prunedAnswer: 6,
   filedAnswer: 7,
+  answersDigest: 0xfffffffe,
   supersededAnswer: 5,
   marks: [
     { logTimeMs: 1, revision: 0 },
@@ -54,7 +55,15 @@ describe('the record of how far a state came', () => {
   });
 
   it('is still read in format 2, in which every answer was filed', () => {
-    expect(decodeMeta(inFormat2(meta))).toEqual({ ...meta, filedAnswer: meta.lastAnswer });
+    expect(decodeMeta(inFormat(2, meta))).toEqual({
+      ...meta,
+      filedAnswer: meta.lastAnswer,
+      answersDigest: 0,
+    });
+  });
+
+  it('is still read in format 3, in which answers were in the digest of the changes', () => {
+    expect(decodeMeta(inFormat(3, meta))).toEqual({ ...meta, answersDigest: 0 });
   });
 
   it('is refused when it is damaged or of a later version', () => {
@@ -69,8 +78,8 @@ describe('the record of how far a state came', () => {
       );
     }
     // The record of an empty state, its version and its checksum changed together.
-    const later = Buffer.from('0400000000', 'hex');
-    later.writeUInt32BE(4, 1);
+    const later = Buffer.from('0500000000', 'hex');
+    later.writeUInt32BE(5, 1);
     expect(() => decodeMeta(later)).toThrow(expect.objectContaining({ code: 'storage_unusable' }));
   });
 });
