@@ -4,7 +4,7 @@ import type { AnswerRecord } from './answer-records.js';
 export interface IndexBounds {
   /** Past so many tables, the answers in the oldest are to be filed: see {@link AnswerIndex.surplus}. */
   readonly tablesMax: number;
-  /** Slots of a table, a power of two. The first has a 16th. */
+  /** Slots of a table, a power of two. The first has a quarter. */
   readonly slotsMax: number;
 }
 
@@ -16,7 +16,7 @@ export const INDEX_BOUNDS: IndexBounds = { tablesMax: 3, slotsMax: 2 ** 21 };
 
 /** A table is full at this many records, too, whose places in it take the lower half of a slot. */
 const RECORDS_MAX = 2 ** 16;
-const FIRST_SHARE = 1 / 16;
+const FIRST_SHARE = 1 / 4;
 const SLOTS_MIN = 4;
 /** With more keys the search for one that is not there would be long. */
 const FILLED_SHARE = 3 / 4;
@@ -67,8 +67,7 @@ export class AnswerIndex {
   /** The oldest first. */
   #tables: Table[] = [];
   /** Different in every process, so that keys that collide cannot be prepared. What is found does not depend on it. */
-  readonly #seed = Math.floor(Math.random() * 2 ** 32);
-  #hashed: string | undefined;
+  readonly #seed = Math.floor(Math.random() * 2 ** 32) | 0;
   /** Of the key that was hashed last. */
   #place = 0;
   #tag = 0;
@@ -115,9 +114,8 @@ export class AnswerIndex {
     this.#tables = this.#tables.filter(({ lastNumber }) => lastNumber > through);
   }
 
-  /** Two hashes side by side, of 32 and 16 bits. What was looked for is mostly what is added next. */
+  /** Two hashes side by side, of 32 and 16 bits. */
   #hash(key: string): void {
-    if (key === this.#hashed) return;
     let first = this.#seed;
     let second = ~this.#seed;
     for (let at = 0; at < key.length; at += 1) {
@@ -127,9 +125,8 @@ export class AnswerIndex {
     }
     first = Math.imul(first ^ (first >>> 16), 0x85ebca77) ^ second;
     second = Math.imul(second ^ (second >>> 15), 0xc2b2ae3d);
-    this.#place = (first ^ (first >>> 13)) >>> 0;
+    this.#place = first ^ (first >>> 13);
     // 0 is for an empty slot.
     this.#tag = second >>> 16 || 1;
-    this.#hashed = key;
   }
 }
