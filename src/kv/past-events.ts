@@ -29,6 +29,8 @@ export async function* pastEvents(
   isAskedFor: (id: KeyId) => boolean,
 ): AsyncGenerator<PastStep> {
   const { disk, buffers } = layers;
+  // Changes that are applied while this is read are not of the view. A buffer may hold fewer than a step now, and more later.
+  const parts = buffers.toReversed().map((buffer) => ({ buffer, end: buffer.changes.length }));
   const numbers = new Numbers();
   const stepOf = (changes: readonly Change[]): PastStep => {
     const found: FoundChange[] = [];
@@ -44,11 +46,12 @@ export async function* pastEvents(
       yield stepOf(changes.slice(at, at + CHANGES_PER_STEP));
     }
   }
-  for (const buffer of buffers.toReversed()) {
+  for (const { buffer, end } of parts) {
     // A buffer holds whole revisions.
     const onDisk = numbers.position.revision;
-    for (let at = 0; at < buffer.changes.length; at += CHANGES_PER_STEP) {
-      const changes = buffer.changes.slice(at, at + CHANGES_PER_STEP).map((bytes) => decodeChange(bytes));
+    for (let at = 0; at < end; at += CHANGES_PER_STEP) {
+      const upTo = Math.min(at + CHANGES_PER_STEP, end);
+      const changes = buffer.changes.slice(at, upTo).map((bytes) => decodeChange(bytes));
       yield stepOf(changes.filter(({ revision }) => revision > onDisk));
     }
   }

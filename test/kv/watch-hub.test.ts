@@ -241,6 +241,26 @@ describe('a watch', () => {
     expect(world.turns).toBeGreaterThan(others / 150);
   });
 
+  it.each([1, 100, 127, 128, 129, 300])(
+    'reads the past of a buffer that grows while it is read: from %i changes on (row 28)',
+    async (count) => {
+      const world = await World.open();
+      const apply = async (from: number, through: number) => {
+        for (let number = from; number <= through; number += 1) await world.apply(put(`a${number}`, ''));
+      };
+      await apply(1, count);
+      const watch = world.watch('a', true);
+      // Between what it read first and what it reads next.
+      await apply(count + 1, count + 200);
+      await world.settle();
+      await apply(count + 201, count + 210);
+      await world.settle();
+      expect(watch.events.map(({ revision }) => revision)).toEqual(
+        Array.from({ length: count + 210 }, (_, at) => at + 1),
+      );
+    },
+  );
+
   it('holds nothing of the messages in which changes came', async () => {
     const world = await World.open();
     const watch = world.watch('a', false);
@@ -311,6 +331,8 @@ describe('a watch', () => {
         arbitrary: fc.record({ do: fc.constant('put' as const), key: fc.constantFrom('a', 'ab', 'b') }),
       },
       fc.record({ do: fc.constant('delete' as const), key: fc.constantFrom('a', 'ab') }),
+      // The past is read in steps of more than a hundred changes.
+      fc.record({ do: fc.constant('many' as const), count: fc.integer({ min: 1, max: 150 }) }),
       fc.record({ do: fc.constant('both' as const) }),
       fc.record({ do: fc.constant('removePrefix' as const), key: fc.constantFrom('a', 'ab') }),
       fc.record({ do: fc.constant('flush' as const) }),
@@ -324,7 +346,7 @@ describe('a watch', () => {
           do: fc.constant('watch' as const),
           key,
           isPrefix: fc.boolean(),
-          back: fc.nat(6),
+          back: fc.oneof(fc.nat(6), fc.nat(200)),
           number: fc.nat(3),
         }),
       },
@@ -353,6 +375,9 @@ describe('a watch', () => {
               break;
             case 'delete':
               await apply(remove(one.key));
+              break;
+            case 'many':
+              for (let count = 0; count < one.count; count += 1) await apply(put('ab', `${++value}`));
               break;
             case 'both':
               await apply(both('a', 'b', `${++value}`));
