@@ -48,14 +48,19 @@ export function idempotencyOfStep({ key, fingerprint }: Idempotency, step: numbe
   return { key: `\x01${step} ${hash('sha256', key, 'hex')}`, fingerprint };
 }
 
-/** Of the headers, what changes the meaning of a request. Line feeds end what comes before the body; none of it holds any. */
+/**
+ * What comes before the body is one JSON document, so that no two requests run together to the same bytes. The bytes stay as they
+ * are: a repeat may come to a node of another version, and the answer to it may have been kept by an earlier one.
+ */
 function fingerprint({ request, target }: Exchange, body: Uint8Array | undefined): Uint8Array {
   const { method, headers } = request;
+  // Of the headers, what changes the meaning of a request.
   const { 'if-match': match = '', 'if-none-match': noneMatch = '', 'content-type': type = '' } = headers;
-  const head = `${method ?? ''}\n${target.path}\n${meaningOf(target.query)}\n${match}\n${noneMatch}\n${type}\n`;
-  const whole = Buffer.allocUnsafe(head.length + (body?.length ?? 0));
-  whole.write(head, 'latin1');
-  if (body !== undefined) whole.set(body, head.length);
+  const head = JSON.stringify([method ?? '', target.path, meaningOf(target.query), match, noneMatch, type]);
+  const headBytes = Buffer.byteLength(head);
+  const whole = Buffer.allocUnsafe(headBytes + (body?.length ?? 0));
+  whole.write(head);
+  if (body !== undefined) whole.set(body, headBytes);
   // As text in one call: an object for the hash or a buffer for its result takes as long as hashing a small request.
   const digest = hash('sha256', whole, 'binary');
   const print = Buffer.allocUnsafe(FINGERPRINT_BYTES);

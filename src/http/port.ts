@@ -157,7 +157,7 @@ export interface NodeStatus {
   readonly revision: Revision;
   readonly firstIndex: number;
   readonly lastIndex: number;
-  /** The rolling digest of all changes up to `appliedIndex`, as 8 hexadecimal digits. */
+  /** The rolling digest of all changes, and of all answers kept for repeats, up to `appliedIndex`, as 8 hexadecimal digits. */
   readonly digest: string;
   readonly version: string;
   readonly uptimeSeconds: number;

@@ -1,3 +1,4 @@
+import { stateDamaged } from './damage.js';
 import { CRC_BYTES, REVISION_BYTES, seal, unseal } from './record-codec.js';
 import { decodeResult, encodeResult } from './result-codec.js';
 import { type CommandResult, FINGERPRINT_BYTES, type Idempotency, type LogTime } from './types.js';
@@ -29,7 +30,7 @@ const ResultForm = { encoded: 0, put: 1, putThatCreated: 2 } as const;
 const LAYOUT = 1;
 /** In the place of that byte format 3 of the state had the highest one of a time. */
 const LAYOUT_OF_FORMAT_3 = 0;
-/** The first number and the layout. */
+/** The first number and the layout; the checksum of the record comes before them. */
 export const JOURNAL_HEAD_BYTES = REVISION_BYTES + 1;
 const KEY_LENGTH_BYTES = 2;
 const RESULT_LENGTH_BYTES = 4;
@@ -122,10 +123,14 @@ export function decodeEntries(record: Buffer): readonly AnswerEntry[] {
   return placesOf(content).map((place) => decodeEntry(content, place));
 }
 
-/** The keys of the answers of a record of the journal. */
-export function keysOf(record: Buffer): readonly string[] {
+/** The same without what was answered. */
+export function listingsOf(record: Buffer): readonly Listing[] {
   const content = inPresentLayout(record);
-  return placesOf(content).map(({ keyAt, keyEnd }) => content.toString('utf8', keyAt, keyEnd));
+  return placesOf(content).map(({ number, keyAt, keyEnd }) => ({
+    number,
+    logTimeMs: content.readUIntBE(keyEnd + FINGERPRINT_BYTES, REVISION_BYTES),
+    key: content.toString('utf8', keyAt, keyEnd),
+  }));
 }
 
 /** The newest answer under a key in a record of the journal. */
@@ -177,11 +182,9 @@ function readResult(content: Buffer, formAt: number): CommandResult {
     const encodedAt = at + RESULT_LENGTH_BYTES;
     return decodeResult(content.subarray(encodedAt, encodedAt + content.readUInt32BE(at)));
   }
-  return {
-    kind: 'put',
-    revision: content.readUIntBE(at, REVISION_BYTES),
-    created: form === ResultForm.putThatCreated,
-  };
+  const created = form === ResultForm.putThatCreated;
+  if (!created && form !== ResultForm.put) throw stateDamaged(`An answer has form ${form}.`);
+  return { kind: 'put', revision: content.readUIntBE(at, REVISION_BYTES), created };
 }
 
 /**
@@ -189,7 +192,9 @@ function readResult(content: Buffer, formAt: number): CommandResult {
  * are filed, the length of the record that they are filed in, in 4 bytes, and that.
  */
 function inPresentLayout(record: Buffer): Buffer {
-  if (record[REVISION_BYTES] !== LAYOUT_OF_FORMAT_3) return record;
+  const layout = record[REVISION_BYTES];
+  if (layout === LAYOUT) return record;
+  if (layout !== LAYOUT_OF_FORMAT_3) throw stateDamaged(`A journal of answers has layout ${layout}.`);
   // Every answer takes less room than it took then.
   const content = Buffer.allocUnsafe(JOURNAL_HEAD_BYTES + record.length);
   let end = writeJournalHead(content, 0, record.readUIntBE(0, REVISION_BYTES));

@@ -9,10 +9,11 @@ export interface IndexBounds {
 }
 
 /**
- * Tables of 8 MiB for 1,600,000 answers each: all of them take 32 MiB, for nearly five million answers and those on their way.
- * Few large tables, because a key that is new is looked for in each, and nearly every look is a miss of the processor's caches.
+ * Tables of 4 MiB for 780,000 answers each, or for as many records, where those are large: all of them take 28 MiB, for nearly five
+ * million answers. Few large tables, because a key that is new is looked for in each, and nearly every look is a miss of the processor's
+ * caches.
  */
-export const INDEX_BOUNDS: IndexBounds = { tablesMax: 3, slotsMax: 2 ** 21 };
+export const INDEX_BOUNDS: IndexBounds = { tablesMax: 6, slotsMax: 2 ** 20 };
 
 /** A table is full at this many records, too, whose places in it take the lower half of a slot. */
 const RECORDS_MAX = 2 ** 16;

@@ -14,7 +14,7 @@ import {
 import { CRC_BYTES, journalKey, seal, TAG_ANSWERS } from './record-codec.js';
 import type { CommandResult, Idempotency, LogTime } from './types.js';
 
-/** A record of the journal of answers has this size, or less: all of it is read for one of them. A larger answer is alone. */
+/** A record of the journal of answers has about this size at most, unless one answer is larger: all of it is read for one of them. */
 const RECORD_BYTES = 8 * 1024;
 
 /** The answers of a record that is not on disk, as they will be there. */
@@ -106,7 +106,7 @@ export class AnswerBatch {
     const written = writtenResult(result);
     const bytes = entryBytesMax(idempotency.key, written);
     if (this.#newest === undefined || this.#newest.free < bytes) this.#begin(number, bytes);
-    this.#newest?.add(idempotency, logTimeMs, written);
+    present(this.#newest, 'There is a record now.').add(idempotency, logTimeMs, written);
     this.#count += 1;
     const record = present(this.#records.at(-1), 'There is a record now.');
     record.lastNumber = number;

@@ -18,12 +18,14 @@ import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer }
 const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 /** Bytes of values that are kept in memory after they were read; and twice as many at most. */
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
+/** Times an odd number, different numbers of 32 bits stay different. */
+const ODD_FACTOR = 0x9e3779b1;
 
 /**
  * A state on disk and the changes on their way there.
  *
  * Invariants:
- * - `meta` tells of the disk and both buffers together; the record on disk tells of the disk alone, because both
+ * - `meta` tells of the disk and both buffers together, but for the digest of answers, which the buffer has; the record on disk tells of the disk alone, because both
  *   change in one batch (correctness row 22);
  * - one flush is in flight at a time (row 31), and while it is, its buffer does not change and is still read;
  * - after a flush has failed, every other one fails too (row 30).
@@ -31,7 +33,7 @@ const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
 export class BufferedStore {
   /** The name of the store in its directory. */
   readonly name: string;
-  /** Brought forward, in place, with every entry that is applied; the digest of answers is with them, in the buffer. */
+  /** Brought forward, in place, with every entry that is applied. */
   readonly meta: MutableMeta;
   readonly leases: Leases;
   readonly answers: Answers;
@@ -84,9 +86,12 @@ export class BufferedStore {
     return state;
   }
 
-  /** Of all that was applied. */
+  /**
+   * Of all that was applied: the checksums of changes and of answers. What differs in both alike would cancel out if they were
+   * only laid over each other, since checksums are linear; a product is not.
+   */
   get digest(): number {
-    return (this.meta.digest ^ this.#active.answers.digest) >>> 0;
+    return (this.meta.digest ^ Math.imul(this.#active.answers.digest, ODD_FACTOR)) >>> 0;
   }
 
   get flushedIndex(): Index {

@@ -7,6 +7,7 @@ import {
   encodeAnswer,
   encodeListing,
   type Listing,
+  listingsOf,
 } from './answer-codec.js';
 import { type JournalRecord, journalRecords, readJournal } from './journal.js';
 import type { Meta } from './meta-codec.js';
@@ -57,12 +58,13 @@ export class DepartingAnswers implements Departure {
       this.#left -= listings.length;
       this.prunedAnswer = record.lastNumber;
     }
-    for await (const { record, entries } of this.#records()) {
-      const newestMs = newestOf(entries);
+    for await (const record of this.#records()) {
+      const listings = listingsOf(record.content);
+      const newestMs = newestOf(listings);
       if (!this.#isOld(newestMs)) return newestMs;
       if (this.#left <= 0) return undefined;
       this.#remove(record.key);
-      this.#left -= entries.length;
+      this.#left -= listings.length;
       this.prunedAnswer = record.lastNumber;
       this.filedAnswer = record.lastNumber;
     }
@@ -72,8 +74,9 @@ export class DepartingAnswers implements Departure {
   /** Files answers that are still in the journal, up to about this number. */
   async file(through: number): Promise<void> {
     if (this.filedAnswer >= through) return;
-    for await (const { record, entries } of this.#records()) {
+    for await (const record of this.#records()) {
       if (this.#left <= 0 || this.filedAnswer >= through) return;
+      const entries = decodeEntries(record.content);
       for (const entry of entries) {
         this.operations.push({ kind: 'put', key: answerKey(entry.key), value: encodeAnswer(entry) });
       }
@@ -93,11 +96,8 @@ export class DepartingAnswers implements Departure {
   }
 
   /** The journal of answers. */
-  async *#records() {
-    const { lastAnswer } = this.#meta;
-    for await (const record of readJournal(this.#store, TAG_ANSWERS, this.filedAnswer + 1, lastAnswer)) {
-      yield { record, entries: decodeEntries(record.content) };
-    }
+  #records(): AsyncGenerator<JournalRecord> {
+    return readJournal(this.#store, TAG_ANSWERS, this.filedAnswer + 1, this.#meta.lastAnswer);
   }
 
   #remove(key: Uint8Array): void {

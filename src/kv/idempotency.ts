@@ -1,5 +1,5 @@
 import type { OrderedStore } from '../storage/ordered-store.js';
-import { type Answer, answerKey, decodeAnswer, findEntry, keysOf } from './answer-codec.js';
+import { type Answer, answerKey, decodeAnswer, findEntry, listingsOf } from './answer-codec.js';
 import { AnswerIndex, type IndexBounds } from './answer-index.js';
 import { type AnswerBatch, AnswerRecord } from './answer-records.js';
 import { stateDamaged } from './damage.js';
@@ -136,7 +136,7 @@ export class Answers {
   async *#indexed(records: AsyncIterable<JournalRecord>): AsyncGenerator<JournalRecord> {
     for await (const record of records) {
       const indexed = new AnswerRecord(record.lastNumber);
-      for (const key of keysOf(record.content)) this.#index.add(key, indexed);
+      for (const { key } of listingsOf(record.content)) this.#index.add(key, indexed);
       yield record;
     }
   }

@@ -145,7 +145,7 @@ export class KvStateMachine {
     return this.#live.meta.logTimeMs;
   }
 
-  /** The rolling CRC-32 of all changes up to `appliedIndex`, 8 hexadecimal digits: equal on all members. */
+  /** A rolling checksum of all changes and answers up to `appliedIndex`, 8 hexadecimal digits: equal on all members. */
   get digest(): string {
     return this.#live.digest.toString(16).padStart(8, '0');
   }

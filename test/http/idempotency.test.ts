@@ -1,5 +1,7 @@
 import type { InjectOptions } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import type { Exchange } from '../../src/http/exchange.js';
+import { idempotencyOf } from '../../src/http/idempotency.js';
 import { serve } from './kit.js';
 
 const repeatable: readonly InjectOptions[] = [
@@ -101,4 +103,15 @@ describe('a request with an Idempotency-Key', () => {
     expect(answer.statusCode).toBe(400);
     expect(answer.body).toContain('Idempotency-Key');
   });
+});
+
+it('row 27: a request has the same fingerprint in every version, since a repeat may come to a node of another', () => {
+  const target = { path: '/v1/kv/a%20%22b', query: 'ttl=30s&timeout=2s&lease=1' };
+  const fingerprintOf = (method: string, headers: object, body?: Uint8Array) => {
+    const exchange = { request: { method, headers }, target } as unknown as Exchange;
+    return Buffer.from(idempotencyOf(exchange, 'k', body).fingerprint).toString('hex');
+  };
+  const headers = { 'if-match': '"7"', 'content-type': 'text/plain' };
+  expect(fingerprintOf('PUT', headers, Buffer.from('vé'))).toBe('5274a41d27ea65a9f049e614b5b512ef');
+  expect(fingerprintOf('DELETE', {})).toBe('e236126b17ada2b78184c5792c959eb6');
 });

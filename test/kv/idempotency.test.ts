@@ -383,6 +383,19 @@ describe('a command under an idempotency key', () => {
     expect(answers.find({ ...idempotency, key: 'other' }, 0).result).toBeUndefined();
   });
 
+  it('shows in the digest, also where it differs in the same way as the change that it answers', async () => {
+    const digests = new Set<string>();
+    for (const byte of [0, 0x5a, 0xff]) {
+      const kv = await open(new MemoryDisk());
+      // As far from the end of the changes as the fingerprint is from the end of the answers.
+      const value = Buffer.alloc(29);
+      value.fill(byte, 0, 16);
+      await perform(kv, under('k', { kind: 'put', key: bytes('a'), value, contentType: '' }, byte));
+      digests.add(kv.digest);
+    }
+    expect(digests.size).toBe(3);
+  });
+
   it('is in the digest alike, however often that is asked for and however many a flush brings', async () => {
     const digests = [1, 7, 40, 1000].map(async (every) => {
       const kv = await open(new MemoryDisk());
