@@ -287,7 +287,8 @@ export function noFirstStart(): RaftkvError {
     'usage',
     'The data directory holds no cluster yet, so say how to start: --initial-cluster n1=HOST:PORT,… (form a new ' +
       'cluster), --join http://HOST:PORT (be added to a running one) or --single (a cluster of one). If this node had ' +
-      'data before, its directory is not where it was: check --data-dir and the mount.',
+      'data before, its directory is not where it was: check --data-dir and the mount. If it is, the disk lost what it held: ' +
+      'remove this member from the cluster, wipe its data directory and start it with --join.',
   );
 }
 

@@ -52,7 +52,9 @@ export async function startsAgain(node: FaultNode): Promise<boolean> {
     START_MS_MAX,
   );
   if (isUp) return true;
-  if (run.exit?.code !== 1 || !ADVICE.test(run.errors)) {
+  // Damage at the beginning of a log that is one file leaves nothing at all, not even the name of the cluster.
+  const isEmpty = run.exit?.code === 2 && run.errors.includes('holds no cluster yet');
+  if (!(run.exit?.code === 1 || isEmpty) || !ADVICE.test(run.errors)) {
     throw new Error(
       `${node.id} ended with ${JSON.stringify(run.exit)} and without the advice for damage: ${run.errors}`,
     );
