@@ -24,7 +24,7 @@ export function deal(requests, connections) {
  *
  * @param {{ url: string, shares: object[][], seconds: number, isExpected?: (body: string) => boolean }} options the requests
  *   of each connection, which repeats them in order, and what a body must be that counts as no failure
- * @returns {Promise<{ perSecond: number, p50Ms: number, p99Ms: number, failures: number }>}
+ * @returns {Promise<{ perSecond: number, elapsedSeconds: number, p50Ms: number, p99Ms: number, failures: number }>}
  */
 export async function load({ url, shares, seconds, isExpected }) {
   const latencies = [];
@@ -46,6 +46,7 @@ export async function load({ url, shares, seconds, isExpected }) {
   });
   return {
     perSecond: latencies.length / result.duration,
+    elapsedSeconds: result.duration,
     ...percentiles(latencies),
     failures: result.non2xx + result.errors + result.timeouts + result.mismatches,
   };

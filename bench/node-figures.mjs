@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const SAMPLE_EVERY_MS = 20;
@@ -26,6 +26,18 @@ export async function settle(processId, timeoutMs = SETTLE_TIMEOUT_MS) {
 export function anonymousMib(processId) {
   const status = readFileSync(`/proc/${processId}/status`, 'utf8');
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) / 1024;
+}
+
+/**
+ * The processor time that all present threads of a process have used, in microseconds. Node and LevelDB keep their threads for
+ * as long as the process lives, so the difference of two readings is what the process used between them.
+ */
+export function processorMicroseconds(processId) {
+  const tasks = `/proc/${processId}/task`;
+  const nanoseconds = readdirSync(tasks).map((task) =>
+    Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0]),
+  );
+  return nanoseconds.reduce((sum, one) => sum + one, 0) / 1000;
 }
 
 /**

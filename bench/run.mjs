@@ -1,13 +1,14 @@
 import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from './figures.mjs';
 import { reportLeases } from './leases.mjs';
 import { reportListingMemory } from './listing-memory.mjs';
 import { operations } from './operations.mjs';
 import { comparePipelining } from './pipelining.mjs';
+import { compareProcessorTime } from './processor-time.mjs';
 import { etcdVersion, startBareFastify, startEtcd, startRaftkv, warmUp } from './systems.mjs';
 import { printHead, printRow } from './table.mjs';
 import { reportWatchers } from './watchers.mjs';
@@ -29,6 +30,8 @@ const { values: flags } = parseArgs({
     pipelining: { type: 'boolean', default: false },
     watchers: { type: 'string' },
     leases: { type: 'string' },
+    against: { type: 'string' },
+    pairs: { type: 'string', default: '20' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -40,7 +43,9 @@ if (flags.pipelining) {
 /** What is measured of raftkv alone, and says whether it is within its bounds. */
 const report = reportOf(flags);
 if (report !== undefined && !existsSync('/proc/self/status')) {
-  refuse('--listing, --watchers and --leases read the memory of a node from /proc, which only Linux has.');
+  refuse(
+    '--listing, --watchers, --leases and --against read figures of a node from /proc, which only Linux has.',
+  );
 }
 
 const chosen = flags.operations.split(',').map((name) => {
@@ -62,6 +67,9 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().the
 try {
   if (report !== undefined) {
     await startSystem('raftkv');
+    if (flags.against !== undefined) {
+      systems.before = await startRaftkv(join(directory, 'before'), resolve(flags.against));
+    }
     if (!(await report(systems.raftkv))) process.exitCode = 1;
   } else {
     await measureAll();
@@ -144,7 +152,12 @@ function printMachine(etcd) {
   );
 }
 
-function reportOf({ listing, watchers, leases }) {
+function reportOf({ listing, watchers, leases, against }) {
+  if (against !== undefined) {
+    const pairs = positive('pairs', flags.pairs);
+    return (raftkv) =>
+      compareProcessorTime(systems.before, raftkv, { pairs, seconds, warmUpSeconds, connectionCounts });
+  }
   if (listing) return reportListingMemory;
   if (watchers !== undefined) {
     const count = positive('watchers', watchers);

@@ -31,15 +31,20 @@ export async function startBareFastify(directory) {
   };
 }
 
-/** Three raftkv nodes; the load goes to the leader. */
-export async function startRaftkv(directory) {
+/**
+ * Three raftkv nodes; the load goes to the leader.
+ *
+ * @param {string} directory where their data and logs go
+ * @param {string} [root] the built checkout whose program runs; this one unless another is named
+ */
+export async function startRaftkv(directory, root = path('..')) {
   const ports = await freePorts(6);
   const names = ['n1', 'n2', 'n3'];
   const peers = names.map((name, number) => `${name}=127.0.0.1:${ports[number]}`).join(',');
   const startNode = (number) =>
     start(directory, names[number], process.execPath, [
       ...nodeFlags,
-      path('../bin/raftkv.js'),
+      join(root, 'bin/raftkv.js'),
       ...['serve', '--id', names[number], '--data-dir', join(directory, names[number])],
       ...['--initial-cluster', peers],
       ...['--peer', `127.0.0.1:${ports[number]}`, '--http', `127.0.0.1:${ports[number + 3]}`],
