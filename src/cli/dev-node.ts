@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NodeStatus } from '../client/index.js';
+import { after, signalAfter } from '../clock.js';
 import { clientAt } from './client-command.js';
 import { nodeFetch } from './node-fetch.js';
 
@@ -104,9 +105,9 @@ export class DevNode {
     const { child } = this;
     if (child === undefined || this.exited !== undefined) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+      const timer = after(stopTimeoutMs, () => child.kill('SIGKILL'));
       child.once('exit', () => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       });
       child.kill('SIGTERM');
@@ -119,7 +120,7 @@ export class DevNode {
 
   private async askReady(): Promise<boolean> {
     try {
-      const signal = AbortSignal.timeout(pollTimeoutMs);
+      const signal = signalAfter(pollTimeoutMs);
       const init = { method: 'GET', headers: {}, signal, redirect: 'manual' } as const;
       const { status, body } = await nodeFetch(`${this.httpUrl}/readyz`, init);
       await body?.cancel();

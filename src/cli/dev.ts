@@ -1,6 +1,6 @@
 import { join, relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
+import { sleep } from '../clock.js';
 import { parseCount } from './client-command.js';
 import { DevNode } from './dev-node.js';
 import { DevSize } from './dev-size.js';

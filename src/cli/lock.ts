@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import type { LockGuard } from '../client/index.js';
+import { after, type Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import {
   type ClientFlags,
@@ -84,10 +85,10 @@ async function runUnder(
     env: { ...terminal.environment, RAFTKV_LOCK_TOKEN: String(guard.token) },
   });
   const letGo = passSignalsOn(child, terminal);
-  let killTimer: NodeJS.Timeout | undefined;
+  let killTimer: Timer | undefined;
   const end = (): void => {
     child.kill('SIGTERM');
-    killTimer = setTimeout(() => child.kill('SIGKILL'), killDelayMs);
+    killTimer = after(killDelayMs, () => child.kill('SIGKILL'));
   };
   if (guard.held) guard.signal.addEventListener('abort', end);
   else end();
@@ -99,7 +100,7 @@ async function runUnder(
       child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal ?? 'SIGTERM']));
     });
   } finally {
-    clearTimeout(killTimer);
+    killTimer?.cancel();
     letGo();
   }
 }

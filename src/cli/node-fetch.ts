@@ -1,6 +1,7 @@
 import { Agent, request as httpRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FetchInit, FetchResponse } from '../client/index.js';
+import { after } from '../clock.js';
 
 /** A node that cannot be connected to within this time is passed over. */
 const connectTimeoutMs = 1_000;
@@ -28,13 +29,13 @@ export function nodeFetch(url: string, init: FetchInit): Promise<FetchResponse> 
       agent,
       signal,
     });
-    const timer = setTimeout(() => outgoing.destroy(new NoConnectionError()), connectTimeoutMs);
+    const timer = after(connectTimeoutMs, () => outgoing.destroy(new NoConnectionError()));
     outgoing.on('socket', (socket) => {
-      if (socket.connecting) socket.once('connect', () => clearTimeout(timer));
-      else clearTimeout(timer);
+      if (socket.connecting) socket.once('connect', () => timer.cancel());
+      else timer.cancel();
     });
     outgoing.on('error', (error) => {
-      clearTimeout(timer);
+      timer.cancel();
       reject(error);
     });
     outgoing.on('response', (incoming) => {

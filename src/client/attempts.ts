@@ -14,6 +14,9 @@ import { textOf } from './wire.js';
 /** An attempt that leaves time for another one gets at least so much of what is left. */
 const attemptMsMin = 1_000;
 
+/** The longest `timeout` that a server takes. A call that has more time is made of several attempts. */
+const serverTimeoutMsMax = 3_600_000;
+
 /** How much longer than the server's own deadline the last answer is waited for. */
 const answerMarginMs = 1_000;
 
@@ -45,13 +48,14 @@ export class Attempts {
    * to the last attempt is waited for a little longer than the server takes, because it may tell what became of the call.
    */
   share(alone: boolean): { readonly serverMs: number; readonly answerMs: number } {
-    const leftMs = Math.max(1, this.leftMs());
-    const lastsMs = attemptMsMin + (this.call.waitMs ?? 0);
+    const waitMs = this.call.waitMs ?? 0;
+    const leftMs = Math.min(Math.max(1, this.leftMs()), serverTimeoutMsMax + waitMs);
+    const lastsMs = attemptMsMin + waitMs;
     if (alone || this.call.repeat === 'never' || leftMs <= lastsMs) {
-      return { serverMs: leftMs, answerMs: leftMs + answerMarginMs };
+      return { serverMs: Math.min(leftMs, serverTimeoutMsMax), answerMs: leftMs + answerMarginMs };
     }
     const shareMs = Math.max(leftMs / 2, lastsMs);
-    return { serverMs: shareMs, answerMs: shareMs };
+    return { serverMs: Math.min(shareMs, serverTimeoutMsMax), answerMs: shareMs };
   }
 
   beginRound(): void {

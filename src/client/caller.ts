@@ -11,15 +11,13 @@ import {
   reasonOf,
   wasSent,
 } from './fetch.js';
-import { Pauses, sleep } from './timing.js';
+import { after, Pauses, sleep } from './timing.js';
 import { isFoldable, queryOf, textOf } from './wire.js';
 
 /** A stream that says nothing for so long is taken for dead; nodes send heartbeats far more often. */
 const silenceMsMax = 60_000;
 /** Redirects that one attempt follows: while leaders change, the one that is named may name the next. */
 const redirectsMax = 3;
-/** The longest `timeout` that a server takes. */
-const serverTimeoutMsMax = 3_600_000;
 
 export interface CallerOptions {
   readonly endpoints: readonly string[];
@@ -115,7 +113,7 @@ export class Caller {
     redirect: 'never' | undefined,
   ): Promise<Outcome> {
     const { serverMs, answerMs } = attempts.share(alone);
-    const timeout = `${Math.min(Math.ceil(serverMs), serverTimeoutMsMax)}ms`;
+    const timeout = `${Math.ceil(serverMs)}ms`;
     const abortable = new Abortable(call.signal);
     const { controller } = abortable;
     const request = { ...call, query: { ...call.query, timeout, redirect }, headers: attempts.headers };
@@ -213,11 +211,11 @@ async function within<Value>(
   controller: AbortController,
   promise: Promise<Value>,
 ): Promise<Value> {
-  const timer = setTimeout(() => controller.abort(), milliseconds);
+  const cancel = after(milliseconds, () => controller.abort());
   try {
     return await promise;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 

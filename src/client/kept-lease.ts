@@ -1,6 +1,6 @@
 import { RaftkvClientError } from './errors.js';
 import type { CallOptions } from './options.js';
-import { nowMs } from './timing.js';
+import { after, nowMs } from './timing.js';
 
 /** A lease is renewed when this part of its time has passed since the last renewal was sent. */
 const renewAfter = 1 / 3;
@@ -24,8 +24,8 @@ export class KeptLease {
   private readonly renewing = new AbortController();
   private readonly renew: (options: CallOptions) => Promise<unknown>;
   private lostAtMs: number;
-  private lossTimer: ReturnType<typeof setTimeout> | undefined;
-  private renewTimer: ReturnType<typeof setTimeout> | undefined;
+  private cancelLoss = (): void => {};
+  private cancelRenewal = (): void => {};
 
   /**
    * @param sentAtMs When the request that made the lease was sent, see {@link nowMs}.
@@ -58,8 +58,8 @@ export class KeptLease {
 
   /** Keeps it alive no longer. The signal does not abort any more. */
   stop(): void {
-    clearTimeout(this.lossTimer);
-    clearTimeout(this.renewTimer);
+    this.cancelLoss();
+    this.cancelRenewal();
     this.renewing.abort();
   }
 
@@ -68,8 +68,8 @@ export class KeptLease {
   }
 
   private expectLoss(): void {
-    clearTimeout(this.lossTimer);
-    this.lossTimer = setTimeout(() => this.lose(), Math.max(0, this.lostAtMs - nowMs()));
+    this.cancelLoss();
+    this.cancelLoss = after(this.lostAtMs - nowMs(), () => this.lose());
   }
 
   private lose(detail = 'The lease could not be kept alive in time and may be lost.'): void {
@@ -83,7 +83,7 @@ export class KeptLease {
   }
 
   private renewIn(delayMs: number): void {
-    this.renewTimer = setTimeout(() => void this.renewOnce(), Math.max(0, delayMs));
+    this.cancelRenewal = after(delayMs, () => void this.renewOnce());
   }
 
   private async renewOnce(): Promise<void> {

@@ -3,6 +3,27 @@ export function nowMs(): number {
   return performance.now();
 }
 
+/** The longest delay in milliseconds that `setTimeout` takes. It fires at once when it is given a longer one. */
+const timerMsMax = 2 ** 31 - 1;
+
+/**
+ * Runs `task` once after `delayMs` milliseconds, however many. The linter refuses `setTimeout` and its relatives
+ * everywhere else, because their delays end at 24.8 days.
+ *
+ * @returns Cancels it.
+ */
+export function after(delayMs: number, task: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const arm = (leftMs: number): void => {
+    timer =
+      leftMs > timerMsMax
+        ? setTimeout(() => arm(leftMs - timerMsMax), timerMsMax)
+        : setTimeout(task, Math.max(0, leftMs));
+  };
+  arm(delayMs);
+  return () => clearTimeout(timer);
+}
+
 /** Resolves after `milliseconds`; rejects with the signal's reason when it aborts before. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -11,13 +32,13 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
       return;
     }
     const abort = (): void => {
-      clearTimeout(timer);
+      cancel();
       reject(signal?.reason);
     };
-    const timer = setTimeout(() => {
+    const cancel = after(milliseconds, () => {
       signal?.removeEventListener('abort', abort);
       resolve();
-    }, milliseconds);
+    });
     signal?.addEventListener('abort', abort, { once: true });
   });
 }

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
+import { after, every } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { registerClusterRoutes } from './cluster-routes.js';
@@ -196,7 +197,7 @@ function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: st
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // A client that neither reads nor hangs up must not hold the socket.
-  setTimeout(() => socket.destroy(), 1_000).unref();
+  after(1_000, () => socket.destroy());
 }
 
 function followConnections(app: FastifyInstance): ReadonlySet<Socket> {
@@ -213,10 +214,10 @@ function followConnections(app: FastifyInstance): ReadonlySet<Socket> {
  * would keep each for its keep-alive time.
  */
 function closeConnections(app: FastifyInstance, graceMs: number): void {
-  const sweep = setInterval(() => app.server.closeIdleConnections(), closeSweepMs);
-  const deadline = setTimeout(() => app.server.closeAllConnections(), graceMs);
+  const sweep = every(closeSweepMs, () => app.server.closeIdleConnections());
+  const deadline = after(graceMs, () => app.server.closeAllConnections());
   app.server.once('close', () => {
-    clearInterval(sweep);
-    clearTimeout(deadline);
+    sweep.cancel();
+    deadline.cancel();
   });
 }

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { after } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 
 /** Whether the request announces content. */
@@ -26,10 +27,10 @@ export function readBody(
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let length = 0;
-  const timer = setTimeout(() => giveUp(tooSlow(timeoutMs)), timeoutMs);
+  const timer = after(timeoutMs, () => giveUp(tooSlow(timeoutMs)));
 
   function giveUp(error: RaftkvError): void {
-    clearTimeout(timer);
+    timer.cancel();
     request.off('data', onData);
     request.off('end', onEnd);
     request.pause();
@@ -51,14 +52,14 @@ export function readBody(
   }
 
   function onEnd(): void {
-    clearTimeout(timer);
+    timer.cancel();
     done(undefined, rest === undefined ? (first ?? empty) : Buffer.concat(rest, length));
   }
 
   request.on('data', onData);
   request.on('end', onEnd);
   // A lost connection is not an error of ours; without a listener it would end the process.
-  request.on('error', () => clearTimeout(timer));
+  request.on('error', () => timer.cancel());
 }
 
 const empty = Buffer.alloc(0);

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { after } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
@@ -268,10 +269,10 @@ export class Exchange {
     const { request, response } = this;
     let bytes = 0;
     const finish = (): void => {
-      clearTimeout(timer);
+      timer.cancel();
       response.end();
     };
-    const timer = setTimeout(finish, lingerMs);
+    const timer = after(lingerMs, finish);
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > lingerBytesMax) finish();

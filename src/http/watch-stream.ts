@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import { present } from '../assert.js';
+import { after } from '../clock.js';
 import type { Revision, WatchEvent, Watcher, WatchPosition } from '../kv/types.js';
 import { problemOf } from './problem.js';
 import { TurnBudget } from './turn-budget.js';
@@ -61,12 +62,12 @@ export class WatchStreams {
   private sweepLater(): void {
     if (this.isSweeping || this.streams.size === 0) return;
     this.isSweeping = true;
-    setTimeout(async () => {
+    after(SWEEP_MS, async () => {
       const now = performance.now();
       await this.visit((stream) => stream.sweep(now));
       this.isSweeping = false;
       this.sweepLater();
-    }, SWEEP_MS).unref();
+    });
   }
 
   /** Does something with every stream, over many turns where they are many. */

@@ -1,3 +1,4 @@
+import { signalAfter } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { JoinRequest } from './bootstrap.js';
 
@@ -13,7 +14,7 @@ export async function joinOverHttp(request: JoinRequest): Promise<string> {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
-        signal: AbortSignal.timeout(JOIN_TIMEOUT_MS),
+        signal: signalAfter(JOIN_TIMEOUT_MS),
       });
       const answer = (await response.json()) as { cluster?: unknown; code?: unknown; detail?: unknown };
       if (response.ok && typeof answer.cluster === 'string') return answer.cluster;

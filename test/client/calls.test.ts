@@ -32,6 +32,15 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
+describe('a timeout of 40 days', () => {
+  it('waits for the answer to the first attempt, of which the server gets an hour', async () => {
+    const server = await fake((arrived, response) => setTimeout(() => putDone(arrived, response), 200));
+    const client = new RaftkvClient({ endpoints: [server.url], timeoutMs: 40 * 24 * 3_600_000 });
+    expect(await client.put('a', 'x')).toMatchObject({ revision: 1 });
+    expect(server.arrived.map(({ query }) => query.get('timeout'))).toEqual(['3600000ms']);
+  });
+});
+
 describe('the leader', () => {
   it('row 34: is found by a redirect, to which the body is sent again, and remembered', async () => {
     const leader = await fake(putDone);

@@ -41,6 +41,14 @@ describe('a lease that is kept', () => {
     lease.stop();
   });
 
+  it('lives for 100 days, which is longer than a timer of the platform takes', async () => {
+    const renew = vi.fn(hanging);
+    const lease = new KeptLease('7', 100 * 86_400, performance.now(), renew);
+    expect(await lostAfterMs(lease, 79 * 86_400_000)).toBeUndefined();
+    expect(renew).toHaveBeenCalledOnce();
+    expect(await lostAfterMs(lease, 2 * 86_400_000)).toBe(86_400_000);
+  });
+
   it('counts as lost before it runs out when nobody answers', async () => {
     const renew = vi.fn(hanging);
     const lease = keep(renew);
