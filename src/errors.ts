@@ -14,6 +14,7 @@ export const errorCatalogue = {
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   member_exists: { status: 409, title: 'The member exists already, with other properties' },
   change_in_progress: { status: 409, title: 'Another membership change is under way' },
+  cluster_not_upgraded: { status: 409, title: 'The cluster has not moved to the version that this needs' },
   member_not_ready: { status: 409, title: 'A new member is not ready to vote' },
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
   too_many_keys: { status: 409, title: 'Too many keys for one change' },

@@ -14,6 +14,8 @@ export interface NodeStatus {
   readonly firstIndex: number;
   readonly lastIndex: number;
   readonly version: string;
+  /** The version that every member speaks; 0 while this node has not opened its state. */
+  readonly clusterVersion: number;
   /** A sentence that tells why the node is in its role. */
   readonly reason: string;
 }

@@ -107,6 +107,7 @@ export const status = object({
   lastIndex: integer,
   digest: text,
   version: text,
+  clusterVersion: integer,
   uptimeSeconds: integer,
   reason: text,
   counters: object({ logWrites: integer, logBatches: integer, stalls: integer, longestStallMs: integer }),

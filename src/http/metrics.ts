@@ -122,6 +122,11 @@ export class HttpMetrics {
         'The longest of those stalls.',
         (status) => status.counters.longestStallMs,
       ],
+      [
+        'raftkv_cluster_version',
+        'The version that every member speaks; 0 while this node has not opened its state.',
+        (status) => status.clusterVersion,
+      ],
       ['raftkv_revision', 'The revision of the store on this node.', (status) => status.revision],
     ];
     for (const [name, help, read] of simple) {

@@ -1,3 +1,4 @@
+import type { ClusterVersion } from '../cluster-version.js';
 import type {
   Command,
   CommandResult,
@@ -160,6 +161,8 @@ export interface NodeStatus {
   /** The rolling digest of all changes, and of all answers kept for repeats, up to `appliedIndex`, as 8 hexadecimal digits. */
   readonly digest: string;
   readonly version: string;
+  /** The version that every member speaks, see src/cluster-version.ts; 0 while this node has not opened its state. */
+  readonly clusterVersion: ClusterVersion;
   readonly uptimeSeconds: number;
   /** A sentence that tells why this node is in its role: the last change of role and its reason. */
   readonly reason: string;

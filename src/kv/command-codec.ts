@@ -1,4 +1,5 @@
 import { assert } from '../assert.js';
+import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { messageType } from './protobuf-schema.js';
 import {
@@ -23,9 +24,14 @@ export const KEY_BYTES_MAX = 4096;
 /** The longest media type, in bytes of UTF-8; its length takes two bytes in the state's records. */
 export const CONTENT_TYPE_BYTES_MAX = 65_535;
 
-/** The version of proto/command.proto that this code writes, and the newest that it reads. */
-const FORMAT_VERSION = 2;
+/** The newest and the oldest format of proto/command.proto that this code reads. */
+const FORMAT_VERSION = 3;
 const FORMAT_VERSION_OLDEST = 1;
+
+/** The format in which a command is written: the oldest that has what it needs, see src/cluster-version.ts. */
+function formatOf(command: Command): number {
+  return command.kind === 'raiseVersion' ? 3 : 2;
+}
 
 const CommandMessage = messageType('Command');
 
@@ -57,6 +63,7 @@ interface Decoded {
   readonly leaseRevoke?: { readonly lease: number } | null;
   readonly leaseExpire?: { readonly lease: number; readonly generation: number } | null;
   readonly tick?: object | null;
+  readonly raiseVersion?: { readonly version: number } | null;
 }
 
 interface DecodedPut {
@@ -171,7 +178,7 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
       failure: txn.failure.map(fromOperation),
     };
   }
-  const { leaseGrant, leaseKeepAlive, leaseRevoke, leaseExpire, tick } = message;
+  const { leaseGrant, leaseKeepAlive, leaseRevoke, leaseExpire, tick, raiseVersion } = message;
   if (leaseGrant) return { kind: 'leaseGrant', ttlMs: leaseGrant.ttlMs };
   if (leaseKeepAlive) {
     return { kind: 'leaseKeepAlive', lease: leaseKeepAlive.lease, ...fromTtl(leaseKeepAlive.ttlMs) };
@@ -181,6 +188,16 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
     return { kind: 'leaseExpire', lease: leaseExpire.lease, generation: leaseExpire.generation };
   }
   if (tick) return { kind: 'tick' };
+  if (raiseVersion) {
+    const { version } = raiseVersion;
+    assertInteger(version, CLUSTER_VERSION_MIN);
+    if (version > CLUSTER_VERSION_MAX) {
+      throw fromNewerVersion(
+        `cluster version ${version}, and this version of raftkv speaks cluster version ${CLUSTER_VERSION_MAX}`,
+      );
+    }
+    return { kind: 'raiseVersion', version };
+  }
   throw fromNewerVersion('a kind that this version of raftkv does not know');
 }
 
@@ -229,7 +246,7 @@ function fromOperation(operation: DecodedOperation): TxnOperation {
 }
 
 function toMessage(command: Command): Record<string, unknown> {
-  const version = FORMAT_VERSION;
+  const version = formatOf(command);
   const idempotency = command.idempotency && toIdempotency(command.idempotency);
   switch (command.kind) {
     case 'put': {
@@ -263,6 +280,9 @@ function toMessage(command: Command): Record<string, unknown> {
     }
     case 'tick':
       return { version, idempotency, tick: {} };
+    case 'raiseVersion':
+      assertInteger(command.version, CLUSTER_VERSION_MIN);
+      return { version, idempotency, raiseVersion: { version: command.version } };
   }
 }
 

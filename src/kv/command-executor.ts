@@ -20,6 +20,7 @@ import type {
   LeaseRevokeCommand,
   LogTime,
   PutCommand,
+  RaiseVersionCommand,
   Revision,
   TxnCommand,
   TxnOperation,
@@ -145,6 +146,8 @@ export class CommandExecutor {
         return this.#endLease(command, prepared?.leaseEnd);
       case 'tick':
         return { kind: 'ticked', revision: this.#revision };
+      case 'raiseVersion':
+        return this.#raiseVersion(command);
       default:
         return unreachable(command);
     }
@@ -246,6 +249,13 @@ export class CommandExecutor {
     if (command.kind === 'leaseRevoke') return undefined;
     const fits = lease.generation === command.generation && lease.expiresAtMs <= logTimeMs;
     return fits ? undefined : { kind: 'leaseKept', revision: this.#revision };
+  }
+
+  /** From here on every member may write and send what the version covers, see src/cluster-version.ts. */
+  #raiseVersion({ version }: RaiseVersionCommand): CommandResult {
+    const { meta } = this.#live;
+    meta.clusterVersion = Math.max(meta.clusterVersion, version);
+    return { kind: 'versionRaised', revision: this.#revision, clusterVersion: meta.clusterVersion };
   }
 
   /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN, type ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration, emptyConfiguration, encodeConfiguration } from '../raft/configuration.js';
 import type { Configuration, Index, Term } from '../raft/types.js';
@@ -36,6 +37,8 @@ export interface Meta {
   readonly answersDigest: number;
   /** The last answer that was too old, and still there, when its key was used again. */
   readonly supersededAnswer: number;
+  /** What every member speaks, see src/cluster-version.ts. */
+  readonly clusterVersion: ClusterVersion;
   /** About one an hour, the oldest first: as many as history compaction needs, see history.ts. */
   readonly marks: readonly Mark[];
 }
@@ -66,15 +69,18 @@ export const emptyMeta: Meta = {
   filedAnswer: 0,
   answersDigest: 0,
   supersededAnswer: 0,
+  clusterVersion: CLUSTER_VERSION_MIN,
   marks: [],
 };
 
 /**
- * The version of the state's records that this code writes, and the newest that it reads: the first byte of this record
- * says it for all of them. Version 1 knew keys only: no log time and what came with it. In version 2 every answer was filed. In
- * version 3 the journal of answers was laid out otherwise, and answers were in the digest of the changes.
+ * The newest format of the state's records that this code reads: the first byte of this record says it for all of them. Version 1 knew keys only: no log time and what came with it. In version 2 every answer was filed. In
+ * version 3 the journal of answers was laid out otherwise, and answers were in the digest of the changes. In
+ * version 4 there was no cluster version; it is still what is written while the cluster version is 1, because an older program
+ * may have to read it.
  */
-const FORMAT_VERSION = 4;
+const FORMAT_VERSION = 5;
+const FORMAT_OF_CLUSTER_VERSION_1 = 4;
 const CHECKSUM_END = 5;
 const INTEGER_BYTES = 6;
 
@@ -90,19 +96,17 @@ const INTEGERS_SINCE_2 = [
 ] as const;
 const INTEGERS_SINCE_3 = ['filedAnswer'] as const;
 const INTEGERS_SINCE_4 = ['answersDigest'] as const;
+const INTEGERS_SINCE_5 = ['clusterVersion'] as const;
 
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
- * that came with versions 3 and 4, configuration.
+ * that came with versions 3, 4 and 5, configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
+  const format = meta.clusterVersion >= 2 ? FORMAT_VERSION : FORMAT_OF_CLUSTER_VERSION_1;
+  const lastIntegers = [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4, ...(format >= 5 ? INTEGERS_SINCE_5 : [])];
   const configuration = encodeConfiguration(meta.configuration);
-  const integers =
-    INTEGERS.length +
-    INTEGERS_SINCE_2.length +
-    INTEGERS_SINCE_3.length +
-    INTEGERS_SINCE_4.length +
-    2 * meta.marks.length;
+  const integers = INTEGERS.length + INTEGERS_SINCE_2.length + lastIntegers.length + 2 * meta.marks.length;
   const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
@@ -114,13 +118,11 @@ export function encodeMeta(meta: Meta): Uint8Array {
     offset = record.writeUIntBE(logTimeMs, offset, INTEGER_BYTES);
     offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
   }
-  for (const name of [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4]) {
-    offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
-  }
+  for (const name of lastIntegers) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
-  record[0] = FORMAT_VERSION;
-  record.writeUInt32BE(crc32(record.subarray(CHECKSUM_END), FORMAT_VERSION), 1);
+  record[0] = format;
+  record.writeUInt32BE(crc32(record.subarray(CHECKSUM_END), format), 1);
   return record;
 }
 
@@ -159,6 +161,14 @@ export function decodeMeta(bytes: Uint8Array): Meta {
   if (version >= 3) for (const name of INTEGERS_SINCE_3) meta[name] = readInteger();
   else meta.filedAnswer = meta.lastAnswer;
   if (version >= 4) for (const name of INTEGERS_SINCE_4) meta[name] = readInteger();
+  if (version >= 5) for (const name of INTEGERS_SINCE_5) meta[name] = readInteger();
+  if (meta.clusterVersion > CLUSTER_VERSION_MAX) {
+    throw new RaftkvError(
+      'storage_unusable',
+      `The state is of a cluster of version ${meta.clusterVersion}; this version of raftkv speaks version ${CLUSTER_VERSION_MAX}. ` +
+        'Start the version that wrote it, or a newer one. Nothing was changed.',
+    );
+  }
   meta.configuration = decodeConfiguration(record.subarray(offset));
   return meta;
 }

@@ -14,6 +14,7 @@ interface Decoded {
   readonly ttlMs: number;
   readonly remaining: boolean;
   readonly succeeded: boolean;
+  readonly clusterVersion: number;
   readonly results: readonly {
     readonly kind: 'put' | 'get' | 'deleted';
     readonly put: { readonly key: Uint8Array; readonly created: boolean };
@@ -47,6 +48,8 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
       return { kind, revision, modRevision: message.modRevision };
     case 'leaseNotFound':
       return { kind, revision, lease };
+    case 'versionRaised':
+      return { kind, revision, clusterVersion: message.clusterVersion };
     case 'ticked':
     case 'tooManyKeys':
     case 'tooManyLeases':

@@ -1,4 +1,5 @@
 import { assert } from '../assert.js';
+import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
 import {
@@ -129,6 +130,11 @@ export class KvStateMachine {
   /** The configuration in force at `appliedIndex`. */
   get configuration(): Configuration {
     return this.#live.meta.configuration;
+  }
+
+  /** What every member speaks, as far as the log is applied: see src/cluster-version.ts. */
+  get clusterVersion(): ClusterVersion {
+    return this.#live.meta.clusterVersion;
   }
 
   get revision(): Revision {

@@ -1,5 +1,7 @@
 /** The vocabulary of the key-value state machine: what a command asks, what it answers, what a read returns. */
 
+import type { ClusterVersion } from '../cluster-version.js';
+
 /** The store's logical time: it grows by one with every command that changes something. 0 is the empty store. */
 export type Revision = number;
 
@@ -187,6 +189,15 @@ export interface TickCommand extends Repeatable {
   readonly kind: 'tick';
 }
 
+/**
+ * Raises the cluster version, see src/cluster-version.ts; nothing where it is as high already. Only a leader proposes it, once
+ * every member reported that it speaks the version.
+ */
+export interface RaiseVersionCommand extends Repeatable {
+  readonly kind: 'raiseVersion';
+  readonly version: ClusterVersion;
+}
+
 export type Command =
   | PutCommand
   | DeleteCommand
@@ -196,7 +207,8 @@ export type Command =
   | LeaseKeepAliveCommand
   | LeaseRevokeCommand
   | LeaseExpireCommand
-  | TickCommand;
+  | TickCommand
+  | RaiseVersionCommand;
 
 /** What applying a command gave. Equal on every node. `revision` is the store's when the command was done. */
 export type CommandResult =
@@ -233,6 +245,12 @@ export type CommandResult =
     }
   /** Log time was taken note of. */
   | { readonly kind: 'ticked'; readonly revision: Revision }
+  /** `clusterVersion`: the one that is in force from now on. */
+  | {
+      readonly kind: 'versionRaised';
+      readonly revision: Revision;
+      readonly clusterVersion: ClusterVersion;
+    }
   | UnchangedResult;
 
 /** What is answered where nothing changed because it could not. */

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Clock } from '../clock.js';
+import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type {
   AddMemberRequest,
@@ -47,6 +48,8 @@ export interface StoreReader extends LeaseTable {
   readonly appliedIndex: number;
   readonly flushedIndex: number;
   readonly revision: Revision;
+  /** What every member speaks, as far as the log is applied: see src/cluster-version.ts. */
+  readonly clusterVersion: ClusterVersion;
   readonly digest: string;
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
@@ -176,6 +179,7 @@ export class ClientService implements NodePort {
       lastIndex: raft.lastIndex,
       digest: store.digest,
       version: this.parts.version,
+      clusterVersion: store.clusterVersion,
       uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
       reason: raft.reason,
       counters: node.counters(),

@@ -52,6 +52,7 @@ export class LatePort implements NodePort {
       lastIndex: 0,
       digest: '00000000',
       version: this.version,
+      clusterVersion: 0,
       uptimeSeconds: 0,
       reason: `This node is ${this.reason()}.`,
       counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0 },

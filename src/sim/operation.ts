@@ -1,8 +1,15 @@
-import type { Command, CommandResult, Item, LeaseExpireCommand, TickCommand } from '../kv/types.js';
+import type {
+  Command,
+  CommandResult,
+  Item,
+  LeaseExpireCommand,
+  RaiseVersionCommand,
+  TickCommand,
+} from '../kv/types.js';
 import type { Index } from '../raft/types.js';
 
 /** What clients can ask for: all but what only a leader says. */
-export type ClientCommand = Exclude<Command, LeaseExpireCommand | TickCommand>;
+export type ClientCommand = Exclude<Command, LeaseExpireCommand | TickCommand | RaiseVersionCommand>;
 
 /** What a client asked for. */
 export type Request =

@@ -36,6 +36,7 @@ export class ReferenceStore implements KnownStates {
   readonly states: ReadonlyMap<string, Item>[] = [new Map()];
   readonly leases = new Map<number, ModelLease>();
   logTimeMs = 0;
+  clusterVersion = 1;
   readonly #answers = new Map<
     string,
     { fingerprint: Uint8Array; logTimeMs: LogTime; result: CommandResult }
@@ -119,6 +120,9 @@ export class ReferenceStore implements KnownStates {
         return this.#endLease(command);
       case 'tick':
         return { kind: 'ticked', revision: this.revision };
+      case 'raiseVersion':
+        this.clusterVersion = Math.max(this.clusterVersion, command.version);
+        return { kind: 'versionRaised', revision: this.revision, clusterVersion: this.clusterVersion };
     }
   }
 

@@ -118,6 +118,7 @@ export class FakeNode implements NodePort {
       lastIndex: 5,
       digest: '00000000',
       version: '0.1.0',
+      clusterVersion: 2,
       uptimeSeconds: 1,
       reason: 'It was started for a test.',
       counters: { logWrites: 2, logBatches: 3, stalls: 1, longestStallMs: 60 },

@@ -84,6 +84,7 @@ describe('the format of commands', () => {
     ['a revocation', { kind: 'leaseRevoke', lease: 7 }],
     ['an expiry', { kind: 'leaseExpire', lease: 7, generation: 3 }],
     ['a tick', { kind: 'tick' }],
+    ['the raising of the cluster version', { kind: 'raiseVersion', version: 2 }],
   ])('keeps %s as it is', (_, command) => {
     const encoded = encodeCommand(command);
     expect(plainBytes(decodeCommand(encoded))).toEqual(plainBytes({ command, logTimeMs: undefined }));
@@ -124,7 +125,7 @@ describe('the format of commands', () => {
   });
 
   it.each([
-    ['a newer format', { version: 3 }, 'format 3, and this version of raftkv reads format 2'],
+    ['a newer format', { version: 4 }, 'format 4, and this version of raftkv reads format 3'],
     [
       'a kind that came later',
       { version: 1, lease: { id: 1 } },
@@ -133,6 +134,23 @@ describe('the format of commands', () => {
   ])('refuses %s and says what to do', (_, fields, words) => {
     expect(() => decodeCommand(encodeForeign(fields))).toThrow(
       expect.objectContaining({ code: 'storage_unusable', message: expect.stringContaining(words) }),
+    );
+  });
+
+  it('writes each command in the oldest format that has what it needs', () => {
+    expect(encodeCommand({ kind: 'delete', key }).subarray(0, 2)).toEqual(Buffer.from('0802', 'hex'));
+    const raise = encodeCommand({ kind: 'raiseVersion', version: 2 });
+    expect(raise.subarray(0, 2)).toEqual(Buffer.from('0803', 'hex'));
+  });
+
+  it('refuses to raise the cluster version to one that this program does not speak', () => {
+    expect(() => decodeCommand(encodeCommand({ kind: 'raiseVersion', version: 3 }))).toThrow(
+      expect.objectContaining({
+        code: 'storage_unusable',
+        message: expect.stringContaining(
+          'cluster version 3, and this version of raftkv speaks cluster version 2',
+        ),
+      }),
     );
   });
 

@@ -22,6 +22,7 @@ const meta: Meta = {
   filedAnswer: 7,
   answersDigest: 0xfffffffe,
   supersededAnswer: 5,
+  clusterVersion: 1,
   marks: [
     { logTimeMs: 1, revision: 0 },
     { logTimeMs: large - 2, revision: large - 1 },
@@ -32,6 +33,27 @@ describe('the record of how far a state came', () => {
   it('is kept as it is', () => {
     expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
     expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
+    expect(decodeMeta(encodeMeta({ ...meta, clusterVersion: 2 }))).toEqual({ ...meta, clusterVersion: 2 });
+  });
+
+  it('is written in format 4, which an older program reads, until the cluster version is 2', () => {
+    expect(encodeMeta(meta)[0]).toBe(4);
+    expect(encodeMeta({ ...meta, clusterVersion: 2 })[0]).toBe(5);
+    // What the last program before cluster versions wrote for an empty state.
+    const written =
+      '047d19c761' +
+      '00'.repeat(83) +
+      Buffer.from('{"version":1,"members":[],"voters":[],"outgoingVoters":[],"learners":[]}').toString('hex');
+    expect(Buffer.from(encodeMeta(emptyMeta)).toString('hex')).toBe(written);
+  });
+
+  it('is refused when its cluster version is one that this program does not speak', () => {
+    expect(() => decodeMeta(encodeMeta({ ...meta, clusterVersion: 3 }))).toThrow(
+      expect.objectContaining({
+        code: 'storage_unusable',
+        message: expect.stringContaining('cluster of version 3; this version of raftkv speaks version 2'),
+      }),
+    );
   });
 
   it('is still read in format 1, which knew neither time nor leases', () => {
@@ -78,8 +100,8 @@ describe('the record of how far a state came', () => {
       );
     }
     // The record of an empty state, its version and its checksum changed together.
-    const later = Buffer.from('0500000000', 'hex');
-    later.writeUInt32BE(5, 1);
+    const later = Buffer.from('0600000000', 'hex');
+    later.writeUInt32BE(6, 1);
     expect(() => decodeMeta(later)).toThrow(expect.objectContaining({ code: 'storage_unusable' }));
   });
 });

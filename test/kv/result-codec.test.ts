@@ -46,6 +46,7 @@ describe('the format of results', () => {
     { kind: 'preconditionFailed', revision, modRevision: 0 },
     { kind: 'leaseNotFound', revision, lease: 5 },
     { kind: 'ticked', revision },
+    { kind: 'versionRaised', revision, clusterVersion: 2 },
     { kind: 'tooManyKeys', revision },
     { kind: 'tooManyLeases', revision },
     { kind: 'answerTooLarge', revision },

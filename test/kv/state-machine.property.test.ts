@@ -135,6 +135,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'tick' as const }) },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('raiseVersion' as const),
+      version: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  {
     weight: 3,
     arbitrary: fc
       .tuple(keyText, condition)

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { requireClusterVersion } from '../../src/cluster-version.js';
+import { MemoryDisk } from '../../src/storage/memory-store.js';
+import { follower, open, perform, reopen } from './kit.js';
+import { put } from './model.js';
+
+const raise = (version: number) => ({ kind: 'raiseVersion', version }) as const;
+
+describe('the cluster version in the state', () => {
+  it('is 1 at first, is raised by a command and never goes back', async () => {
+    const kv = await open(new MemoryDisk());
+    expect(kv.clusterVersion).toBe(1);
+    const { digest } = kv;
+    expect(await perform(kv, raise(1))).toEqual({ kind: 'versionRaised', revision: 0, clusterVersion: 1 });
+    expect(await perform(kv, raise(2))).toEqual({ kind: 'versionRaised', revision: 0, clusterVersion: 2 });
+    expect(await perform(kv, raise(1))).toEqual({ kind: 'versionRaised', revision: 0, clusterVersion: 2 });
+    expect([kv.clusterVersion, kv.digest]).toEqual([2, digest]);
+  });
+
+  it('survives a restart and travels in snapshots', async () => {
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    await perform(kv, put('a', '1'), raise(2));
+    expect((await follower(new MemoryDisk(), kv)).clusterVersion).toBe(2);
+    expect((await reopen(disk, kv)).clusterVersion).toBe(2);
+  });
+
+  it('comes back to 1 when the raise did not reach the disk, and then takes it from the log again', async () => {
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    await perform(kv, put('a', '1'));
+    await kv.flush();
+    await perform(kv, raise(2));
+    const again = await reopen(disk, kv);
+    expect([again.appliedIndex, again.clusterVersion]).toEqual([1, 1]);
+    await perform(again, raise(2));
+    expect(again.clusterVersion).toBe(2);
+  });
+});
+
+describe('what needs a cluster version', () => {
+  it('is refused below it, with both versions in the answer', () => {
+    expect(() => requireClusterVersion(2, 2, 'It')).not.toThrow();
+    expect(() => requireClusterVersion(1, 2, 'Adding to a counter')).toThrow(
+      expect.objectContaining({
+        code: 'cluster_not_upgraded',
+        message: expect.stringMatching(/^Adding to a counter needs cluster version 2, .* at version 1\./),
+        data: { clusterVersion: 1, neededVersion: 2 },
+      }),
+    );
+  });
+});
