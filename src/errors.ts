@@ -21,6 +21,8 @@ export const errorCatalogue = {
   too_many_leases: { status: 409, title: 'There are too many leases' },
   lock_held: { status: 409, title: 'Somebody else holds the lock' },
   lock_not_held: { status: 409, title: 'The lock is not held' },
+  revision_in_future: { status: 409, title: 'The cluster has not reached that revision' },
+  other_cluster: { status: 409, title: 'This node belongs to another cluster' },
   compacted: { status: 410, title: 'That revision is not kept any more' },
   precondition_failed: { status: 412, title: 'The condition does not hold' },
   value_too_large: { status: 413, title: 'The value is too large' },

@@ -30,4 +30,7 @@ export type Outcome =
   | { readonly kind: 'redirected'; readonly to: string | undefined }
   | { readonly kind: 'failed'; readonly reason: string; readonly sent: boolean };
 
-export type StreamCall = Pick<Call, 'path' | 'query' | 'headers' | 'signal'>;
+export interface StreamCall extends Pick<Call, 'path' | 'query' | 'headers' | 'signal'> {
+  /** Looks at the head of the answer before the first chunk; what it throws ends the stream. */
+  readonly checkHead?: (headers: FetchHeaders) => void;
+}

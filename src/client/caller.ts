@@ -159,6 +159,7 @@ export class Caller {
         const response = await within(attempts.share(alone).answerMs, controller, asked);
         if (response.status === 200) {
           if (!isOfNode(response.headers)) throw notRaftkv(200);
+          call.checkHead?.(response.headers);
           live = true;
           yield* chunksOf(response.body, controller);
           return;

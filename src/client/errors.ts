@@ -9,7 +9,8 @@ export class RaftkvClientError extends Error {
   /**
    * Stable. The server's own codes, such as `key_not_found`, and those of this library: `unreachable` (see
    * {@link NotReachableError}), `outcome_unknown` (the server has it, too), `lease_lost`, `idempotency_unsupported`,
-   * `bad_request` (refused before it was sent) and `not_raftkv` (something else answers there).
+   * `bad_request` (refused before it was sent), `other_cluster` (a watch came to another cluster; the server has it, too) and
+   * `not_raftkv` (something else answers there).
    */
   readonly code: string;
   /** The HTTP status; 0 where no server said it. */

@@ -1,6 +1,7 @@
 import type { Caller } from './caller.js';
 import { errorOfProblem, isPassing, NotReachableError, RaftkvClientError } from './errors.js';
 import { readEventStream, type StreamMessage } from './event-stream.js';
+import type { FetchHeaders } from './fetch.js';
 import { Item, type ItemJson } from './item.js';
 import { Pauses, sleep } from './timing.js';
 import { type Bytes, jsonBytes, textOf } from './wire.js';
@@ -13,6 +14,11 @@ export interface WatchOptions {
   readonly fromRevision?: number | undefined;
   /** Goes on after this event, which another watch has given out; in place of `fromRevision`. */
   readonly after?: string | undefined;
+  /**
+   * The cluster that `fromRevision` or `after` belongs to, as `status()` names it. The watch fails with `other_cluster` where
+   * another one answers. Without it, the watch compares with the first cluster that answered.
+   */
+  readonly cluster?: string | undefined;
   /** Gives the item before the change, too. */
   readonly previous?: boolean | undefined;
   /** Ends the watch with the signal's reason. */
@@ -56,6 +62,7 @@ function isFinal(error: unknown): boolean {
 export async function* watch(caller: Caller, options: WatchOptions): AsyncGenerator<WatchEvent, void, void> {
   const { key, prefix, fromRevision, previous, signal } = options;
   const pauses = new Pauses();
+  const checkHead = clusterCheck(options.cluster);
   let position = options.after;
   let wasLive = false;
   for (;;) {
@@ -72,6 +79,7 @@ export async function* watch(caller: Caller, options: WatchOptions): AsyncGenera
         ...(position === undefined ? {} : { 'Last-Event-ID': position }),
       },
       signal,
+      checkHead,
     });
     try {
       for await (const message of readEventStream(stream)) {
@@ -90,6 +98,22 @@ export async function* watch(caller: Caller, options: WatchOptions): AsyncGenera
     }
     await sleep(pauses.take(), signal);
   }
+}
+
+/** Revisions of one cluster mean nothing in another, such as one that was rebuilt at the same addresses. */
+function clusterCheck(expected: string | undefined): (headers: FetchHeaders) => void {
+  let known = expected;
+  return (headers) => {
+    // An older server does not name its cluster.
+    const cluster = headers.get('Raftkv-Cluster') ?? known;
+    known ??= cluster ?? undefined;
+    if (cluster === known) return;
+    throw new RaftkvClientError(
+      'other_cluster',
+      `The node belongs to cluster ${cluster}, and this watch to ${known}. The cluster was rebuilt, or the endpoints lead to ` +
+        'another one: read everything anew, and begin another watch.',
+    );
+  };
 }
 
 interface EventJson extends ItemJson {

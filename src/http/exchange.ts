@@ -251,6 +251,7 @@ export class Exchange {
       'X-Content-Type-Options',
       'nosniff',
     ];
+    if (position.cluster !== '') headers.push('Raftkv-Cluster', position.cluster);
     if (contentType !== null) headers.push('Content-Type', contentType);
     return headers;
   }
@@ -308,9 +309,23 @@ export function endpoint(
     exchange.attempt(() => {
       if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
       checkHead(exchange.request, request.originalUrl);
+      if (exchange.target.query.includes('cluster=')) refuseOtherCluster(exchange);
       handler(exchange);
     });
   };
+}
+
+/** Refuses a request that names another cluster: its revisions and ids mean nothing here. */
+function refuseOtherCluster({ context, target }: Exchange): void {
+  const asked = new URLSearchParams(target.query).get('cluster');
+  const { cluster } = context.port.position();
+  if (asked === null || asked === cluster || cluster === '') return;
+  throw new RaftkvError(
+    'other_cluster',
+    `This node belongs to cluster ${cluster}, and the request names another one. The cluster was rebuilt, or the address ` +
+      'belongs to another one: read everything anew, and name this cluster from then on.',
+    { cluster },
+  );
 }
 
 /** What is wrong with a request whatever it asks for. */

@@ -6,7 +6,7 @@ import type { Exchange } from './exchange.js';
 
 const header = 'idempotency-key';
 /** How a request travels says nothing of what it asks for, and a repeat may travel differently. */
-const travelNames = new Set(['timeout', 'redirect']);
+const travelNames = new Set(['timeout', 'redirect', 'cluster']);
 const printable = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 
 /** What makes a repeat harmless, checked; undefined where the client did not ask for it. Throws `bad_request`. */

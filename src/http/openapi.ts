@@ -59,6 +59,7 @@ function inPath(name: string, schema: Schema, description: string): Schema {
 const common = [
   inQuery('timeout', { type: 'string', default: '5s' }, 'How long the request may take: 250ms, 5s, 2m, 1h.'),
   inQuery('redirect', { enum: ['never'] }, 'The node that was asked does the work itself.'),
+  inQuery('cluster', text, 'Refuse the request unless this is the id of the cluster.'),
 ];
 const repeatable = inHeader(
   'Idempotency-Key',
@@ -251,6 +252,8 @@ export const openApiDocument = {
           }),
           ...refusals([
             'bad_request',
+            'revision_in_future',
+            'other_cluster',
             'compacted',
             'overloaded',
             'shutting_down',

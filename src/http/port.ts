@@ -22,8 +22,8 @@ export interface NodePort {
   readonly id: NodeId;
   /** Who can do the leader's work, as this node knows it now. Cheap: asked for every request. */
   route(): Route;
-  /** The store's revision and the current term, for the headers of every answer. Cheap. */
-  position(): { readonly revision: Revision; readonly term: Term };
+  /** The cluster's id ('' until this node knows it), the store's revision and the current term, for the headers of every answer. Cheap. */
+  position(): { readonly cluster: string; readonly revision: Revision; readonly term: Term };
   status(): NodeStatus;
   readiness(): Readiness;
 

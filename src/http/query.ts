@@ -33,9 +33,9 @@ export interface QueryNames {
   readonly later: ReadonlySet<string>;
 }
 
-/** Every route below /v1 understands `timeout` and `redirect`, so that clients can send them everywhere. */
+/** Every route below /v1 understands `timeout`, `redirect` and `cluster`, so that clients can send them everywhere. */
 export function queryNames(known: readonly string[], later: readonly string[] = []): QueryNames {
-  return { known: new Set(['timeout', 'redirect', ...known]), later: new Set(later) };
+  return { known: new Set(['timeout', 'redirect', 'cluster', ...known]), later: new Set(later) };
 }
 
 /** The query string of one request. Unknown and repeated names are refused when it is made. */

@@ -1,3 +1,4 @@
+import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Exchange } from './exchange.js';
 import type { Query } from './query.js';
@@ -61,4 +62,35 @@ export function atRevision(
     return;
   }
   exchange.settle(port.waitForRevision(plan.minRevision, exchange.remainingMs(plan.timeoutMs)), read);
+}
+
+/**
+ * Calls `next` once this node has a revision that the client has seen. Where it has not, the leader is asked: everything that
+ * was acknowledged before is then applied here, so a revision that is still missing is none of this cluster's. Without a leader,
+ * or behind one, the request waits within its timeout.
+ */
+export function reached(exchange: Exchange, revision: Revision, timeoutMs: number, next: () => void): void {
+  const { port } = exchange.context;
+  if (port.position().revision >= revision) {
+    next();
+    return;
+  }
+  port.confirmRead(exchange.remainingMs(timeoutMs)).then(
+    () =>
+      exchange.attempt(() => {
+        const { revision: newest } = port.position();
+        if (newest < revision) throw inFuture(revision, newest);
+        next();
+      }),
+    () => exchange.settle(port.waitForRevision(revision, exchange.remainingMs(timeoutMs)), next),
+  );
+}
+
+function inFuture(revision: Revision, newest: Revision): RaftkvError {
+  return new RaftkvError(
+    'revision_in_future',
+    `Revision ${revision} is not there yet: the cluster is at ${newest}. If this cluster once gave it out, its data was ` +
+      'replaced: read everything anew, and watch from the revision of that read on.',
+    { revision: newest },
+  );
 }

@@ -4,7 +4,7 @@ import type { Revision, WatchPosition } from '../kv/types.js';
 import { keyBytesMax } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { Query, queryNames } from './query.js';
-import { atRevision } from './reads.js';
+import { atRevision, reached } from './reads.js';
 import { newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
 import { WATCHES_MAX, WatchStreams } from './watch-stream.js';
 
@@ -41,7 +41,7 @@ function watch(exchange: Exchange, streams: WatchStreams): void {
   query.redirectNever();
   const format = formatFor(exchange);
   const asked = begin(exchange, fromRevision);
-  atRevision(exchange, { minRevision, timeoutMs }, () => {
+  const begins = () => {
     if (streams.size >= WATCHES_MAX) {
       throw new RaftkvError(
         'overloaded',
@@ -53,6 +53,10 @@ function watch(exchange: Exchange, streams: WatchStreams): void {
     const response = exchange.beginStream(format.contentType);
     if (response === undefined) watcher.close();
     else streams.open(response, watcher, { format, withPrevious, after });
+  };
+  atRevision(exchange, { minRevision, timeoutMs }, () => {
+    if (asked === undefined) begins();
+    else reached(exchange, asked.revision, timeoutMs, begins);
   });
 }
 

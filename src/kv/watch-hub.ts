@@ -206,8 +206,8 @@ class HubWatcher implements Watcher {
   get settledThrough(): Revision | undefined {
     if (!this.#isWaiting) return undefined;
     const { revision: newest } = this.#hub.state;
-    // It may wait for what this node has not reached, and for the rest of a revision of which it has the beginning.
-    return Math.max(newest, firstAfter(this.#position) - 1);
+    // It may wait for what this node has not reached: of that, nothing is known.
+    return firstAfter(this.#position) - 1 > newest ? undefined : newest;
   }
 
   read(): Promise<readonly WatchEvent[]> {

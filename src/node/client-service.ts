@@ -156,7 +156,8 @@ export class ClientService implements NodePort {
   }
 
   position() {
-    return { revision: this.parts.store.revision, term: this.parts.node.raft.term };
+    const { cluster } = this.parts.identity();
+    return { cluster, revision: this.parts.store.revision, term: this.parts.node.raft.term };
   }
 
   status(): NodeStatus {

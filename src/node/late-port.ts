@@ -30,7 +30,7 @@ export class LatePort implements NodePort {
   }
 
   position() {
-    return this.real?.position() ?? { revision: 0, term: 0 };
+    return this.real?.position() ?? { cluster: this.identity().cluster, revision: 0, term: 0 };
   }
 
   status(): NodeStatus {

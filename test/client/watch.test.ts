@@ -209,6 +209,23 @@ describe('a watch', () => {
     await Promise.all(closed);
   });
 
+  it('ends with an error where another cluster answers: after a rebuild, or by what its caller knows', async () => {
+    const server = await fake();
+    const clusters = ['c1', 'c1', 'c2', 'c1'];
+    server.answer = (arrived, response) => {
+      response.setHeader('Raftkv-Cluster', clusters.shift() ?? 'c1');
+      stream(response, streamAfter(positionOf(arrived)));
+      response.end();
+    };
+    const client = new RaftkvClient({ endpoints: [server.url] });
+    const watch = client.watch({ prefix: 'k', fromRevision: 1 });
+    await take({ [Symbol.asyncIterator]: () => ({ next: () => watch.next() }) }, changes.length);
+    // The stream ended twice: the second node is of the same cluster, the third of another one.
+    await expect(watch.next()).rejects.toMatchObject({ code: 'other_cluster' });
+    const resumed = client.watch({ prefix: 'k', after: '3-0', cluster: 'c2' });
+    await expect(resumed.next()).rejects.toMatchObject({ code: 'other_cluster' });
+  });
+
   it('leaves a connection that is silent for a minute', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const asked: (string | undefined)[] = [];

@@ -97,8 +97,8 @@ export class FakeNode implements NodePort {
     return this.routed;
   }
 
-  position(): { readonly revision: number; readonly term: number } {
-    return { revision: this.revision, term: this.term };
+  position() {
+    return { cluster: 'c0ffee', revision: this.revision, term: this.term };
   }
 
   status(): NodeStatus {

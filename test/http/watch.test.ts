@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
+import { RaftkvError } from '../../src/errors.js';
 import { EventBytes, newlineDelimitedJson, serverSentEvents } from '../../src/http/watch-events.js';
 import { WatchStreams } from '../../src/http/watch-stream.js';
 import { listen, RawConnection, serve } from './kit.js';
@@ -159,6 +160,55 @@ describe('a watch over HTTP', () => {
     // It begins after the revision that it has waited for.
     await connection.until(/id: 1\nevent: progress/);
     for (const { socket } of [connection, other]) socket.destroy();
+    await app.close();
+  });
+
+  it('from a revision beyond the cluster is refused, and is told of no progress there', async () => {
+    const { app, node } = await listening();
+    await put(app, 'a', 'x');
+    for (const [query, headers] of [
+      ['key=a&fromRevision=999999', {}],
+      ['key=a', { 'Last-Event-ID': '42-0' }],
+      ['key=a', { 'Last-Event-ID': '2' }],
+    ] as const) {
+      const answer = await app.inject({ url: `/v1/watch?${query}`, headers });
+      expect([answer.statusCode, answer.json().code, answer.json().revision]).toEqual([
+        409,
+        'revision_in_future',
+        1,
+      ]);
+    }
+    // The next revision is not in the future: a watch may wait for it.
+    expect(node.calls.filter((call) => call.startsWith('confirmRead'))).toHaveLength(3);
+    await app.close();
+  });
+
+  it('from a revision that only this node lacks waits for it, within the timeout', async () => {
+    const { app, node, port } = await listening();
+    const lagging = watch(port, 'key=a&fromRevision=2&timeout=10s');
+    // Nobody leads, so nothing says yet whether there is such a revision.
+    node.failure = new RaftkvError('no_leader', 'No leader is known.');
+    const waitsFor = vi.spyOn(node, 'waitForRevision').mockImplementation(async () => {
+      node.failure = undefined;
+      await put(app, 'a', 'x');
+    });
+    await lagging.until(/id: 1\nevent: progress/);
+    expect(waitsFor).toHaveBeenCalledOnce();
+    lagging.socket.destroy();
+    await app.close();
+  });
+
+  it('that names another cluster is refused, and every answer names this one', async () => {
+    const { app } = await listening();
+    const answer = await app.inject('/v1/watch?key=a&cluster=another');
+    expect([answer.statusCode, answer.json().code, answer.json().cluster]).toEqual([
+      409,
+      'other_cluster',
+      'c0ffee',
+    ]);
+    const same = await put(app, 'a', 'x', '?cluster=c0ffee');
+    expect([same.statusCode, same.headers['raftkv-cluster']]).toEqual([201, 'c0ffee']);
+    expect((await put(app, 'a', 'y', '?cluster=another')).statusCode).toBe(409);
     await app.close();
   });
 

@@ -160,6 +160,14 @@ describe('a watch', () => {
     expect(other.watcher.settledThrough).toBe(3);
   });
 
+  it('that waits for what this node has not reached claims nothing', async () => {
+    const world = await World.open();
+    await world.apply(put('a', 'x'));
+    const ahead = world.watch('', true, 5);
+    await world.settle();
+    expect(ahead.watcher.settledThrough).toBeUndefined();
+  });
+
   it('resumes in the middle of a revision, from memory and from the disk', async () => {
     const world = await World.open();
     const first = world.watch('', true);
