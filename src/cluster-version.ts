@@ -20,6 +20,39 @@ export const CLUSTER_VERSION_MAX: ClusterVersion = 2;
 /** The oldest cluster version that this program still supports: it may be a member of a cluster of this version. */
 export const CLUSTER_VERSION_MIN: ClusterVersion = 1;
 
+/** Which cluster versions a program speaks, both ends included. */
+export interface VersionRange {
+  readonly oldest: ClusterVersion;
+  readonly newest: ClusterVersion;
+}
+
+/** What this program speaks. */
+export const SPOKEN_VERSIONS: VersionRange = { oldest: CLUSTER_VERSION_MIN, newest: CLUSTER_VERSION_MAX };
+/** What a node speaks that says nothing about it: programs from before there were cluster versions. */
+export const UNREPORTED_VERSIONS: VersionRange = { oldest: 1, newest: 1 };
+
+/** Why a node cannot be in a cluster of this version, a sentence; '' when it can. */
+export function objectionToVersions(
+  id: string,
+  versions: VersionRange,
+  clusterVersion: ClusterVersion,
+): string {
+  const { oldest, newest } = versions;
+  if (newest < clusterVersion) {
+    return (
+      `${id} speaks cluster version ${newest} and the cluster has moved to version ${clusterVersion}: start ${id} with the ` +
+      'version of raftkv that the other members run.'
+    );
+  }
+  if (oldest > clusterVersion) {
+    return (
+      `${id} needs cluster version ${oldest} and the cluster is at version ${clusterVersion}: upgrade in steps, first to a ` +
+      `version of raftkv that speaks both, and wait until the cluster has moved to version ${oldest}.`
+    );
+  }
+  return '';
+}
+
 /**
  * Throws `cluster_not_upgraded` while the cluster version is below the one that a feature needs.
  *

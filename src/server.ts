@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { systemClock } from './clock.js';
+import { CLUSTER_VERSION_MIN } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { RaftkvError } from './errors.js';
 import { buildApp } from './http/app.js';
@@ -93,7 +94,11 @@ class Server implements RunningServer {
         join: joinOverHttp,
       },
     );
-    const transport = new GrpcTransport({ listen: config.peer, identity: () => bootstrap.identity });
+    const transport = new GrpcTransport({
+      listen: config.peer,
+      identity: () => bootstrap.identity,
+      clusterVersion: () => this.stateMachine?.clusterVersion ?? CLUSTER_VERSION_MIN,
+    });
     this.transport = transport;
     await transport.start(this.receiver(bootstrap));
     const port = new LatePort(

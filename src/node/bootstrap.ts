@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
+import { SPOKEN_VERSIONS } from '../cluster-version.js';
 import type { FirstStart } from '../config.js';
 import { RaftkvError } from '../errors.js';
 import { configurationOfVoters, encodeConfiguration, memberOf } from '../raft/configuration.js';
@@ -264,7 +265,7 @@ export class Bootstrap {
 
   private introduce(identity: NodeIdentity): Identity {
     const { peerAddress, clientUrl } = this.self;
-    return { ...identity, peerAddress, clientUrl };
+    return { ...identity, peerAddress, clientUrl, versions: SPOKEN_VERSIONS };
   }
 
   private asMember(): Member {

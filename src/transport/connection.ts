@@ -84,6 +84,8 @@ export interface Target {
 
 /** What a connection's owner does with it. */
 export interface ConnectionEvents {
+  /** Why this side does not talk to who answered, though it is the right node; '' for nothing. */
+  objectionTo(introduction: Introduction): string;
   /** Reads what came on a stream whose other end proved to be this incarnation. Throws an Error if malformed. */
   decode(bytes: Buffer, fromIncarnation: string): readonly Message[];
   deliver(message: Message): void;
@@ -97,8 +99,8 @@ export interface ConnectionEvents {
 interface Attempt {
   readonly call: ClientDuplexStream<Buffer, Buffer>;
   readonly timeout: Timer;
-  /** The incarnation that the peer proved; undefined while the stream is not open. */
-  provenIncarnation: string | undefined;
+  /** Who the peer proved to be; undefined while the stream is not open. */
+  provenPeer: Identity | undefined;
   readonly outgoing: Outgoing;
   /** What this side holds against the peer, when it was this side that ended the stream. */
   objection: string;
@@ -129,7 +131,12 @@ export class Connection {
   }
 
   get isOpen(): boolean {
-    return this.#attempt?.provenIncarnation !== undefined;
+    return this.provenPeer !== undefined;
+  }
+
+  /** Who answers on the stream that is open; undefined while none is. */
+  get provenPeer(): Identity | undefined {
+    return this.#attempt?.provenPeer;
   }
 
   /** Why the peer refused the last attempt, '' when it did not. */
@@ -144,7 +151,7 @@ export class Connection {
 
   /** Goes on with another address or incarnation, over a new stream if the present one does not fit. */
   retarget(target: Target): void {
-    const proven = this.#attempt?.provenIncarnation;
+    const proven = this.#attempt?.provenPeer?.incarnation;
     const sameAddress = target.address === this.#target.address;
     const fits = target.incarnation === (proven ?? this.#target.incarnation) || target.incarnation === '';
     this.#target = target;
@@ -156,7 +163,7 @@ export class Connection {
   /** Writes to the stream. Drops the bytes when it is not open. */
   write(bytes: Buffer): void {
     const attempt = this.#attempt;
-    if (attempt?.provenIncarnation === undefined) return;
+    if (attempt?.provenPeer === undefined) return;
     if (!attempt.outgoing.push(bytes)) attempt.call.cancel();
   }
 
@@ -180,7 +187,7 @@ export class Connection {
     const attempt: Attempt = {
       call,
       timeout: systemClock.after(OPEN_TIMEOUT_MS, () => this.#giveUpConnecting(attempt)),
-      provenIncarnation: undefined,
+      provenPeer: undefined,
       outgoing: new Outgoing((bytes, done) => call.write(bytes, done)),
       objection: '',
     };
@@ -195,22 +202,28 @@ export class Connection {
   #introduced(attempt: Attempt, introduction: Introduction | undefined): void {
     if (attempt !== this.#attempt) return;
     attempt.timeout.cancel();
-    const objection = objectionTo(introduction, this.#target);
+    const objection = this.#objectionTo(introduction);
     if (introduction === undefined || objection !== '') {
       attempt.objection = objection;
       attempt.call.cancel();
       return;
     }
     this.#refusal = '';
-    attempt.provenIncarnation = introduction.sender.incarnation;
+    attempt.provenPeer = introduction.sender;
     this.#events.opened(introduction);
   }
 
+  #objectionTo(introduction: Introduction | undefined): string {
+    return (
+      objectionTo(introduction, this.#target) || (introduction ? this.#events.objectionTo(introduction) : '')
+    );
+  }
+
   #received(attempt: Attempt, bytes: Buffer): void {
-    if (attempt !== this.#attempt || attempt.provenIncarnation === undefined) return;
+    if (attempt !== this.#attempt || attempt.provenPeer === undefined) return;
     let messages: readonly Message[];
     try {
-      messages = this.#events.decode(bytes, attempt.provenIncarnation);
+      messages = this.#events.decode(bytes, attempt.provenPeer.incarnation);
     } catch {
       attempt.call.cancel();
       return;
@@ -225,7 +238,7 @@ export class Connection {
     const refused = ended.code === status.FAILED_PRECONDITION || ended.code === status.UNIMPLEMENTED;
     this.#refusal = attempt.objection !== '' ? attempt.objection : refused ? ended.details : '';
     this.#reopenAfter(this.#refusal !== '' ? REFUSED_DELAY_MS : REOPEN_DELAY_MS);
-    if (attempt.provenIncarnation !== undefined) this.#events.broken();
+    if (attempt.provenPeer !== undefined) this.#events.broken();
   }
 
   #giveUpConnecting(attempt: Attempt): void {
@@ -248,7 +261,7 @@ export class Connection {
     attempt?.call.cancel();
     this.#client?.close();
     this.#client = undefined;
-    if (attempt?.provenIncarnation !== undefined) this.#events.broken();
+    if (attempt?.provenPeer !== undefined) this.#events.broken();
   }
 }
 

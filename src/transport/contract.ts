@@ -1,3 +1,4 @@
+import type { VersionRange } from '../cluster-version.js';
 import type { Message, NodeId, SnapshotMetadata, Term } from '../raft/types.js';
 
 /**
@@ -55,6 +56,14 @@ export interface PeerConnection {
   readonly reason: string;
   /** The client URL that the peer advertises about itself, '' while it was never heard. */
   readonly clientUrl: string;
+  /** Who answers there and what it speaks, as said over the present connections; absent while not connected. */
+  readonly report?: PeerReport;
+}
+
+/** What a peer said over the connections that are open now. */
+export interface PeerReport {
+  readonly incarnation: string;
+  readonly versions: VersionRange;
 }
 
 /** What a node says about itself with every stream and call. */
@@ -67,6 +76,8 @@ export interface Identity {
   readonly peerAddress: string;
   /** Where clients reach it, `http://host:port`. */
   readonly clientUrl: string;
+  /** The cluster versions that it speaks. */
+  readonly versions: VersionRange;
 }
 
 /** The first thing that two nodes say to each other. */

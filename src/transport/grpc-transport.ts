@@ -1,6 +1,7 @@
 import { type ClientUnaryCall, type ServiceError, status } from '@grpc/grpc-js';
 import { assert, present, unreachable } from '../assert.js';
 import { systemClock } from '../clock.js';
+import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type { Message, NodeId } from '../raft/types.js';
 import { callOnce, connect } from './connection.js';
@@ -28,6 +29,8 @@ export interface GrpcTransportOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** What this node says about itself; asked anew for each stream and call, since a new node has no cluster yet. */
   readonly identity: () => Identity;
+  /** The cluster version in force, as this node knows it: peers that cannot be in such a cluster are refused. */
+  readonly clusterVersion: () => ClusterVersion;
 }
 
 /**
@@ -59,8 +62,8 @@ export class GrpcTransport implements Transport {
 
   async start(receiver: Receiver): Promise<void> {
     assert(this.#receiver === undefined, 'A transport is started once.');
-    const { listen, identity } = this.#options;
-    const server = new PeerServer(listen, identity, receiver, (introduction) => {
+    const { listen, identity, clusterVersion } = this.#options;
+    const server = new PeerServer(listen, identity, clusterVersion, receiver, (introduction) => {
       this.#peers.get(introduction.sender.id)?.heard(introduction);
     });
     await server.start();
@@ -71,6 +74,7 @@ export class GrpcTransport implements Transport {
   setPeers(peers: readonly Peer[]): void {
     const receiver = present(this.#receiver, 'Peers are set after the transport is started.');
     if (this.#stopped) return;
+    const { identity, clusterVersion } = this.#options;
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
     for (const [id, client] of this.#peers) {
       if (wanted.has(id)) continue;
@@ -80,7 +84,7 @@ export class GrpcTransport implements Transport {
     for (const [id, peer] of wanted) {
       const client = this.#peers.get(id);
       if (client) client.reconfigure(peer);
-      else this.#peers.set(id, new PeerClient(peer, this.#options.identity, receiver));
+      else this.#peers.set(id, new PeerClient(peer, identity, clusterVersion, receiver));
     }
   }
 

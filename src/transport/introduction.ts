@@ -1,4 +1,5 @@
 import { Metadata, status } from '@grpc/grpc-js';
+import { type ClusterVersion, objectionToVersions, UNREPORTED_VERSIONS } from '../cluster-version.js';
 import type { NodeId } from '../raft/types.js';
 import type { Identity } from './contract.js';
 import { type WireIdentity, wire } from './wire.js';
@@ -49,9 +50,15 @@ export function readIntroduction(metadata: Metadata): Introduction | undefined {
   }
 }
 
+/** Throws an Error when the versions are no range. */
 export function identityOf(sent: WireIdentity): Identity {
   const { cluster, id, incarnation, peerAddress, clientUrl } = sent;
-  return { cluster, id, incarnation, peerAddress, clientUrl };
+  const versions = sent.versions ?? UNREPORTED_VERSIONS;
+  const { oldest, newest } = versions;
+  if (oldest < 1 || newest < oldest) {
+    throw new Error(`Cluster versions ${oldest} to ${newest} are no range from 1 on.`);
+  }
+  return { cluster, id, incarnation, peerAddress, clientUrl, versions };
 }
 
 /** Why a call is not served; the calling side shows `details` as the reason. Shaped as gRPC wants an error. */
@@ -84,8 +91,15 @@ export function verifyVersion(metadata: Metadata): Introduction | Refusal {
   );
 }
 
-/** The introduction of a caller that `me` serves: of the same cluster, and meaning this very node. */
-export function verify(me: Identity, metadata: Metadata): Introduction | Refusal {
+/**
+ * The introduction of a caller that `me` serves: of the same cluster, meaning this very node, and able to be in a cluster of
+ * this version.
+ */
+export function verify(
+  me: Identity,
+  clusterVersion: ClusterVersion,
+  metadata: Metadata,
+): Introduction | Refusal {
   const introduction = verifyVersion(metadata);
   if (isRefusal(introduction)) return introduction;
   const { sender, recipient, recipientIncarnation } = introduction;
@@ -102,5 +116,7 @@ export function verify(me: Identity, metadata: Metadata): Introduction | Refusal
       `The call is meant for incarnation ${recipientIncarnation} of ${me.id}; ${here} is incarnation ${me.incarnation}. Was its data directory replaced?`,
     );
   }
+  const objection = objectionToVersions(sender.id, sender.versions, clusterVersion);
+  if (objection !== '') return refuse(objection);
   return introduction;
 }

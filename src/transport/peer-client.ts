@@ -1,7 +1,8 @@
 import type { Client } from '@grpc/grpc-js';
+import { type ClusterVersion, objectionToVersions } from '../cluster-version.js';
 import type { Message, NodeId, RequestVote } from '../raft/types.js';
 import { Connection, callOnce, objectionTo, type Target } from './connection.js';
-import type { Identity, Peer, PeerConnection, Receiver } from './contract.js';
+import type { Identity, Peer, PeerConnection, PeerReport, Receiver } from './contract.js';
 import { type Introduction, introduce } from './introduction.js';
 import { VOTE_TIMEOUT_MS } from './limits.js';
 import {
@@ -39,16 +40,24 @@ export class PeerClient {
   #clientUrl = '';
   #closed = false;
 
-  constructor(peer: Peer, identity: () => Identity, receiver: Receiver) {
+  constructor(
+    peer: Peer,
+    identity: () => Identity,
+    clusterVersion: () => ClusterVersion,
+    receiver: Receiver,
+  ) {
     this.id = peer.id;
     this.#configured = peer;
     this.#identity = identity;
     this.#receiver = receiver;
+    const objectionTo = ({ sender }: Introduction) =>
+      objectionToVersions(sender.id, sender.versions, clusterVersion());
     const deliver = (message: Message) => receiver.onMessage(message);
     const opened = ({ sender }: Introduction) => {
       this.#clientUrl = sender.clientUrl;
     };
     this.#control = new Connection(service.Heartbeat, peer, identity, {
+      objectionTo,
       decode: (bytes, incarnation) => decodeHeartbeatResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
       opened,
@@ -56,6 +65,7 @@ export class PeerClient {
       broken: () => {},
     });
     this.#bulk = new Connection(service.AppendEntries, peer, identity, {
+      objectionTo,
       decode: (bytes, incarnation) => decodeAppendResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
       opened,
@@ -84,14 +94,26 @@ export class PeerClient {
 
   status(): PeerConnection {
     const reason = this.#control.refusal || this.#bulk.refusal;
-    const connected = this.#control.isOpen && this.#bulk.isOpen;
+    const report = this.#report;
     return {
       id: this.id,
       address: this.target.address,
-      state: reason !== '' ? 'refused' : connected ? 'connected' : 'connecting',
+      state: reason !== '' ? 'refused' : report ? 'connected' : 'connecting',
       reason,
       clientUrl: this.#clientUrl,
+      ...(report && { report }),
     };
+  }
+
+  /** What the peer says of itself on both streams; undefined unless both are open, and to the same incarnation. */
+  get #report(): PeerReport | undefined {
+    const control = this.#control.provenPeer;
+    const bulk = this.#bulk.provenPeer;
+    if (control === undefined || control.incarnation !== bulk?.incarnation) return undefined;
+    // Between the two the peer may have been started again, with another program.
+    const oldest = Math.max(control.versions.oldest, bulk.versions.oldest);
+    const newest = Math.min(control.versions.newest, bulk.versions.newest);
+    return { incarnation: control.incarnation, versions: { oldest, newest } };
   }
 
   /** The configuration changed. An address that the peer itself named stays, until the configuration names a new one. */

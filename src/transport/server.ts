@@ -9,6 +9,7 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
+import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type {
   AppendEntriesResponse,
@@ -61,6 +62,7 @@ type Answer = sendUnaryData<Buffer>;
 export class PeerServer {
   readonly #listen: { readonly host: string; readonly port: number };
   readonly #identity: () => Identity;
+  readonly #clusterVersion: () => ClusterVersion;
   readonly #receiver: Receiver;
   readonly #heard: (introduction: Introduction) => void;
   readonly #grpc = new Server({
@@ -86,11 +88,13 @@ export class PeerServer {
   constructor(
     listen: { readonly host: string; readonly port: number },
     identity: () => Identity,
+    clusterVersion: () => ClusterVersion,
     receiver: Receiver,
     heard: (introduction: Introduction) => void,
   ) {
     this.#listen = listen;
     this.#identity = identity;
+    this.#clusterVersion = clusterVersion;
     this.#receiver = receiver;
     this.#heard = heard;
     this.#grpc.addService(service, {
@@ -176,7 +180,7 @@ export class PeerServer {
   #accept(call: Pick<Unary, 'metadata' | 'sendMetadata'>): Route | Refusal {
     const me = this.#identity();
     if (this.#stopping) return notNow(`${me.id} is shutting down.`);
-    const introduction = verify(me, call.metadata);
+    const introduction = verify(me, this.#clusterVersion(), call.metadata);
     if (isRefusal(introduction)) return introduction;
     const { sender } = introduction;
     // At once, not with the first answer: the caller waits for it before it takes the stream for open.

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { loadSync as loadDefinitions } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 import { assert, present } from '../assert.js';
+import type { VersionRange } from '../cluster-version.js';
 
 /**
  * The bytes of the peer protocol, from `proto/raft.proto`. proto-loader reads the service; messages go straight
@@ -40,6 +41,8 @@ export interface WireIdentity {
   readonly incarnation: string;
   readonly peerAddress: string;
   readonly clientUrl: string;
+  /** null from a program that does not know the field. */
+  readonly versions: VersionRange | null;
 }
 
 export interface WireIntroduction {

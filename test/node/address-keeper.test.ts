@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { AddressKeeper } from '../../src/node/address-keeper.js';
 import { ADDRESS_REVIEW_MS } from '../../src/node/limits.js';
 import type { PeerConnection } from '../../src/transport/contract.js';
@@ -13,6 +14,7 @@ function start(kit: NodeKit) {
       incarnation: 'n1-1',
       peerAddress: 'n1:7000',
       clientUrl: 'http://n1:8000',
+      versions: SPOKEN_VERSIONS,
     },
     connections: [connectionTo('n2'), connectionTo('n3')],
   };

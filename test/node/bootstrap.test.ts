@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import type { FirstStart } from '../../src/config.js';
 import { RaftkvError } from '../../src/errors.js';
 import { Bootstrap, type JoinRequest } from '../../src/node/bootstrap.js';
@@ -183,6 +184,7 @@ describe('the answer to a handshake', () => {
       incarnation: 'n2-1',
       peerAddress: 'n2:7000',
       clientUrl: 'http://n2:8000',
+      versions: SPOKEN_VERSIONS,
       ...content,
     },
     initialCluster,

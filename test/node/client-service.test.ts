@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import type { CommandResult } from '../../src/kv/types.js';
 import { ClientService, type CommandCodec, type StoreReader } from '../../src/node/client-service.js';
 import type { RaftNode } from '../../src/node/raft-node.js';
@@ -26,7 +27,14 @@ function follower() {
     codec: {} as CommandCodec,
     transport: kit.transport,
     clock: kit.clock,
-    identity: () => ({ cluster: 'c', id: 'n1', incarnation: 'n1-1', peerAddress: '', clientUrl: '' }),
+    identity: () => ({
+      cluster: 'c',
+      id: 'n1',
+      incarnation: 'n1-1',
+      peerAddress: '',
+      clientUrl: '',
+      versions: SPOKEN_VERSIONS,
+    }),
     version: 'tested',
     newId: () => '0',
   });

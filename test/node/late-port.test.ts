@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { LatePort } from '../../src/node/late-port.js';
 
 const identity = () => ({
@@ -7,6 +8,7 @@ const identity = () => ({
   incarnation: 'i',
   peerAddress: 'p:1',
   clientUrl: 'http://c',
+  versions: SPOKEN_VERSIONS,
 });
 
 describe('a node that does not know its cluster yet', () => {

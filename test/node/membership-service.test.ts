@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
 import type { AddMemberRequest } from '../../src/http/port.js';
 import { MembershipService } from '../../src/node/membership-service.js';
@@ -402,7 +403,14 @@ describe('planning', () => {
   });
 });
 
-const identity = { cluster: 'c', id: '', incarnation: 'i', peerAddress: '', clientUrl: '' };
+const identity = {
+  cluster: 'c',
+  id: '',
+  incarnation: 'i',
+  peerAddress: '',
+  clientUrl: '',
+  versions: SPOKEN_VERSIONS,
+};
 
 describe('handing leadership over', () => {
   it('is done when another leads', async () => {

@@ -1,3 +1,4 @@
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
 import { type AppendEntries, EntryKind, type Message, type NodeId } from '../../src/raft/types.js';
 import type {
@@ -51,6 +52,7 @@ export class TestNode implements Receiver {
       incarnation: `${identity.id}-incarnation`,
       peerAddress: '',
       clientUrl: `http://${identity.id}.example:8080`,
+      versions: SPOKEN_VERSIONS,
       ...identity,
     });
     node.#started = await world.start(node.identity, node);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
 import type { Identity } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
@@ -16,6 +17,7 @@ const identity: Identity = {
   incarnation: 'x-incarnation',
   peerAddress: '127.0.0.1:1',
   clientUrl: '',
+  versions: SPOKEN_VERSIONS,
 };
 
 let world: GrpcWorld;
@@ -26,7 +28,11 @@ afterEach(() => world.close());
 
 describe('listening', () => {
   const startAt = async (host: string, port: number): Promise<unknown> => {
-    const transport = new GrpcTransport({ listen: { host, port }, identity: () => identity });
+    const transport = new GrpcTransport({
+      listen: { host, port },
+      identity: () => identity,
+      clusterVersion: () => 1,
+    });
     const failed = await transport.start(new TestNode(identity)).catch((error: unknown) => error);
     await transport.stop(0);
     return failed;
@@ -71,6 +77,7 @@ describe('a node that does not know its cluster yet', () => {
     const young = new GrpcTransport({
       listen: { host: '127.0.0.1', port: 0 },
       identity: () => ({ ...identity, cluster }),
+      clusterVersion: () => 1,
     });
     const node = new TestNode(identity);
     await young.start(node);

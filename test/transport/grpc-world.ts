@@ -10,14 +10,18 @@ export class GrpcWorld implements World {
   readonly reconnectMsMax = 1_000;
   /** Both ends share one thread here, so a heartbeat also waits while megabytes are copied for the other end. */
   readonly heartbeatMsMax = 300;
+  /** In force on every node that is started from now on. */
+  clusterVersion = 1;
   readonly #transports: GrpcTransport[] = [];
 
   async start(identity: Identity, receiver: Receiver): Promise<Started> {
     const port = identity.peerAddress === '' ? 0 : Number(identity.peerAddress.split(':')[1]);
     const addressOf = (transport: GrpcTransport) => `127.0.0.1:${transport.port}`;
+    const { clusterVersion } = this;
     const transport: GrpcTransport = new GrpcTransport({
       listen: { host: '127.0.0.1', port },
       identity: () => ({ ...identity, peerAddress: addressOf(transport) }),
+      clusterVersion: () => clusterVersion,
     });
     await transport.start(receiver);
     this.#transports.push(transport);
