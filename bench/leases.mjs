@@ -128,7 +128,7 @@ async function killLeader(raftkv, sample, expectThat) {
   const killed = await raftkv.leader();
   const others = raftkv.nodes.filter(({ name }) => name !== killed.name);
   const began = performance.now();
-  await killed.kill();
+  await killed.end('SIGKILL');
   await until(
     () => Promise.any(others.map(({ url }) => quickPut(url))),
     'another leader',

@@ -54,7 +54,7 @@ export async function startRaftkv(directory, root = path('..')) {
     name,
     url: `http://127.0.0.1:${ports[number + 3]}`,
     processId: () => processes[number].pid,
-    kill: () => end([processes[number]], 'SIGKILL'),
+    end: (signal) => end([processes[number]], signal),
     restart: () => {
       processes[number] = startNode(number);
     },

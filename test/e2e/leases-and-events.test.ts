@@ -82,13 +82,14 @@ describe('what clients build on, while leaders are killed', () => {
     await client.put('leased', 'x', { lease });
     await pause((TTL_SECONDS * 1000) / 2);
     await (await cluster.leader()).kill();
+    // Asked of the new leader: a lease that began anew with it would have nearly its whole time left. Log time may lag by a
+    // second, because it is written down that often while there are leases, and stands still during the election.
+    const { remainingSeconds } = await client.lease(lease);
+    expect(remainingSeconds).toBeLessThan(TTL_SECONDS * 0.75);
     await until('the key of the lease gone', async () =>
       (await client.get('leased')) === undefined ? true : undefined,
     );
-    const seconds = (performance.now() - beganAt) / 1000;
-    expect(seconds).toBeGreaterThanOrEqual(TTL_SECONDS);
-    // One that had begun anew with the new leader would have lived half as long again.
-    expect(seconds).toBeLessThan(TTL_SECONDS * 1.5);
+    expect((performance.now() - beganAt) / 1000).toBeGreaterThanOrEqual(TTL_SECONDS);
     for (const node of cluster.nodes) if (!node.isUp) node.start();
     await cluster.ready();
   });

@@ -1,42 +1,53 @@
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { put } from './client.js';
+import { occurrences } from '../../bench/watch-fan-out.mjs';
 import { Cluster, showLogsOfFailures } from './cluster.js';
 
 const WATCHES = 1_000;
 const PUTS = 100;
-const LAST_MS_MAX = 100;
 
-/** A raw connection that counts the events it got: a thousand parsers of streams would measure themselves. */
+/** A raw connection that counts the puts it is told of: a thousand parsers of streams would measure themselves. */
 class Watch {
-  count = 0;
-  private waiting: { readonly count: number; readonly resolve: () => void } | undefined;
+  puts = 0;
+  private begun = 0;
+  private waiting: { readonly isReached: () => boolean; readonly resolve: () => void } | undefined;
   private readonly socket: Socket;
 
   constructor(url: string) {
     const { hostname, port } = new URL(url);
+    const beginnings = occurrences('event: progress');
+    const puts = occurrences('event: put');
     this.socket = connect(Number(port), hostname);
     this.socket.write(`GET /v1/watch?prefix=fan-out/ HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
     this.socket.on('data', (chunk: Buffer) => {
-      for (let at = chunk.indexOf('event: '); at !== -1; at = chunk.indexOf('event: ', at + 1))
-        this.count += 1;
-      if (this.waiting === undefined || this.count < this.waiting.count) return;
+      this.begun += beginnings(chunk);
+      this.puts += puts(chunk);
+      if (this.waiting?.isReached() !== true) return;
       const { resolve } = this.waiting;
       this.waiting = undefined;
       resolve();
     });
   }
 
-  /** Resolves when so many events came, the progress with which the stream begins included. */
+  /** Resolves when the stream has begun, which it does by telling its progress. */
+  begins(): Promise<void> {
+    return this.until(() => this.begun > 0);
+  }
+
+  /** Resolves when the stream has told of this many puts. */
   reaches(count: number): Promise<void> {
-    if (this.count >= count) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.waiting = { count, resolve };
-    });
+    return this.until(() => this.puts >= count);
   }
 
   close(): void {
     this.socket.destroy();
+  }
+
+  private until(isReached: () => boolean): Promise<void> {
+    if (isReached()) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.waiting = { isReached, resolve };
+    });
   }
 }
 
@@ -48,24 +59,16 @@ describe(`a put with ${WATCHES} watches on its prefix`, () => {
   });
   afterAll(() => cluster?.remove());
 
-  it('reaches the last of them in time', async () => {
+  // How soon it does is measured by `npm run bench -- --operations watch-fan-out`.
+  it('reaches all of them', async () => {
     const { url } = await cluster.leader();
     const watches = Array.from({ length: WATCHES }, () => new Watch(url));
-    await Promise.all(watches.map((watch) => watch.reaches(1)));
-    const times: number[] = [];
+    await Promise.all(watches.map((watch) => watch.begins()));
     for (let number = 0; number < PUTS; number += 1) {
-      const began = performance.now();
-      const last = Promise.all(watches.map((watch) => watch.reaches(number + 2)));
-      await put(url, `fan-out/${number % 10}`, 'v'.repeat(256));
-      await last;
-      times.push(performance.now() - began);
+      await cluster.put(`fan-out/${number % 10}`, 'v'.repeat(256));
+      await Promise.all(watches.map((watch) => watch.reaches(number + 1)));
     }
     for (const watch of watches) watch.close();
-    times.sort((one, other) => one - other);
-    const at = (share: number) => times[Math.min(PUTS - 1, Math.floor(PUTS * share))] ?? Number.NaN;
-    const figures = [0.5, 0.99].map((share) => `p${share * 100} ${at(share).toFixed(1)} ms`).join(', ');
-    console.log(`a put to the last of ${WATCHES} watches: ${figures}`);
-    // The requirement is of the 99th of a hundred, on a machine of its own; a neighbour's minute must fail no test.
-    expect(at(0.5)).toBeLessThan(LAST_MS_MAX);
+    expect(Math.min(...watches.map(({ puts }) => puts))).toBeGreaterThanOrEqual(PUTS);
   });
 });
