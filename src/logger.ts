@@ -6,13 +6,13 @@ import type { NodeId } from './raft/types.js';
 export type Logger = PinoLogger;
 
 /**
- * Makes the logger of a node: one JSON object a line on standard output, with the time in ISO 8601, and on a terminal
- * the same for people. Lines are written at once, so that the last words of a process that stops are not lost.
+ * Makes the logger of a node: one JSON object a line, with the time in ISO 8601, or on a terminal the same for people.
  */
 export function createLogger(
   id: NodeId,
   level: ServerConfig['logLevel'],
-  destination?: DestinationStream,
+  destination: DestinationStream,
+  reader: 'people' | 'programs' = 'programs',
 ): Logger {
   const options = {
     level,
@@ -20,12 +20,8 @@ export function createLogger(
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (destination !== undefined) return pino(options, destination);
-  return process.stdout.isTTY ? pino(options, { write: writeForPeople }) : pino(options);
-}
-
-function writeForPeople(line: string): void {
-  process.stdout.write(`${forPeople(line)}\n`);
+  if (reader === 'programs') return pino(options, destination);
+  return pino(options, { write: (line) => destination.write(`${forPeople(line)}\n`) });
 }
 
 /** `14:03:05.123 info n1 The message. key=value` */

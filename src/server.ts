@@ -8,6 +8,7 @@ import { buildApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
+import { LogSink, standardOutput } from './log-sink.js';
 import { createLogger, type Logger } from './logger.js';
 import { AddressKeeper } from './node/address-keeper.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
@@ -29,13 +30,19 @@ import { version } from './version.js';
 const STOP_PATIENCE_MS = 5000;
 /** How long a stop then waits for the last answers to leave. All together must stay below the 10 s of `docker stop`. */
 const GOODBYE_MS = 1000;
+/** How long the end of a node waits for its last log lines to be written. */
+const LAST_LINES_MS = 500;
 const STATE_PREFIX = 'state-';
 
 export interface RunningServer {
   /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
   readonly stopped: Promise<number>;
-  /** Finishes what was accepted, hands leadership over where it can, and closes everything. */
-  stop(): Promise<void>;
+  /**
+   * Finishes what was accepted, hands leadership over where it can, and closes everything.
+   *
+   * @param reason Completes the sentence "This node stops: …" in the log.
+   */
+  stop(reason: string): Promise<void>;
 }
 
 /**
@@ -43,12 +50,17 @@ export interface RunningServer {
  * it may still be waiting for its cluster then, which GET /readyz tells. Throws a `RaftkvError` when it cannot start.
  */
 export async function startServer(config: ServerConfig): Promise<RunningServer> {
-  const logger = createLogger(config.id, config.logLevel);
-  const server = new Server(config, logger);
+  const sink = new LogSink(standardOutput());
+  const logger = createLogger(config.id, config.logLevel, sink, process.stdout.isTTY ? 'people' : 'programs');
+  sink.onRecovery = (lines) =>
+    logger.warn({ lines }, `${lines} log lines were lost, because standard output took no more.`);
+  const server = new Server(config, logger, sink);
+  const { id, logLevel, ...settings } = config;
+  logger.info({ version, runtime: process.version, pid: process.pid, settings }, `raftkv ${version} starts.`);
   try {
     await server.start();
   } catch (error) {
-    await server.stop();
+    await server.stop(`it cannot start. ${error instanceof Error ? error.message : String(error)}`);
     throw error;
   }
   return server;
@@ -69,6 +81,7 @@ class Server implements RunningServer {
   constructor(
     private readonly config: ServerConfig,
     private readonly logger: Logger,
+    private readonly sink: LogSink,
   ) {
     this.stopped = new Promise((resolve) => {
       this.reportStopped = resolve;
@@ -115,7 +128,10 @@ class Server implements RunningServer {
     this.finishStart(directory, log, bootstrap, port).catch((error: unknown) => this.fail(error));
   }
 
-  async stop(): Promise<void> {
+  async stop(reason: string): Promise<void> {
+    const { logger } = this;
+    const startedAt = systemClock.now();
+    logger.info({}, `This node stops: ${reason}`);
     this.aborted.abort();
     this.addresses?.stop();
     this.service?.stop();
@@ -123,6 +139,8 @@ class Server implements RunningServer {
     await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
     await this.transport?.stop(GOODBYE_MS);
     await this.logDatabase?.close();
+    logger.info({}, `Stopped in ${Math.round(systemClock.now() - startedAt)} ms.`);
+    await this.sink.flush(LAST_LINES_MS);
   }
 
   /** What needs the cluster: the state, the core and the service for clients. */
@@ -217,6 +235,7 @@ class Server implements RunningServer {
       clientRouting,
       valueBytesMax,
       logger,
+      counts: { logLinesDropped: () => this.sink.dropped },
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
     });
     try {
@@ -235,7 +254,7 @@ class Server implements RunningServer {
     this.logger.error(fields, `This node stops: ${message}`);
     // Where a start that fails at once says it, too; the log may be collected elsewhere.
     process.stderr.write(`raftkv: ${message}\n`);
-    this.reportStopped(1);
+    this.sink.flush(LAST_LINES_MS).then(() => this.reportStopped(1));
   }
 }
 

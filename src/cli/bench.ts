@@ -38,6 +38,7 @@ export function addBench(program: Command, terminal: Terminal): void {
     const load = new Load(clientOf(flags, terminal, 'follow'), flags);
     let exitCode: number | undefined;
     const letGo = onStopSignals(
+      terminal,
       (signal) => {
         exitCode = 128 + constants.signals[signal];
         load.stop();

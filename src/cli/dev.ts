@@ -75,6 +75,7 @@ class DevCluster {
   async run(): Promise<number> {
     const interrupted = new Promise<void>((resolve) => {
       onStopSignals(
+        this.terminal,
         () => {
           this.stopping = true;
           resolve();

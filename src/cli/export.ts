@@ -83,7 +83,7 @@ async function exportToFile(file: string, pages: AsyncIterable<Page>, terminal: 
     rmSync(partial, { force: true });
     terminal.exit(128 + constants.signals[signal]);
   };
-  const letGo = onStopSignals(end, () => {});
+  const letGo = onStopSignals(terminal, end, () => {});
   try {
     const stream = createWriteStream(partial);
     await once(stream, 'open');

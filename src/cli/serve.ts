@@ -9,8 +9,12 @@ import type { Terminal } from './terminal.js';
 export interface ServedNode {
   /** Resolves with the exit code when the node has stopped by itself, because it could not go on. */
   readonly stopped: Promise<number>;
-  /** Finishes what was accepted, hands leadership over where it can, and stops. */
-  stop(): Promise<void>;
+  /**
+   * Finishes what was accepted, hands leadership over where it can, and stops.
+   *
+   * @param reason Completes the sentence "This node stops: …".
+   */
+  stop(reason: string): Promise<void>;
 }
 
 /** Starts a node; replaced in tests. */
@@ -55,19 +59,20 @@ function flagsOf(command: Command): RawSettings {
 
 /** Resolves with the exit code, when the node has stopped by itself or in good order after a signal. */
 async function untilStopped(node: ServedNode, terminal: Terminal): Promise<number> {
-  let tell = (): void => {};
-  const told = new Promise<void>((resolve) => {
+  let tell = (_reason: string): void => {};
+  const told = new Promise<string>((resolve) => {
     tell = resolve;
   });
   const ignoreSignals = onStopSignals(
-    () => tell(),
+    terminal,
+    (signal) => tell(`${signal} arrived.`),
     () => terminal.exit(forcedExitCode),
   );
   // `raftkv dev` starts nodes with a channel to itself. When it is gone, its nodes must not hold on to their ports.
-  const onDisconnect = (): void => tell();
+  const onDisconnect = (): void => tell('the program that started it is gone.');
   process.once('disconnect', onDisconnect);
   try {
-    return await Promise.race([node.stopped, told.then(() => node.stop()).then(() => 0)]);
+    return await Promise.race([node.stopped, told.then((reason) => node.stop(reason)).then(() => 0)]);
   } finally {
     ignoreSignals();
     process.off('disconnect', onDisconnect);

@@ -1,14 +1,23 @@
+import type { Terminal } from './terminal.js';
+
 /** A terminal's Ctrl-C reaches npm as well as its child, and npm passes it on: what arrives this soon is the same one. */
 const sameSignalMs = 500;
 
 /**
- * Calls `stop` at the first SIGTERM, SIGINT or SIGHUP, and `force` at another one after it.
+ * Calls `stop` at the first SIGTERM, SIGINT or SIGHUP, and `force` at another one after it. SIGHUP says that the terminal
+ * is gone, so a program without a terminal ignores it: Node resets the signals that `nohup` has had ignored.
  *
  * @returns Takes the handlers away again.
  */
-export function onStopSignals(stop: (signal: NodeJS.Signals) => void, force: () => void): () => void {
+export function onStopSignals(
+  { stdin, stdout, stderr }: Pick<Terminal, 'stdin' | 'stdout' | 'stderr'>,
+  stop: (signal: NodeJS.Signals) => void,
+  force: () => void,
+): () => void {
+  const hasTerminal = [stdin, stdout, stderr].some((stream) => stream.isTTY === true);
   let stoppedAtMs: number | undefined;
   const handle = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && !hasTerminal) return;
     if (stoppedAtMs === undefined) {
       stoppedAtMs = performance.now();
       stop(signal);

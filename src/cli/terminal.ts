@@ -11,9 +11,15 @@ export interface Terminal {
   exit(code: number): void;
 }
 
-/** Ends the process when nothing more can be written to standard output. */
+/**
+ * Ends the process when nothing more can be written to standard output, unless a command listens to that itself: a node
+ * outlives its log.
+ */
 export function endWithOutput({ stdout, stderr, exit }: Terminal): void {
+  // Nobody can be told that nobody can be told; without a listener it would end the process.
+  stderr.on('error', () => {});
   stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (stdout.listenerCount('error') > 1) return;
     if (error.code === 'EPIPE') {
       // `raftkv list | head`: the reader has seen enough, which is no error.
       exit(0);

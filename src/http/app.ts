@@ -11,7 +11,7 @@ import { registerHealthRoutes } from './health-routes.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
 import { registerLeaseRoutes } from './lease-routes.js';
 import { registerLockRoutes } from './lock-routes.js';
-import { HttpMetrics } from './metrics.js';
+import { HttpMetrics, type ProcessCounts } from './metrics.js';
 import { registerOpenApiRoute } from './openapi.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType } from './problem.js';
@@ -26,6 +26,7 @@ export interface AppDependencies {
   /** The largest value that a PUT accepts. */
   readonly valueBytesMax: number;
   readonly logger: Logger;
+  readonly counts: ProcessCounts;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
   readonly closeGraceMs?: number;
 }
@@ -43,7 +44,7 @@ const closeSweepMs = 20;
  */
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, logger } = dependencies;
-  const metrics = new HttpMetrics(port);
+  const metrics = new HttpMetrics(port, dependencies.counts);
   const context: HttpContext = {
     port,
     clientRouting,

@@ -21,6 +21,12 @@ function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Regis
   return sharedProcessRegistry;
 }
 
+/** Counts of the process around the node, since its start. */
+export interface ProcessCounts {
+  /** Log lines that standard output did not take. */
+  logLinesDropped(): number;
+}
+
 /**
  * The node's metrics in Prometheus's text format. Requests touch the durations only; the gauges are read from the node
  * when somebody asks, and the library is loaded then, because a start should not wait for it.
@@ -28,12 +34,14 @@ function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Regis
 export class HttpMetrics {
   readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
   private readonly port: NodePort;
+  private readonly process: ProcessCounts;
   private readonly durations = new Durations();
   private registries: Promise<readonly Registry[]> | undefined;
   private streams: Readonly<{ size: number; eventsSent: number }> = { size: 0, eventsSent: 0 };
 
-  constructor(port: NodePort) {
+  constructor(port: NodePort, process: ProcessCounts) {
     this.port = port;
+    this.process = process;
   }
 
   /** @param route A fixed name, never a part of a request. */
@@ -60,8 +68,17 @@ export class HttpMetrics {
   }
 
   private addGauges(client: PromClient, registry: Registry): void {
-    const { port } = this;
+    const { port, process } = this;
     const registers = [registry];
+    new client.Counter({
+      name: 'raftkv_log_lines_dropped_total',
+      help: 'Log lines that were lost, because standard output did not take them.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(process.logLinesDropped());
+      },
+    });
     const streams = () => this.streams;
     new client.Gauge({
       name: 'raftkv_watches',

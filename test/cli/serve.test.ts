@@ -36,6 +36,26 @@ describe('serve', () => {
     expect(process.listenerCount('SIGTERM')).toBe(0);
   });
 
+  it.each([
+    [false, 'SIGTERM arrived.'],
+    [true, 'SIGHUP arrived.'],
+  ])('stops at SIGHUP only where it has a terminal: %s', async (terminal, expected) => {
+    let reason: string | undefined;
+    const stopped = new Promise<number>(() => {});
+    const stop = async (given: string): Promise<void> => {
+      reason = given;
+    };
+    const start = async () => {
+      setImmediate(() => {
+        process.emit('SIGHUP', 'SIGHUP');
+        process.emit('SIGTERM', 'SIGTERM');
+      });
+      return { stopped, stop };
+    };
+    expect(await run(parameters, { terminal, start })).toMatchObject({ code: 0 });
+    expect(reason).toBe(expected);
+  });
+
   it('exits with the code of a node that stops by itself', async () => {
     const { node, stops, finish } = fakeNode();
     setImmediate(() => finish(1));

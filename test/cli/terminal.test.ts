@@ -15,3 +15,21 @@ it.each([
   expect(await ended).toBe(exitCode);
   expect(String(stderr.read() ?? '')).toBe(line);
 });
+
+it('output that fails does not end a program that listens to that itself, nor do errors that cannot be told', async () => {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const exits: number[] = [];
+  endWithOutput({
+    stdin: new PassThrough(),
+    stdout,
+    stderr,
+    environment: {},
+    exit: (code) => exits.push(code),
+  });
+  stdout.on('error', () => {});
+  stderr.destroy(Object.assign(new Error('no more'), { code: 'ENOSPC' }));
+  stdout.destroy(Object.assign(new Error('no more'), { code: 'ENOSPC' }));
+  await new Promise(setImmediate);
+  expect(exits).toEqual([]);
+});

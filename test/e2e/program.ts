@@ -18,6 +18,8 @@ export interface ProgramOptions {
   readonly runtimeFlags?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
   readonly workingDirectory?: string;
+  /** Takes standard output and standard error in place of `output` and `errors`. */
+  readonly outputDescriptor?: number;
   /** A command that runs the program in its own place, such as one that enters a network namespace. */
   readonly launcher?: readonly string[];
 }
@@ -34,10 +36,11 @@ export class ProgramRun {
   constructor(parameters: readonly string[], options: ProgramOptions = {}) {
     if (!existsSync(built)) throw new Error('These tests run what is built: npm run build.');
     const { runtimeFlags = [], environment = {}, workingDirectory, launcher = [] } = options;
+    const output = options.outputDescriptor ?? 'pipe';
     const [command = '', ...rest] = [...launcher, process.execPath, ...runtimeFlags, program, ...parameters];
     this.child = spawn(command, rest, {
       // Over the channel a node notices that whoever started it is gone, so that none outlives an interrupted test.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      stdio: ['ignore', output, output, 'ipc'],
       env: { ...cleanEnvironment(), ...environment },
       ...(workingDirectory === undefined ? {} : { cwd: workingDirectory }),
     });
@@ -58,6 +61,12 @@ export class ProgramRun {
 
   get pid(): number {
     return this.child.pid ?? 0;
+  }
+
+  /** Nobody reads what it writes from now on, as when the reader of a pipe has ended. */
+  closeOutput(): void {
+    this.child.stdout?.destroy();
+    this.child.stderr?.destroy();
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -17,7 +17,8 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
     port: node,
     clientRouting: 'redirect',
     valueBytesMax: 1_000,
-    logger: createLogger('n1', 'silent'),
+    logger: createLogger('n1', 'silent', { write: () => {} }),
+    counts: { logLinesDropped: () => 0 },
     ...options,
   });
   return { app, node };

@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { put } from './client.js';
+import { Cluster } from './cluster.js';
+import { runToEnd } from './program.js';
+
+describe('the program', () => {
+  it.each(['18.20.4', '20.18.3', '16.0.0'])(
+    'on Node %s says in one sentence which it needs',
+    async (version) => {
+      const pretend = `Object.defineProperty(process, 'versions', { value: { node: '${version}' } })`;
+      const runtimeFlags = ['--import', `data:text/javascript,${encodeURIComponent(pretend)}`];
+      const run = await runToEnd(['--version'], { runtimeFlags });
+      expect([run.exit, run.output, run.errors]).toEqual([
+        { code: 2, signal: null },
+        '',
+        `raftkv needs Node 20.19 or newer, and this is Node ${version}. Install a newer one: https://nodejs.org/en/download\n`,
+      ]);
+    },
+  );
+
+  it('begins with a file that Nodes without modules of JavaScript can read', () => {
+    const text = readFileSync(new URL('../../bin/raftkv.js', import.meta.url), 'utf8');
+    expect(text).not.toMatch(/^\s*(import|export)\s[^(]|\bawait\b|import\.meta|\?\.|\?\?|catch \{/m);
+  });
+});
+
+describe('signals to a node', () => {
+  let cluster: Cluster | undefined;
+  afterEach(() => cluster?.remove());
+
+  it('SIGHUP without a terminal and SIGUSR1 change nothing, SIGTERM ends it, and the log tells from start to end', async () => {
+    cluster = await Cluster.started(1);
+    const [node] = cluster.nodes;
+    if (node === undefined) throw new Error('There is one.');
+    node.run?.signal('SIGHUP');
+    node.run?.signal('SIGUSR1');
+    expect((await put(node.url, 'a', 'x')).kind).toBe('done');
+    expect(await node.stop()).toEqual({ code: 0, signal: null });
+    expect(node.run?.errors).toBe('');
+    const lines = node.log
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(lines[0]).toMatchObject({
+      msg: `raftkv ${version} starts.`,
+      version,
+      runtime: process.version,
+      settings: { dataDirectory: node.dataDirectory, advertisePeer: node.peer },
+    });
+    expect(lines.map(({ msg }) => msg)).toContain('This node stops: SIGTERM arrived.');
+    expect(lines.at(-1)?.msg).toMatch(/^Stopped in \d+ ms\.$/);
+  });
+});
