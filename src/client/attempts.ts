@@ -100,7 +100,7 @@ export class Attempts {
     this.failures.push({ endpoint, reason });
     if (!sent) return;
     this.reachedNow = true;
-    if (this.call.method === 'GET') return;
+    if (this.call.method === 'GET' || this.call.reads === true) return;
     this.unknown ??= new RaftkvClientError(
       'outcome_unknown',
       `${endpoint} did not answer (${reason}) after the request was sent, so it is not known whether the change was made. ` +

@@ -12,6 +12,8 @@ export interface Call {
   readonly where: 'leader' | 'anywhere';
   /** How it is repeated when its answer is lost: as it is, under an idempotency key, or not at all. */
   readonly repeat: 'always' | 'keyed' | 'never';
+  /** It changes nothing, although it is no GET: a lost answer leaves no doubt. */
+  readonly reads?: boolean;
   /** How long the server may hold the answer back on purpose, beyond the timeout. */
   readonly waitMs?: number;
   readonly timeoutMs?: number | undefined;

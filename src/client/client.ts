@@ -43,7 +43,7 @@ import type {
   ReleasedLock,
   RevokedLease,
 } from './results.js';
-import { type Txn, type TxnResult, type TxnResultJson, txnResult } from './txn.js';
+import { onlyReads, type Txn, type TxnResult, type TxnResultJson, txnResult } from './txn.js';
 import { type WatchEvent, type WatchOptions, watch } from './watch.js';
 import { type Bytes, bytesOf, pathBelow, textOf, toWire } from './wire.js';
 
@@ -183,10 +183,16 @@ export class RaftkvClient {
     } while (cursor !== undefined && left > 0);
   }
 
-  /** Compares, then does one branch, all at one revision. */
-  async txn(txn: Txn, options: CallOptions = {}): Promise<TxnResult> {
+  /**
+   * Compares, then does one branch, all at one revision. Where both branches only get, nothing is changed, and it is read as
+   * `options` say; those of a read are refused for any other.
+   */
+  async txn(txn: Txn, options: ReadOptions = {}): Promise<TxnResult> {
+    const { consistency, minRevision, revision } = options;
+    const how = onlyReads(txn) ? { ...readCall(options), reads: true } : changeCall(options);
     const result: TxnResultJson = await this.caller.callJson({
-      ...changeCall(options),
+      ...how,
+      query: { consistency, minRevision, revision },
       method: 'POST',
       path: '/v1/txn',
       body: JSON.stringify(toWire(txn)),

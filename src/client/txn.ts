@@ -61,6 +61,11 @@ export interface TxnResultJson extends Omit<TxnResult, 'results'> {
   )[];
 }
 
+/** Whether it changes nothing, whichever branch is done. */
+export function onlyReads({ success = [], failure = [] }: Txn): boolean {
+  return [...success, ...failure].every((operation) => 'get' in operation);
+}
+
 export function txnResult(json: TxnResultJson): TxnResult {
   const results = json.results.map((result) =>
     'get' in result ? { get: { items: result.get.items.map((item) => new Item(item)) } } : result,

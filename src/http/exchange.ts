@@ -108,6 +108,24 @@ export class Exchange {
     return AbortSignal.any([gone.signal, this.context.closing.signal]);
   }
 
+  /**
+   * The same for a read, which is not worth going on with either once the request's time is up: then the reason is
+   * `unavailable`.
+   */
+  readSignal(timeoutMs: number): AbortSignal {
+    const late = new AbortController();
+    const timer = after(this.remainingMs(timeoutMs), () =>
+      late.abort(
+        new RaftkvError(
+          'unavailable',
+          'The read did not end within its timeout. Nothing was changed; read less at once, or give it a longer timeout.',
+        ),
+      ),
+    );
+    this.response.once('close', () => timer.cancel());
+    return AbortSignal.any([this.signal(), late.signal]);
+  }
+
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
   settle<Value>(promise: Promise<Value>, use: (value: Value) => void): void {
     promise.then(
@@ -164,7 +182,9 @@ export class Exchange {
 
   fail(error: unknown, headers: readonly string[] = []): void {
     const problem = problemOf(error);
-    if (!(error instanceof RaftkvError)) {
+    if (this.response.destroyed) {
+      // The client has left, which is why most of what it asked for fails.
+    } else if (!(error instanceof RaftkvError)) {
       this.context.logger.error({ err: error, route: this.route }, 'a request failed unexpectedly');
     } else if (problem.status === 500) {
       // Such as a damaged record: the client cannot mend it, and whoever runs this node must hear of it.

@@ -170,7 +170,8 @@ function list(exchange: Exchange): void {
   const revision = cursor?.revision ?? asked;
   const plan = planRead(query, revision ?? 0);
   withRead(exchange, plan, () => {
-    const listed = context.port.list({ prefix, after: cursor?.lastKey, limit, keysOnly, revision });
+    const signal = exchange.readSignal(plan.timeoutMs);
+    const listed = context.port.list({ prefix, after: cursor?.lastKey, limit, keysOnly, revision, signal });
     const page = listed.then((result) => pageJson(result, prefix, keysOnly));
     exchange.settle(page, (json) => exchange.sendJson(200, json));
   });

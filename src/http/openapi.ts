@@ -218,12 +218,19 @@ export const openApiDocument = {
     },
     '/v1/txn': {
       post: operation(
-        'Compare, then do one of two branches, all at one revision',
-        change,
+        'Compare, then do one of two branches, all at one revision; a read where both only get, which alone takes the parameters of one',
+        [...read, repeatable],
         {
           '200': answer('Done: the one branch or the other', json(answers.txnAnswer)),
           ...redirected,
-          ...refusals([...bodyRefusals, 'lease_not_found', 'too_many_keys', 'answer_too_large']),
+          ...refusals([
+            ...bodyRefusals,
+            'unavailable',
+            'compacted',
+            'lease_not_found',
+            'too_many_keys',
+            'answer_too_large',
+          ]),
         },
         body(txnBody),
       ),

@@ -9,6 +9,8 @@ import type {
   ListRequest,
   ListResult,
   Revision,
+  TxnCommand,
+  TxnReadOptions,
   Watcher,
   WatchRequest,
 } from '../kv/types.js';
@@ -47,6 +49,8 @@ export interface NodePort {
   /** The key's item in the local store, or undefined; `revision` reads the past (throws compacted, bad_request). */
   get(key: Uint8Array, revision: Revision | undefined): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
+  /** Answers a transaction that changes nothing from the local store (throws compacted, bad_request). */
+  readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult>;
   /** Begins a watch on the local store. Throws compacted when events that it should have are gone. */
   watch(request: WatchRequest): Watcher;
 

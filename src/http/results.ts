@@ -34,7 +34,8 @@ function isResult<Kind extends CommandResult['kind']>(
   return result.kind === kind;
 }
 
-function refusalOf(result: CommandResult): Error {
+/** What a client reads where nothing was done. */
+export function refusalOf(result: CommandResult): Error {
   switch (result.kind) {
     case 'preconditionFailed':
       return preconditionFailed(result.modRevision);

@@ -108,6 +108,12 @@ export function txnCommand(body: unknown, valueBytesMax: number): TxnCommand {
   };
 }
 
+/** Whether a transaction changes nothing, whichever branch it takes: it can be answered as a read, without the log. */
+export function onlyReads({ success, failure }: TxnCommand): boolean {
+  const isRead = ({ kind }: TxnOperation) => kind === 'get' || kind === 'getPrefix';
+  return success.every(isRead) && failure.every(isRead);
+}
+
 function toBranch(
   operations: readonly FromSchema<typeof operationSchema>[],
   name: string,

@@ -1,16 +1,19 @@
 import type { Buffer } from 'node:buffer';
 import type { FastifyInstance } from 'fastify';
-import type { TxnResult } from '../kv/types.js';
+import { RaftkvError } from '../errors.js';
+import type { CommandResult, Revision, TxnCommand, TxnResult } from '../kv/types.js';
 import { parseJson } from './body.js';
 import { bytesMember } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext, jsonBytesMax } from './exchange.js';
 import { idempotencyKey, withIdempotency } from './idempotency.js';
 import { itemSlices, JsonSlices } from './page.js';
 import { Query, queryNames } from './query.js';
-import { expectResult } from './results.js';
-import { txnCommand } from './txn-body.js';
+import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
+import { expectResult, refusalOf } from './results.js';
+import { onlyReads, txnCommand } from './txn-body.js';
 
-const names = queryNames([]);
+const readParameters = [...readNames, 'revision'];
+const names = queryNames(readParameters);
 
 export function registerTxnRoute(app: FastifyInstance, context: HttpContext): void {
   app.post('/v1/txn', endpoint(context, '/v1/txn', transact));
@@ -19,24 +22,58 @@ export function registerTxnRoute(app: FastifyInstance, context: HttpContext): vo
 function transact(exchange: Exchange): void {
   const { context, target } = exchange;
   const query = new Query(target.query, names);
-  const timeoutMs = query.timeoutMs();
-  const redirectNever = query.redirectNever();
+  const revision = query.integer('revision', 0);
+  const plan = planRead(query, revision ?? 0);
   const repeat = idempotencyKey(exchange);
-  if (!exchange.staysHere(redirectNever)) return;
+  // What is read as this node has it needs no leader.
+  if (plan.consistency !== 'stale' && !exchange.staysHere(plan.redirectNever)) return;
   // The largest value fits, also where it is not text.
   const bytesMax = Math.ceil((context.valueBytesMax * 4) / 3) + jsonBytesMax;
-  exchange.withBody(bytesMax, timeoutMs, (body) => {
+  exchange.withBody(bytesMax, plan.timeoutMs, (body) => {
     const command = txnCommand(parseJson(body), context.valueBytesMax);
+    // A repeat of a request with a key gets the first answer, so that one goes through the log.
+    if (repeat === undefined && onlyReads(command)) {
+      readTxn(exchange, command, revision, plan);
+      return;
+    }
+    refuseReadParameters(query);
     const written = context.port.write(
       { ...command, ...withIdempotency(exchange, repeat, body) },
-      exchange.remainingMs(timeoutMs),
+      exchange.remainingMs(plan.timeoutMs),
     );
-    exchange.settle(written, (result) => {
-      const { succeeded, revision, results } = expectResult(exchange, result, 'txn');
-      exchange.settle(resultsJson(succeeded, revision, results), (json) => exchange.sendJson(200, json));
+    exchange.settle(written, (result) => answer(exchange, expectResult(exchange, result, 'txn')));
+  });
+}
+
+function readTxn(
+  exchange: Exchange,
+  command: TxnCommand,
+  revision: Revision | undefined,
+  plan: ReadPlan,
+): void {
+  withRead(exchange, { ...plan, timeoutMs: exchange.remainingMs(plan.timeoutMs) }, () => {
+    const signal = exchange.readSignal(plan.timeoutMs);
+    exchange.settle(exchange.context.port.readTxn(command, { revision, signal }), (result) => {
+      if (result.kind !== 'txn') throw refusalOf(result);
+      answer(exchange, result);
     });
   });
 }
+
+function refuseReadParameters(query: Query): void {
+  const given = readParameters.find((name) => query.has(name));
+  if (given === undefined) return;
+  throw new RaftkvError(
+    'bad_request',
+    `"${given}" is for transactions that only read, and that carry no Idempotency-Key: leave it out. Nothing was changed.`,
+  );
+}
+
+function answer(exchange: Exchange, { succeeded, revision, results }: TxnDone): void {
+  exchange.settle(resultsJson(succeeded, revision, results), (json) => exchange.sendJson(200, json));
+}
+
+type TxnDone = Extract<CommandResult, { readonly kind: 'txn' }>;
 
 /** In slices, like a page of a listing, which it may be as large as. */
 async function resultsJson(

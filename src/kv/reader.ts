@@ -77,7 +77,10 @@ const walkedKeys: Walked<BufferedKey, FoundKey> = {
   fromDisk: (id, pair) => ({ id, key: keyOfCurrent(pair.key), current: decodeCurrent(pair.value) }),
 };
 
-/** One page as of a revision that is at least the compacted one. Holds no more than the page in memory. */
+/**
+ * One page as of a revision that is at least the compacted one. Holds no more than the page in memory. Throws the reason of
+ * the request's signal once that is aborted.
+ */
 export async function readPage(
   layers: Layers,
   request: ListRequest,
@@ -86,6 +89,7 @@ export async function readPage(
   const items: Item[] = [];
   let bytes = 0;
   for await (const keys of walk(layers, request.prefix, request.after)) {
+    request.signal?.throwIfAborted();
     for (const found of keys) {
       const full = items.length >= request.limit || bytes >= PAGE_BYTES_MAX;
       const item = itemAt(layers, found, revision, request.keysOnly || full);
@@ -98,7 +102,13 @@ export async function readPage(
   return { revision, items, more: false };
 }
 
-function itemAt(layers: Layers, found: FoundKey, revision: Revision, keysOnly: boolean): Item | undefined {
+/** What stands under a key that was found, as of a revision that is at least the compacted one. */
+export function itemAt(
+  layers: Layers,
+  found: FoundKey,
+  revision: Revision,
+  keysOnly: boolean,
+): Item | undefined {
   const { key, current } = found;
   if (current.modRevision <= revision) {
     if (current.deleted) return undefined;

@@ -17,6 +17,7 @@ import { BufferedStore } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_REVISIONS } from './history.js';
+import { readTransaction, walksAhead } from './read-transaction.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
@@ -30,6 +31,8 @@ import type {
   ListResult,
   LogTime,
   Revision,
+  TxnCommand,
+  TxnReadOptions,
   Watcher,
   WatchRequest,
 } from './types.js';
@@ -196,6 +199,23 @@ export class KvStateMachine {
     const layers = this.#live.freeze();
     try {
       return await readPage(layers, request, revision);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  /**
+   * Answers a transaction that changes nothing, as of `revision` if given, without the log. Throws `compacted`, `bad_request`,
+   * or the reason of the signal.
+   */
+  async readTxn(command: TxnCommand, { revision, signal }: TxnReadOptions = {}): Promise<CommandResult> {
+    const readable = this.#readable(revision);
+    if (!walksAhead(command)) {
+      return readTransaction(this.#live.layers(), command, readable, signal);
+    }
+    const layers = this.#live.freeze();
+    try {
+      return await readTransaction(layers, command, readable, signal);
     } finally {
       await layers.close();
     }

@@ -229,14 +229,28 @@ function itemOf({ key, now }: Touched): Item | undefined {
 /** Whether a comparison holds before the transaction. */
 function holds(live: BufferedStore, compare: Compare): boolean {
   const { key } = compare;
-  if (compare.target === 'value') {
-    const item = live.newest(key);
-    if (item === undefined) return compare.op === '!=';
-    return isInOrder(Buffer.compare(item.value, compare.value), compare.op);
-  }
   const known = live.current(keyId(key), key);
   const existing = known?.deleted === false ? known : undefined;
+  return isTrue(compare, existing, () => live.newest(key)?.value);
+}
+
+/**
+ * Whether a comparison holds of a key.
+ *
+ * @param existing What is known of the key; undefined where it does not exist.
+ * @param readValue Its value; asked for only where values are compared.
+ */
+export function isTrue(
+  compare: Compare,
+  existing: Pick<KeyState, 'version' | 'createRevision' | 'modRevision'> | undefined,
+  readValue: () => Uint8Array | undefined,
+): boolean {
   switch (compare.target) {
+    case 'value': {
+      const value = existing && readValue();
+      if (value === undefined) return compare.op === '!=';
+      return isInOrder(Buffer.compare(value, compare.value), compare.op);
+    }
     case 'exists':
       return (existing !== undefined) === (compare.value === (compare.op === '='));
     case 'version':

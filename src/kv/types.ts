@@ -304,6 +304,14 @@ export interface Item {
   readonly lease?: LeaseId;
 }
 
+/** How a transaction that only reads is answered. */
+export interface TxnReadOptions {
+  /** As of this revision; the newest unless given. */
+  readonly revision?: Revision | undefined;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal;
+}
+
 export interface ListRequest {
   /** Empty for all keys. */
   readonly prefix: Uint8Array;
@@ -315,6 +323,8 @@ export interface ListRequest {
   readonly keysOnly: boolean;
   /** As of this revision; undefined for the newest. */
   readonly revision: Revision | undefined;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ListResult {

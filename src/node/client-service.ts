@@ -30,6 +30,8 @@ import type {
   ListResult,
   LogTime,
   Revision,
+  TxnCommand,
+  TxnReadOptions,
   Watcher,
   WatchRequest,
 } from '../kv/types.js';
@@ -53,6 +55,7 @@ export interface StoreReader extends LeaseTable {
   readonly digest: string;
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
+  readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult>;
   watch(request: WatchRequest): Watcher;
   /** Whoever watches gets this error and no more events. */
   endWatches(error: Error): void;
@@ -248,6 +251,10 @@ export class ClientService implements NodePort {
 
   list(request: ListRequest): Promise<ListResult> {
     return this.parts.store.list(request);
+  }
+
+  readTxn(command: TxnCommand, options: TxnReadOptions = {}): Promise<CommandResult> {
+    return this.parts.store.readTxn(command, options);
   }
 
   watch(request: WatchRequest): Watcher {

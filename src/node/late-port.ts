@@ -74,6 +74,7 @@ export class LatePort implements NodePort {
   get: NodePort['get'] = (...parameters) => this.node().get(...parameters);
   watch: NodePort['watch'] = (...parameters) => this.node().watch(...parameters);
   list: NodePort['list'] = (...parameters) => this.node().list(...parameters);
+  readTxn: NodePort['readTxn'] = (...parameters) => this.node().readTxn(...parameters);
   lease: NodePort['lease'] = (...parameters) => this.node().lease(...parameters);
   leases: NodePort['leases'] = (...parameters) => this.node().leases(...parameters);
   leaseKeys: NodePort['leaseKeys'] = (...parameters) => this.node().leaseKeys(...parameters);

@@ -5,6 +5,7 @@ import type {
   LeaseExpireCommand,
   RaiseVersionCommand,
   TickCommand,
+  TxnCommand,
 } from '../kv/types.js';
 import type { Index } from '../raft/types.js';
 
@@ -18,7 +19,12 @@ export type Request =
 
 /** What a client knows of the outcome. */
 export type Outcome =
-  | { readonly kind: 'done'; readonly result: CommandResult }
+  | {
+      readonly kind: 'done';
+      readonly result: CommandResult;
+      /** Of a transaction that only reads: how far the state was that answered, where that can be known. */
+      readonly appliedIndex?: Index;
+    }
   | {
       readonly kind: 'read';
       readonly item: Item | undefined;
@@ -38,4 +44,12 @@ export interface Operation {
   /** Infinity while there is no answer. */
   returnedAt: number;
   outcome: Outcome;
+}
+
+/** A transaction that a node answers as a read, without the log; undefined for everything else. */
+export function readingOf(request: Request): TxnCommand | undefined {
+  if (request.kind !== 'command' || request.command.kind !== 'txn') return undefined;
+  const { idempotency, success, failure } = request.command;
+  const onlyReads = [...success, ...failure].every(({ kind }) => kind === 'get' || kind === 'getPrefix');
+  return idempotency === undefined && onlyReads ? request.command : undefined;
 }

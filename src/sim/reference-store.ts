@@ -270,7 +270,7 @@ function putInto(
   });
 }
 
-function compares(item: Item | undefined, { target, op, value }: Compare): boolean {
+export function compares(item: Item | undefined, { target, op, value }: Compare): boolean {
   if (target === 'value' && item === undefined) return op === '!=';
   const sides = {
     value: () => [textOf(item?.value ?? NO_VALUE), typeof value === 'object' ? textOf(value) : ''],

@@ -177,6 +177,13 @@ class RegisterView {
         const value = item === undefined ? 0 : this.numberOf(item.value);
         return [[textOf(operation.key), { ...span, action: { kind: 'read', value } }]];
       }
+      case 'getPrefix': {
+        if (result?.kind !== 'get') return [];
+        const found = new Map(result.items.map((item) => [textOf(item.key), this.numberOf(item.value)]));
+        const prefix = textOf(operation.prefix);
+        const keys = [...this.keys].filter((key) => key.startsWith(prefix));
+        return keys.map((key) => [key, { ...span, action: { kind: 'read', value: found.get(key) ?? 0 } }]);
+      }
       default:
         throw new AssertionError(`Clients make no transactions with ${operation.kind}.`);
     }

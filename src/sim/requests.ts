@@ -59,7 +59,8 @@ export class Requests {
     if (dice < 0.79) return { kind: 'delete', key };
     if (dice < 0.82) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
     if (dice < 0.84) return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
-    if (dice < 0.96 || this.temporaryKeys.length === 0) return this.transaction();
+    if (dice < 0.93) return this.transaction();
+    if (dice < 0.96 || this.temporaryKeys.length === 0) return this.reading();
     return this.put(this.pickTemporaryKey(), { ttlMs: this.ttlMs() });
   }
 
@@ -105,6 +106,18 @@ export class Requests {
       compare: this.random.chance(0.3) ? [] : [this.comparison(this.random.chance(0.5) ? first : second)],
       success,
       failure: second === first ? [] : [first, second].map((key) => ({ kind: 'get', key })),
+    };
+  }
+
+  /** Keys are read together, at one revision. */
+  private reading(): TxnCommand {
+    const [first = new Uint8Array(1), second = first] = this.random.shuffled(this.keys);
+    const gets: TxnOperation[] = [first, second].map((key) => ({ kind: 'get', key }));
+    return {
+      kind: 'txn',
+      compare: [this.comparison(first)],
+      success: gets,
+      failure: [{ kind: 'getPrefix', prefix: Buffer.from('key-') }],
     };
   }
 

@@ -7,7 +7,7 @@ import type { Cluster } from './cluster.js';
 import { History } from './history.js';
 import { LeaseHolder } from './lease-holder.js';
 import { LockUser } from './lock-user.js';
-import type { ClientCommand, Operation, Outcome, Request } from './operation.js';
+import { type ClientCommand, type Operation, type Outcome, type Request, readingOf } from './operation.js';
 import { PastReader } from './past-reader.js';
 import type { Prng } from './prng.js';
 import { describeOutcome, describeRequest, Requests } from './requests.js';
@@ -261,6 +261,11 @@ export class Workload {
       );
       cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, appliedIndex));
       cluster.check(() => shownStates.newest(node.id, request.key, outcome.item, appliedIndex));
+    } else if (outcome.kind === 'done' && outcome.appliedIndex !== undefined) {
+      const { result, appliedIndex } = outcome;
+      const reading = present(readingOf(request), 'Only reads tell from which index they were answered.');
+      cluster.check(() => this.freshReads.read(node.id, acknowledgedIndex, appliedIndex));
+      cluster.check(() => shownStates.together(node.id, reading, result));
     } else if (outcome.kind === 'done' && request.kind === 'command') {
       const { idempotency } = request.command;
       if (idempotency !== undefined && !isMismatch(outcome.result))
@@ -280,6 +285,12 @@ export class Workload {
 }
 
 async function serve({ service, store }: Server, request: Request, timeoutMs: number): Promise<Outcome> {
+  const reading = readingOf(request);
+  if (reading !== undefined) {
+    await service.confirmRead(timeoutMs);
+    const { appliedIndex } = store;
+    return { kind: 'done', result: await service.readTxn(reading), appliedIndex };
+  }
   if (request.kind === 'command')
     return { kind: 'done', result: await service.write(request.command, timeoutMs) };
   if (!request.byLease || !service.readsByLease()) await service.confirmRead(timeoutMs);
@@ -288,7 +299,7 @@ async function serve({ service, store }: Server, request: Request, timeoutMs: nu
 
 function outcomeOf(request: Request, error: unknown): Outcome {
   // A read changes nothing, whatever became of it.
-  if (request.kind === 'get') return { kind: 'refused' };
+  if (request.kind === 'get' || readingOf(request) !== undefined) return { kind: 'refused' };
   if (error instanceof RaftkvError && REFUSALS.has(error.code)) return { kind: 'refused' };
   return { kind: 'unknown' };
 }

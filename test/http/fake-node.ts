@@ -23,6 +23,8 @@ import type {
   Item,
   ListRequest,
   ListResult,
+  TxnCommand,
+  TxnReadOptions,
   Watcher,
   WatchRequest,
 } from '../../src/kv/types.js';
@@ -166,6 +168,12 @@ export class FakeNode implements NodePort {
     this.throwFailure();
     this.checkRevision(request.revision);
     return (await this.opened).list(request);
+  }
+
+  async readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult> {
+    this.calls.push('readTxn');
+    this.throwFailure();
+    return (await this.opened).readTxn(command, options);
   }
 
   watch(request: WatchRequest): Watcher {

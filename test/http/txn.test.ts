@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { serve } from './kit.js';
+import { listen, RawConnection, serve } from './kit.js';
 
 type App = ReturnType<typeof serve>['app'];
 
@@ -38,6 +38,90 @@ describe('a transaction', () => {
       body: { succeeded: false, revision: 1, results: [{ get: { items: [item] } }] },
     });
     expect((await app.inject('/v1/kv/b')).headers.etag).toBe('"1"');
+  });
+
+  describe('that only reads', () => {
+    const gets = {
+      compare: [absent('a')],
+      success: [],
+      failure: [{ get: { key: 'a' } }, { get: { prefix: '' } }],
+    };
+
+    it('is a linearizable read, and no entry of the log', async () => {
+      const { app, node } = serve();
+      await txn(app, { success: [put('a', '1')] });
+      node.calls.length = 0;
+      const answer = await app.inject({ method: 'POST', url: '/v1/txn', payload: JSON.stringify(gets) });
+      const item = { key: 'a', value: '1', createRevision: 1, modRevision: 1, version: 1 };
+      expect(answer.json()).toEqual({
+        succeeded: false,
+        revision: 1,
+        results: [{ get: { items: [item] } }, { get: { items: [item] } }],
+      });
+      expect(answer.headers['raftkv-consistency']).toBe('linearizable');
+      expect(node.calls).toEqual([expect.stringMatching(/^confirmRead /), 'readTxn']);
+    });
+
+    it('is served as its parameters say, on a follower too', async () => {
+      const { app, node } = serve();
+      for (const value of ['1', '2']) await txn(app, { success: [put('a', value)] });
+      const post = (query: string) =>
+        app.inject({ method: 'POST', url: `/v1/txn${query}`, payload: JSON.stringify(gets) });
+      const past = await post('?revision=1');
+      expect(past.json()).toMatchObject({ revision: 1, results: [{ get: { items: [{ value: '1' }] } }, {}] });
+      node.holdsLease = true;
+      expect((await post('?consistency=lease')).headers['raftkv-consistency']).toBe('lease');
+      node.routed = { kind: 'follower', leader: 'n2', url: 'http://10.0.0.2:8101' };
+      expect((await post('')).statusCode).toBe(307);
+      expect((await post('?redirect=never')).headers['raftkv-consistency']).toBe('linearizable');
+      const stale = await post('?consistency=stale&minRevision=2');
+      expect([stale.statusCode, stale.headers['raftkv-consistency']]).toEqual([200, 'stale']);
+    });
+
+    it('goes through the log under an Idempotency-Key, because a repeat gets the first answer', async () => {
+      const { app, node } = serve();
+      const headers = { 'Idempotency-Key': 'k' };
+      const first = await txn(app, gets, headers);
+      await txn(app, { success: [put('a', '1')] });
+      expect(await txn(app, gets, headers)).toEqual(first);
+      expect(node.calls.filter((call) => call.startsWith('write txn'))).toHaveLength(3);
+    });
+
+    it('ends when its client has left, and when its time is up', async () => {
+      const { app, node } = serve();
+      const reasons: unknown[] = [];
+      node.readTxn = (_, { signal }) =>
+        new Promise((_resolve, reject) => {
+          signal?.addEventListener('abort', () => {
+            reasons.push(signal.reason);
+            reject(signal.reason);
+          });
+        });
+      const late = await app.inject({
+        method: 'POST',
+        url: '/v1/txn?timeout=20ms',
+        payload: JSON.stringify(gets),
+      });
+      expect([late.statusCode, late.json().code]).toEqual([503, 'unavailable']);
+      const connection = new RawConnection(await listen(app));
+      const body = JSON.stringify(gets);
+      connection.send(`POST /v1/txn HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      const asked = node.calls.length;
+      while (node.calls.length === asked) await new Promise((resolve) => setImmediate(resolve));
+      connection.socket.destroy();
+      while (reasons.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      await app.close();
+    });
+  });
+
+  it('that changes something takes no parameters of a read', async () => {
+    const { app } = serve();
+    for (const query of ['consistency=stale', 'minRevision=1', 'revision=0', 'consistency=linearizable']) {
+      const payload = JSON.stringify({ success: [put('a', '1')] });
+      const answer = await app.inject({ method: 'POST', url: `/v1/txn?${query}`, payload });
+      expect([answer.statusCode, answer.json().code]).toEqual([400, 'bad_request']);
+    }
+    expect((await app.inject('/v1/kv/a')).statusCode).toBe(404);
   });
 
   it('takes prefixes and bytes, and gives back bytes that are not text as base64', async () => {

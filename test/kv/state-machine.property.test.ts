@@ -87,7 +87,27 @@ const operation: fc.Arbitrary<TxnOperation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('getPrefix'), prefix: fc.constant(bytes('')) }) },
 );
 
+const readOperation: fc.Arbitrary<TxnOperation> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('get'), key }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('getPrefix'),
+      prefix: fc.oneof(prefix, fc.constant(bytes(''))),
+    }),
+  },
+);
+
 const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('txn'),
+      compare: fc.array(compare, { maxLength: 2 }),
+      success: fc.array(readOperation, { maxLength: 4 }),
+      failure: fc.array(readOperation, { maxLength: 3 }),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -206,6 +226,13 @@ async function apply(kv: KvStateMachine, entry: Entry) {
   return kv.apply(entry);
 }
 
+/** The answer to a transaction that only reads, without the log: it is the one that the log gives. */
+async function readBefore(kv: KvStateMachine, command: Command) {
+  if (command.kind !== 'txn' || command.idempotency !== undefined) return undefined;
+  const operations = [...command.success, ...command.failure];
+  return operations.every(({ kind }) => kind.startsWith('get')) ? kv.readTxn(command) : undefined;
+}
+
 const KEYS = ['a', 'a\x00', 'aa', 'b', '\xff', 'nothing'];
 
 /** Compares all leases and what is attached to them. */
@@ -281,7 +308,9 @@ describe('the key-value state machine', () => {
               const { passedMs } = next;
               const logTimeMs = passedMs === undefined ? undefined : Math.max(0, model.logTimeMs + passedMs);
               const entry = commandEntry(log.length + 1, next.command, logTimeMs);
+              const answer = await finish(readBefore(kv, next.command));
               const expected = model.apply(next.command, logTimeMs);
+              if (answer !== undefined) expect(plainBytes(answer)).toEqual(plainBytes(expected));
               const result = await finish(apply(kv, entry));
               expect(plainBytes(result)).toEqual(plainBytes(expected));
               log.push(entry);

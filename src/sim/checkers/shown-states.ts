@@ -1,7 +1,8 @@
-import type { Item, ListResult, Revision } from '../../kv/types.js';
+import type { CommandResult, Item, ListResult, Revision, TxnCommand } from '../../kv/types.js';
 import type { Index, NodeId } from '../../raft/types.js';
 import { sameBytes, textOf } from '../bytes.js';
 import type { KnownLog } from '../known-states.js';
+import { compares } from '../reference-store.js';
 import { Violation } from './checker.js';
 
 /**
@@ -39,6 +40,26 @@ export class ShownStates {
       this.property,
       `${node} lists revision ${revision}: ${items.length} of ${all.length} keys, and says that ${more ? 'more' : 'none'} follow.`,
     );
+  }
+
+  /** What a transaction that only reads found, all of it at the one revision that it names. */
+  together(node: NodeId, { compare, success, failure }: TxnCommand, result: CommandResult): void {
+    if (result.kind !== 'txn')
+      throw new Violation(this.property, `${node} answers a transaction that reads with ${result.kind}.`);
+    const { store } = this.log;
+    const { revision, succeeded, results } = result;
+    const holds = compare.every((one) => compares(store.itemAt(textOf(one.key), revision), one));
+    if (holds !== succeeded)
+      throw new Violation(this.property, `${node} compares otherwise than revision ${revision} has it.`);
+    (succeeded ? success : failure).forEach((operation, at) => {
+      const one = results[at];
+      const shown = one?.kind === 'get' ? one.items : [];
+      if (operation.kind === 'get') {
+        this.past(node, operation.key, shown[0], revision);
+      } else if (operation.kind === 'getPrefix') {
+        this.page(node, operation.prefix, { revision, items: shown, more: false });
+      }
+    });
   }
 
   /** A revision was refused because it is not kept any more. */

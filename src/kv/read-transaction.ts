@@ -1,0 +1,69 @@
+import { AssertionError } from '../assert.js';
+import { itemAt, type Layers, readItem, walk } from './reader.js';
+import { isTrue } from './transaction.js';
+import {
+  type CommandResult,
+  type Item,
+  type Revision,
+  TXN_ANSWER_BYTES_MAX,
+  TXN_ITEM_BYTES,
+  type TxnCommand,
+  type TxnOperation,
+  type TxnResult,
+} from './types.js';
+
+/** Whether the answer needs a walk, which takes many turns of the event loop. */
+export function walksAhead({ success, failure }: TxnCommand): boolean {
+  return [success, failure].some((branch) => branch.some(({ kind }) => kind === 'getPrefix'));
+}
+
+/**
+ * Answers a transaction that only reads, as of a revision that is at least the compacted one. It gives what the log would
+ * give at that revision. Throws the reason of `signal` once that is aborted.
+ *
+ * @param layers Frozen, where a prefix is walked.
+ */
+export async function readTransaction(
+  layers: Layers,
+  { compare, success, failure }: TxnCommand,
+  revision: Revision,
+  signal: AbortSignal | undefined,
+): Promise<CommandResult> {
+  const succeeded = compare.every((one) => {
+    const item = readItem(layers, one.key, revision);
+    return isTrue(one, item, () => item?.value);
+  });
+  const results: TxnResult[] = [];
+  let bytes = 0;
+  for (const operation of succeeded ? success : failure) {
+    const items: Item[] = [];
+    for await (const item of found(layers, operation, revision, signal)) {
+      items.push(item);
+      bytes += TXN_ITEM_BYTES + item.key.length + item.value.length + item.contentType.length;
+      if (bytes > TXN_ANSWER_BYTES_MAX) return { kind: 'answerTooLarge', revision };
+    }
+    results.push({ kind: 'get', items });
+  }
+  return { kind: 'txn', revision, succeeded, results };
+}
+
+async function* found(
+  layers: Layers,
+  operation: TxnOperation,
+  revision: Revision,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Item> {
+  if (operation.kind === 'get') {
+    const item = readItem(layers, operation.key, revision);
+    if (item !== undefined) yield item;
+    return;
+  }
+  if (operation.kind !== 'getPrefix') throw new AssertionError(`A read does not ${operation.kind}.`);
+  for await (const keys of walk(layers, operation.prefix, undefined)) {
+    signal?.throwIfAborted();
+    for (const key of keys) {
+      const item = itemAt(layers, key, revision, false);
+      if (item !== undefined) yield item;
+    }
+  }
+}
