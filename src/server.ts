@@ -221,8 +221,8 @@ class Server implements RunningServer {
       onMessage: (message) => this.node?.onMessage(message),
       onUnreachable: (peer) => this.node?.onUnreachable(peer),
       onSnapshot: (header, chunks) => this.node?.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
-      onForward: (request, _from, timeoutMs) =>
-        this.service?.onForward(request, timeoutMs) ?? Promise.reject(notReady()),
+      onForward: (request, _from, timeoutMs, signal) =>
+        this.service?.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };
   }
 

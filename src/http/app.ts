@@ -6,6 +6,7 @@ import { after, every } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { registerClusterRoutes } from './cluster-routes.js';
+import { Connections } from './connections.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
@@ -45,6 +46,7 @@ const closeSweepMs = 20;
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, logger } = dependencies;
   const metrics = new HttpMetrics(port, dependencies.counts);
+  const connections = new Connections();
   const context: HttpContext = {
     port,
     clientRouting,
@@ -52,6 +54,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     logger,
     metrics,
     closing: new AbortController(),
+    connections,
   };
 
   const app = fastify({
@@ -108,7 +111,9 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   registerHealthRoutes(app, context);
   registerOpenApiRoute(app, context);
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
-  const connections = followConnections(app);
+  // An answer may come after the client has closed its side; `Connections` bounds how long that is waited for.
+  Object.assign(app.server, { httpAllowHalfOpen: true });
+  connections.follow(app.server);
   app.addHook('preClose', (done) => {
     context.closing.abort(
       new RaftkvError(
@@ -116,8 +121,8 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
         'This node is shutting down and takes no new requests. Nothing was done; ask another node.',
       ),
     );
-    // Some have sent nothing, such as those that browsers open ahead; Node does not count them as idle, and would wait for them.
-    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+    // The close would wait for them.
+    connections.endUnused();
     closeConnections(app, dependencies.closeGraceMs ?? closeGraceMsDefault);
     done();
   });
@@ -199,15 +204,6 @@ function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: st
   );
   // A client that neither reads nor hangs up must not hold the socket.
   after(1_000, () => socket.destroy());
-}
-
-function followConnections(app: FastifyInstance): ReadonlySet<Socket> {
-  const open = new Set<Socket>();
-  app.server.on('connection', (socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-  });
-  return open;
 }
 
 /**

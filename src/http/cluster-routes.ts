@@ -30,7 +30,7 @@ function status(exchange: Exchange): void {
 
 function members(exchange: Exchange): void {
   const { timeoutMs } = checkedQuery(exchange, plainNames);
-  exchange.settle(exchange.context.port.members(timeoutMs), (list) => {
+  exchange.settle(exchange.context.port.members(timeoutMs, exchange.signal), (list) => {
     exchange.sendJson(200, JSON.stringify({ members: list satisfies readonly MemberStatus[] }));
   });
 }
@@ -46,10 +46,13 @@ function addMember(exchange: Exchange): void {
       return;
     }
     const request = { id, peer, client, incarnation };
-    exchange.settle(exchange.context.port.addMember(request, exchange.remainingMs(timeoutMs)), (result) => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(result.added ? 201 : 200, JSON.stringify(result));
-    });
+    exchange.settle(
+      exchange.context.port.addMember(request, exchange.remainingMs(timeoutMs), exchange.signal),
+      (result) => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(result.added ? 201 : 200, JSON.stringify(result));
+      },
+    );
   });
 }
 
@@ -64,10 +67,13 @@ function setMembers(exchange: Exchange): void {
       return;
     }
     const { port } = exchange.context;
-    exchange.settle(port.setMembers(members, force, exchange.remainingMs(timeoutMs)), (result) => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(200, JSON.stringify(result));
-    });
+    exchange.settle(
+      port.setMembers(members, force, exchange.remainingMs(timeoutMs), exchange.signal),
+      (result) => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(200, JSON.stringify(result));
+      },
+    );
   });
 }
 
@@ -80,7 +86,7 @@ function removeMember(exchange: Exchange): void {
     plan(exchange, { kind: 'remove', id }, timeoutMs);
     return;
   }
-  exchange.settle(exchange.context.port.removeMember(id, force, timeoutMs), () => {
+  exchange.settle(exchange.context.port.removeMember(id, force, timeoutMs, exchange.signal), () => {
     exchange.consistency = 'linearizable';
     exchange.sendJson(200, JSON.stringify({ removed: id }));
   });
@@ -94,7 +100,7 @@ function promoteMember(exchange: Exchange): void {
     plan(exchange, { kind: 'promote', id }, timeoutMs);
     return;
   }
-  exchange.settle(exchange.context.port.promoteMember(id, timeoutMs), () => {
+  exchange.settle(exchange.context.port.promoteMember(id, timeoutMs, exchange.signal), () => {
     exchange.consistency = 'linearizable';
     exchange.sendJson(200, JSON.stringify({ promoted: id }));
   });
@@ -102,9 +108,12 @@ function promoteMember(exchange: Exchange): void {
 
 /** Answers with what the change would do; nothing is changed. */
 function plan(exchange: Exchange, change: MembershipChange, timeoutMs: number): void {
-  exchange.settle(exchange.context.port.planMembers(change, exchange.remainingMs(timeoutMs)), (planned) => {
-    exchange.sendJson(200, JSON.stringify(planned));
-  });
+  exchange.settle(
+    exchange.context.port.planMembers(change, exchange.remainingMs(timeoutMs), exchange.signal),
+    (planned) => {
+      exchange.sendJson(200, JSON.stringify(planned));
+    },
+  );
 }
 
 function transferLeadership(exchange: Exchange): void {
@@ -114,7 +123,7 @@ function transferLeadership(exchange: Exchange): void {
   exchange.withJson(timeoutMs, (json) => {
     const { to } = transferBody.check(json);
     exchange.settle(
-      exchange.context.port.transferLeadership(to, exchange.remainingMs(timeoutMs)),
+      exchange.context.port.transferLeadership(to, exchange.remainingMs(timeoutMs), exchange.signal),
       (leader) => {
         exchange.consistency = 'linearizable';
         exchange.sendJson(200, JSON.stringify({ leader }));

@@ -7,6 +7,7 @@ import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
 import { hasBody, parseJson, readBody } from './body.js';
+import type { Connections } from './connections.js';
 import type { HttpMetrics } from './metrics.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
@@ -21,6 +22,7 @@ export interface HttpContext {
   readonly metrics: HttpMetrics;
   /** Aborted once, when the server begins to close, with what refuses requests from then on as the reason. */
   readonly closing: AbortController;
+  readonly connections: Connections;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -101,11 +103,9 @@ export class Exchange {
     this.withBody(jsonBytesMax, timeoutMs, (body) => use(parseJson(body)));
   }
 
-  /** Aborted when the client hung up, or this node shuts down; then the reason is a `RaftkvError` that says so. */
-  signal(): AbortSignal {
-    const gone = new AbortController();
-    this.response.once('close', () => gone.abort());
-    return AbortSignal.any([gone.signal, this.context.closing.signal]);
+  /** Aborted, with a `RaftkvError`, when the client has left. The whole connection shares it, so whoever listens to it must stop listening. */
+  get signal(): AbortSignal {
+    return this.context.connections.signalOf(this.request.socket);
   }
 
   /**
@@ -122,8 +122,15 @@ export class Exchange {
         ),
       ),
     );
-    this.response.once('close', () => timer.cancel());
-    return AbortSignal.any([this.signal(), late.signal]);
+    const { signal } = this;
+    const leave = () => late.abort(signal.reason);
+    signal.addEventListener('abort', leave);
+    if (signal.aborted) leave();
+    this.response.once('close', () => {
+      timer.cancel();
+      signal.removeEventListener('abort', leave);
+    });
+    return late.signal;
   }
 
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */

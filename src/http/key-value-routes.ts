@@ -58,12 +58,15 @@ function put(exchange: Exchange): void {
     // Most puts are plain, and spreading takes longer than all else that is done with them here.
     const isPlain = condition === undefined && attach === undefined;
     const command = isPlain ? plain : { ...plain, ...condition, ...attach };
-    exchange.settle(context.port.write(command, exchange.remainingMs(timeoutMs)), (result) => {
-      const { created, revision, lease } = expectResult(exchange, result, 'put');
-      const granted = lease === undefined ? '' : `,"lease":"${lease}"`;
-      const json = `{${bytesMember('key', key)},"revision":${revision},"created":${created}${granted}}`;
-      exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
-    });
+    exchange.settle(
+      context.port.write(command, exchange.remainingMs(timeoutMs), exchange.signal),
+      (result) => {
+        const { created, revision, lease } = expectResult(exchange, result, 'put');
+        const granted = lease === undefined ? '' : `,"lease":"${lease}"`;
+        const json = `{${bytesMember('key', key)},"revision":${revision},"created":${created}${granted}}`;
+        exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
+      },
+    );
   });
 }
 
@@ -78,6 +81,7 @@ function remove(exchange: Exchange): void {
   const written = context.port.write(
     { kind: 'delete', key, ...condition, ...withIdempotency(exchange, repeat, undefined) },
     timeoutMs,
+    exchange.signal,
   );
   exchange.settle(written, (result) => {
     const { deleted, revision } = expectResult(exchange, result, 'delete');
@@ -112,6 +116,7 @@ function removePrefix(exchange: Exchange): void {
   const written = context.port.write(
     { kind: 'deletePrefix', prefix, ...withIdempotency(exchange, repeat, undefined) },
     timeoutMs,
+    exchange.signal,
   );
   exchange.settle(written, (result) => {
     const { deleted, revision } = expectResult(exchange, result, 'delete');

@@ -41,6 +41,7 @@ function grant(exchange: Exchange): void {
     const written = port.write(
       { ...command, ...withIdempotency(exchange, repeat, body) },
       exchange.remainingMs(timeoutMs),
+      exchange.signal,
     );
     exchange.settle(written, (result) => {
       const { lease, ttlMs, revision } = expectResult(exchange, result, 'lease');
@@ -59,6 +60,7 @@ function keepAlive(exchange: Exchange): void {
     const written = exchange.context.port.write(
       { kind: 'leaseKeepAlive', lease, ...ttl, ...withIdempotency(exchange, repeat, body) },
       exchange.remainingMs(timeoutMs),
+      exchange.signal,
     );
     exchange.settle(written, (result) => {
       const { ttlMs, revision } = expectResult(exchange, result, 'lease');
@@ -86,12 +88,20 @@ async function revokeAll(
 ): Promise<{ readonly deleted: number; readonly revision: number }> {
   const { port } = exchange.context;
   const command = { kind: 'leaseRevoke', lease } as const;
-  const first = await port.write({ ...command, ...(idempotency && { idempotency }) }, timeoutMs);
+  const first = await port.write(
+    { ...command, ...(idempotency && { idempotency }) },
+    timeoutMs,
+    exchange.signal,
+  );
   let step = expectResult(exchange, first, 'leaseRevoked');
   let { deleted } = step;
   for (let number = 2; step.remaining; number += 1) {
     const repeatable = idempotency && { idempotency: idempotencyOfStep(idempotency, number) };
-    const next = await port.write({ ...command, ...repeatable }, exchange.remainingMs(timeoutMs));
+    const next = await port.write(
+      { ...command, ...repeatable },
+      exchange.remainingMs(timeoutMs),
+      exchange.signal,
+    );
     // Nobody went on with it for a while, and the leader did.
     if (next.kind === 'leaseNotFound') break;
     step = expectResult(exchange, next, 'leaseRevoked');

@@ -44,7 +44,8 @@ function acquire(exchange: Exchange): void {
         ttlMs: toMs(ttlSeconds),
         waitMs: toMs(waitSeconds),
         value,
-        signal: exchange.signal(),
+        signal: exchange.signal,
+        stopping: exchange.context.closing.signal,
         ...withIdempotency(exchange, repeat, body),
       },
       exchange.remainingMs(timeoutMs),
@@ -94,6 +95,7 @@ function release(exchange: Exchange): void {
     const released = exchange.context.port.releaseLock(
       { name, token, ...withIdempotency(exchange, repeat, body) },
       exchange.remainingMs(timeoutMs),
+      exchange.signal,
     );
     exchange.settle(released, (result) => answerRelease(exchange, name, token, result));
   });

@@ -19,6 +19,9 @@ import type { NodeId, Term } from '../raft/types.js';
 /**
  * What the HTTP layer needs of a node; the node's client service implements it. Every method that can fail throws
  * a `RaftkvError` whose code is in the catalogue.
+ *
+ * A method that may wait takes a `signal`, which is aborted when the client has left: then the wait ends and its place is
+ * free. What was proposed is not undone; nothing more is begun.
  */
 export interface NodePort {
   readonly id: NodeId;
@@ -33,19 +36,19 @@ export interface NodePort {
    * Proposes a command and resolves when it is committed and applied. On a node that is not the leader the command
    * is forwarded to it. Throws no_leader, overloaded, shutting_down (nothing happened) or outcome_unknown.
    */
-  write(command: Command, timeoutMs: number): Promise<CommandResult>;
+  write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult>;
   /**
    * Resolves when a read of the local store is linearizable: leadership was confirmed after the call (ReadIndex) and
    * everything committed before is applied here. On a follower the leader is asked. Throws no_leader or unavailable.
    */
-  confirmRead(timeoutMs: number): Promise<void>;
+  confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void>;
   /**
    * Whether a read of the local store is linearizable at this very moment without asking anybody, because this node leads
    * and holds a lease. That relies on clocks that run at about the same speed, which {@link NodePort.confirmRead} does not.
    */
   readsByLease(): boolean;
   /** Resolves when the local store has reached the revision. Throws unavailable after `timeoutMs`. */
-  waitForRevision(revision: Revision, timeoutMs: number): Promise<void>;
+  waitForRevision(revision: Revision, timeoutMs: number, signal?: AbortSignal): Promise<void>;
   /** The key's item in the local store, or undefined; `revision` reads the past (throws compacted, bad_request). */
   get(key: Uint8Array, revision: Revision | undefined): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
@@ -64,24 +67,29 @@ export interface NodePort {
   /** Takes a lock, waiting for it in line. Throws what a write throws, and lock_not_held when its place ran out. */
   acquireLock(request: LockRequest, timeoutMs: number): Promise<LockResult>;
   /** Gives a lock back. */
-  releaseLock(request: UnlockRequest, timeoutMs: number): Promise<UnlockResult>;
+  releaseLock(request: UnlockRequest, timeoutMs: number, signal?: AbortSignal): Promise<UnlockResult>;
   /** Who holds a lock, as this node has it applied. */
   lockState(name: Uint8Array): Promise<LockState>;
 
-  members(timeoutMs: number): Promise<readonly MemberStatus[]>;
+  members(timeoutMs: number, signal?: AbortSignal): Promise<readonly MemberStatus[]>;
   /** Adds a learner that is promoted by itself. Harmless when repeated. `incarnation` is '' when added by hand. */
-  addMember(request: AddMemberRequest, timeoutMs: number): Promise<AddMemberResult>;
-  removeMember(id: NodeId, force: boolean, timeoutMs: number): Promise<void>;
-  promoteMember(id: NodeId, timeoutMs: number): Promise<void>;
+  addMember(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<AddMemberResult>;
+  removeMember(id: NodeId, force: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void>;
+  promoteMember(id: NodeId, timeoutMs: number, signal?: AbortSignal): Promise<void>;
   /**
    * Makes these the voters and removes all others: adds who is missing as a learner, waits until all keep up, and changes the
    * voters at once. Throws member_not_ready when they do not in time. Harmless when repeated.
    */
-  setMembers(members: readonly MemberAddress[], force: boolean, timeoutMs: number): Promise<SetMembersResult>;
+  setMembers(
+    members: readonly MemberAddress[],
+    force: boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<SetMembersResult>;
   /** What a change of the membership would do; nothing is changed. Throws where no force would make it possible. */
-  planMembers(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan>;
+  planMembers(change: MembershipChange, timeoutMs: number, signal?: AbortSignal): Promise<MembershipPlan>;
   /** Hands leadership to `to`, or to the most up-to-date voter, and resolves with the new leader's id. */
-  transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId>;
+  transferLeadership(to: NodeId | undefined, timeoutMs: number, signal?: AbortSignal): Promise<NodeId>;
 }
 
 export interface LockRequest {
@@ -94,11 +102,10 @@ export interface LockRequest {
   /** Says who holds the lock; '' for nothing. */
   readonly value: string;
   readonly idempotency?: Idempotency;
-  /**
-   * Aborted when nobody waits for the answer any more: the place in line is given up. When this node stops, the reason is a
-   * `RaftkvError` that says so: a place in which a repeat may go on elsewhere is kept.
-   */
+  /** Aborted when the client has left: the place in line is given up. */
   readonly signal: AbortSignal;
+  /** Aborted when this node stops, with a `RaftkvError` as the reason: a place in which a repeat may go on elsewhere is kept. */
+  readonly stopping: AbortSignal;
 }
 
 export type LockResult =

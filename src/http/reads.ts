@@ -44,7 +44,7 @@ export function withRead(exchange: Exchange, plan: ReadPlan, read: () => void): 
     return;
   }
   // Also where a lease was asked for and there is none, such as on a follower: this promises no less.
-  exchange.settle(port.confirmRead(plan.timeoutMs), () => {
+  exchange.settle(port.confirmRead(plan.timeoutMs, exchange.signal), () => {
     exchange.consistency = 'linearizable';
     atRevision(exchange, plan, read);
   });
@@ -61,7 +61,12 @@ export function atRevision(
     read();
     return;
   }
-  exchange.settle(port.waitForRevision(plan.minRevision, exchange.remainingMs(plan.timeoutMs)), read);
+  const reached = port.waitForRevision(
+    plan.minRevision,
+    exchange.remainingMs(plan.timeoutMs),
+    exchange.signal,
+  );
+  exchange.settle(reached, read);
 }
 
 /**
@@ -75,14 +80,15 @@ export function reached(exchange: Exchange, revision: Revision, timeoutMs: numbe
     next();
     return;
   }
-  port.confirmRead(exchange.remainingMs(timeoutMs)).then(
+  port.confirmRead(exchange.remainingMs(timeoutMs), exchange.signal).then(
     () =>
       exchange.attempt(() => {
         const { revision: newest } = port.position();
         if (newest < revision) throw inFuture(revision, newest);
         next();
       }),
-    () => exchange.settle(port.waitForRevision(revision, exchange.remainingMs(timeoutMs)), next),
+    () =>
+      exchange.settle(port.waitForRevision(revision, exchange.remainingMs(timeoutMs), exchange.signal), next),
   );
 }
 

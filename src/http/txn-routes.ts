@@ -40,6 +40,7 @@ function transact(exchange: Exchange): void {
     const written = context.port.write(
       { ...command, ...withIdempotency(exchange, repeat, body) },
       exchange.remainingMs(plan.timeoutMs),
+      exchange.signal,
     );
     exchange.settle(written, (result) => answer(exchange, expectResult(exchange, result, 'txn')));
   });

@@ -52,7 +52,7 @@ function watch(exchange: Exchange, streams: WatchStreams): void {
     const watcher = port.watch({ key, isPrefix, after });
     const response = exchange.beginStream(format.contentType);
     if (response === undefined) watcher.close();
-    else streams.open(response, watcher, { format, withPrevious, after });
+    else streams.open(response, watcher, { format, withPrevious, after }, exchange.signal);
   };
   atRevision(exchange, { minRevision, timeoutMs }, () => {
     if (asked === undefined) begins();

@@ -40,13 +40,20 @@ export class WatchStreams {
     return this.streams.size;
   }
 
-  /** Sends events until the client hangs up, or the watch or this server ends. The head of the answer is sent. */
-  open(response: ServerResponse, watcher: Watcher, options: StreamOptions): void {
+  /**
+   * Sends events until the client leaves, or the watch or this server ends. The head of the answer is sent.
+   *
+   * @param signal Aborted when the client has left.
+   */
+  open(response: ServerResponse, watcher: Watcher, options: StreamOptions, signal: AbortSignal): void {
     const stream = new WatchStream(response, watcher, options, this.budget, (count) => {
       this.eventsSent += count;
     });
     this.streams.add(stream);
+    const end = (): void => stream.end();
+    signal.addEventListener('abort', end);
     response.once('close', () => {
+      signal.removeEventListener('abort', end);
       stream.close();
       this.streams.delete(stream);
     });
@@ -131,6 +138,12 @@ class WatchStream {
     } else if (quietMs >= HEARTBEAT_MS) {
       void this.write(this.options.format.heartbeat);
     }
+  }
+
+  /** Ends it without a word, to a client that has closed its side of the connection. */
+  end(): void {
+    this.close();
+    this.response.end();
   }
 
   /** Ends it with a reason. A client that takes nothing does not hear it, and holds up nobody. */

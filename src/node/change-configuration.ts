@@ -4,22 +4,25 @@ import { type ConfigurationChange, isJoint } from '../raft/configuration.js';
 import type { Configuration, Index, Term } from '../raft/types.js';
 import { CHANGE_RETRY_MS } from './limits.js';
 import type { RaftNode } from './raft-node.js';
-import { noLeader } from './waiting.js';
+import { clientLeft, noLeader } from './waiting.js';
 
 /**
  * Leader: proposes what `plan` says of the configuration in force, and again for as long as another change is under way.
- * Resolves when it is committed, with its place in the log; or with null, when `plan` finds nothing to change.
+ * Resolves when it is committed, with its place in the log; or with null, when `plan` finds nothing to change. Once `signal` is
+ * aborted nothing is proposed any more; what was proposed stays.
  */
 export async function changeConfiguration(
   node: RaftNode<unknown>,
   clock: Clock,
   timeoutMs: number,
+  signal: AbortSignal | undefined,
   plan: (configuration: Configuration) => ConfigurationChange | null,
 ): Promise<{ readonly index: Index; readonly term: Term } | null> {
   const deadline = clock.now() + timeoutMs;
   for (;;) {
     if (node.stopping || node.raft.role !== 'leader') throw noLeader();
-    const refusal = await attempt(node, plan, () => deadline - clock.now());
+    if (signal?.aborted) throw clientLeft();
+    const refusal = await attempt(node, plan, () => deadline - clock.now(), signal);
     if (typeof refusal !== 'string') return refusal;
     if (clock.now() >= deadline) {
       throw new RaftkvError('change_in_progress', `${refusal} This change was not begun; try again shortly.`);
@@ -33,6 +36,7 @@ async function attempt(
   node: RaftNode<unknown>,
   plan: (configuration: Configuration) => ConfigurationChange | null,
   remainingMs: () => number,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly index: Index; readonly term: Term } | null | string> {
   const { raft } = node;
   // Who the members are is undecided, so no plan can be made of it: what is in force and not committed may still be lost, and
@@ -44,7 +48,7 @@ async function attempt(
   if (change === null) return null;
   const result = node.change((raft) => raft.proposeChange(change));
   if ('index' in result) {
-    await node.whenConfigured(result, Math.max(0, remainingMs()));
+    await node.whenConfigured(result, Math.max(0, remainingMs()), signal);
     return result;
   }
   if (result.reason === 'notLeader') throw noLeader();

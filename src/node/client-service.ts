@@ -122,15 +122,15 @@ export class ClientService implements NodePort {
     this.locks = new LockService({
       clock,
       newId: parts.newId,
-      write: (command, timeoutMs) => this.write(command, timeoutMs),
-      confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
-      waitForRevision: (revision, timeoutMs) => this.waitForRevision(revision, timeoutMs),
+      write: (command, timeoutMs, signal) => this.write(command, timeoutMs, signal),
+      confirmRead: (timeoutMs, signal) => this.confirmRead(timeoutMs, signal),
+      waitForRevision: (revision, timeoutMs, signal) => this.waitForRevision(revision, timeoutMs, signal),
       list: (request) => store.list(request),
       get: (key) => store.get(key),
-      whenApplied: async (holds, timeoutMs) => {
+      whenApplied: async (holds, timeoutMs, signal) => {
         const late = readUnavailable();
         await node
-          .when(holds, timeoutMs, () => late)
+          .when(holds, timeoutMs, () => late, signal)
           .catch((error: unknown) => {
             if (error !== late) throw error;
           });
@@ -210,20 +210,20 @@ export class ClientService implements NodePort {
     this.leaseKeeper.stop();
   }
 
-  async write(command: Command, timeoutMs: number): Promise<CommandResult> {
+  async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     const { node, codec } = this.parts;
     const payload = codec.encode(command);
-    if (node.raft.role === 'leader') return this.propose(payload, timeoutMs);
-    return codec.decodeResult(await this.forward('propose', payload, timeoutMs));
+    if (node.raft.role === 'leader') return this.propose(payload, timeoutMs, signal);
+    return codec.decodeResult(await this.forward('propose', payload, timeoutMs, signal));
   }
 
-  async confirmRead(timeoutMs: number): Promise<void> {
+  async confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     // It gets the log no more, so it would wait in vain for what the leader names.
     if (this.parts.node.raft.isRemoved) throw removed();
     const deadline = this.parts.clock.now() + timeoutMs;
-    const index = await this.leaderReads.index(timeoutMs);
+    const index = await this.leaderReads.index(timeoutMs, signal);
     if (this.parts.store.appliedIndex >= index) return;
-    await this.parts.node.whenApplied(index, deadline - this.parts.clock.now());
+    await this.parts.node.whenApplied(index, deadline - this.parts.clock.now(), signal);
   }
 
   readsByLease(): boolean {
@@ -231,7 +231,7 @@ export class ClientService implements NodePort {
     return store.appliedIndex >= node.raft.commitIndex && node.raft.holdsLease(clock.now());
   }
 
-  waitForRevision(revision: Revision, timeoutMs: number): Promise<void> {
+  waitForRevision(revision: Revision, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { node, store } = this.parts;
     return node.when(
       () => store.revision >= revision,
@@ -242,6 +242,7 @@ export class ClientService implements NodePort {
           `This node has reached revision ${store.revision} and not ${revision} in time. Ask the leader, or try again.`,
           { revision: store.revision },
         ),
+      signal,
     );
   }
 
@@ -279,105 +280,118 @@ export class ClientService implements NodePort {
     return this.locks.acquire(request, timeoutMs);
   }
 
-  releaseLock(request: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
-    return this.locks.release(request, timeoutMs);
+  releaseLock(request: UnlockRequest, timeoutMs: number, signal?: AbortSignal): Promise<UnlockResult> {
+    return this.locks.release(request, timeoutMs, signal);
   }
 
   lockState(name: Uint8Array): Promise<LockState> {
     return this.locks.state(name);
   }
 
-  async members(timeoutMs: number): Promise<readonly MemberStatus[]> {
+  async members(timeoutMs: number, signal?: AbortSignal): Promise<readonly MemberStatus[]> {
     const { raft } = this.parts.node;
     if (raft.role === 'leader' || raft.leader === null) return this.membership.view();
     try {
-      return parse(await this.forward('members', EMPTY, timeoutMs));
+      return parse(await this.forward('members', EMPTY, timeoutMs, signal));
     } catch {
       // The leader may have just gone. What this node knows by itself is still an answer: it says health "unknown".
       return this.membership.view();
     }
   }
 
-  async addMember(request: AddMemberRequest, timeoutMs: number): Promise<AddMemberResult> {
+  async addMember(
+    request: AddMemberRequest,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<AddMemberResult> {
     if (this.parts.node.raft.role !== 'leader') {
-      return parse<AddMemberResult>(await this.forward('addMember', json(request), timeoutMs));
+      return parse<AddMemberResult>(await this.forward('addMember', json(request), timeoutMs, signal));
     }
-    const added = await this.membership.add(request, timeoutMs);
+    const added = await this.membership.add(request, timeoutMs, signal);
     const member = this.membership.view().find((candidate) => candidate.id === request.id);
     if (!member) throw new RaftkvError('member_not_found', `${request.id} was removed again meanwhile.`);
     return { cluster: this.parts.identity().cluster, member, added };
   }
 
-  async removeMember(id: NodeId, force: boolean, timeoutMs: number): Promise<void> {
-    if (this.parts.node.raft.role === 'leader') await this.membership.remove(id, force, timeoutMs);
-    else await this.forward('removeMember', json({ id, force }), timeoutMs);
+  async removeMember(id: NodeId, force: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.parts.node.raft.role === 'leader') await this.membership.remove(id, force, timeoutMs, signal);
+    else await this.forward('removeMember', json({ id, force }), timeoutMs, signal);
   }
 
-  async promoteMember(id: NodeId, timeoutMs: number): Promise<void> {
-    if (this.parts.node.raft.role === 'leader') await this.membership.promote(id, timeoutMs);
-    else await this.forward('promoteMember', json({ id }), timeoutMs);
+  async promoteMember(id: NodeId, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.parts.node.raft.role === 'leader') await this.membership.promote(id, timeoutMs, signal);
+    else await this.forward('promoteMember', json({ id }), timeoutMs, signal);
   }
 
   async setMembers(
     members: readonly MemberAddress[],
     force: boolean,
     timeoutMs: number,
+    signal?: AbortSignal,
   ): Promise<SetMembersResult> {
-    if (this.parts.node.raft.role === 'leader') return this.membership.set(members, force, timeoutMs);
-    return parse(await this.forward('setMembers', json({ members, force }), timeoutMs));
+    if (this.parts.node.raft.role === 'leader') return this.membership.set(members, force, timeoutMs, signal);
+    return parse(await this.forward('setMembers', json({ members, force }), timeoutMs, signal));
   }
 
-  async planMembers(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan> {
+  async planMembers(
+    change: MembershipChange,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<MembershipPlan> {
     if (this.parts.node.raft.role === 'leader') return this.membership.plan(change, timeoutMs);
-    return parse(await this.forward('planMembers', json(change), timeoutMs));
+    return parse(await this.forward('planMembers', json(change), timeoutMs, signal));
   }
 
-  async transferLeadership(to: NodeId | undefined, timeoutMs: number): Promise<NodeId> {
-    if (this.parts.node.raft.role === 'leader') return this.membership.transfer(to, timeoutMs);
+  async transferLeadership(to: NodeId | undefined, timeoutMs: number, signal?: AbortSignal): Promise<NodeId> {
+    if (this.parts.node.raft.role === 'leader') return this.membership.transfer(to, timeoutMs, signal);
     const answer = parse<{ leader: NodeId }>(
-      await this.forward('transferLeadership', json({ to }), timeoutMs),
+      await this.forward('transferLeadership', json({ to }), timeoutMs, signal),
     );
     return answer.leader;
   }
 
-  /** Does for another node's client what needs the leader. Never passed on a second time. */
-  async onForward(request: ForwardRequest, timeoutMs: number): Promise<Uint8Array> {
+  /**
+   * Does for another node's client what needs the leader. Never passed on a second time.
+   *
+   * @param signal Aborted when the other node does not wait for the answer any more.
+   */
+  async onForward(request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array> {
     const { node } = this.parts;
     if (node.raft.role !== 'leader') throw noLeader();
     switch (request.operation) {
       case 'propose':
-        return this.parts.codec.encodeResult(await this.propose(request.payload, timeoutMs));
+        return this.parts.codec.encodeResult(await this.propose(request.payload, timeoutMs, signal));
       case 'readIndex':
         return json({ index: await node.readIndex(timeoutMs) });
       case 'members':
         return json(this.membership.view());
       case 'addMember':
-        return json(await this.addMember(parse<AddMemberRequest>(request.payload), timeoutMs));
+        return json(await this.addMember(parse<AddMemberRequest>(request.payload), timeoutMs, signal));
       case 'removeMember': {
         const { id, force } = parse<{ id: NodeId; force: boolean }>(request.payload);
-        await this.membership.remove(id, force, timeoutMs);
+        await this.membership.remove(id, force, timeoutMs, signal);
         return EMPTY;
       }
       case 'promoteMember':
-        await this.membership.promote(parse<{ id: NodeId }>(request.payload).id, timeoutMs);
+        await this.membership.promote(parse<{ id: NodeId }>(request.payload).id, timeoutMs, signal);
         return EMPTY;
       case 'setMembers': {
         const { members, force } = parse<{ members: MemberAddress[]; force: boolean }>(request.payload);
-        return json(await this.membership.set(members, force, timeoutMs));
+        return json(await this.membership.set(members, force, timeoutMs, signal));
       }
       case 'planMembers':
         return json(await this.membership.plan(parse<MembershipChange>(request.payload), timeoutMs));
       case 'transferLeadership': {
         const { to } = parse<{ to?: NodeId }>(request.payload);
-        return json({ leader: await this.membership.transfer(to, timeoutMs) });
+        return json({ leader: await this.membership.transfer(to, timeoutMs, signal) });
       }
     }
   }
 
   /** Of the leader: its clock stamps what goes into the log. */
-  private propose(payload: Uint8Array, timeoutMs: number): Promise<CommandResult> {
+  private propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     const { node, codec } = this.parts;
-    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs);
+    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal);
   }
 
   /** The state knows the time of the last command; a leader knows how much has passed since. */
@@ -387,10 +401,15 @@ export class ClientService implements NodePort {
     return { ...info, remainingMs: Math.max(0, info.remainingMs - (this.logClock.now() - store.logTimeMs)) };
   }
 
-  private forward(operation: ForwardOperation, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  private forward(
+    operation: ForwardOperation,
+    payload: Uint8Array,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
     const { leader } = this.parts.node.raft;
     if (leader === null) return Promise.reject(noLeader());
-    return this.parts.transport.forward(leader, { operation, payload }, timeoutMs);
+    return this.parts.transport.forward(leader, { operation, payload }, timeoutMs, signal);
   }
 
   /** On a node that does not lead; it may have begun to since the read came. */

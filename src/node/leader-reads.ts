@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Index } from '../raft/types.js';
 import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, TICK_MS, WAITING_MAX } from './limits.js';
-import { overloaded, readUnavailable, type Waiter } from './waiting.js';
+import { isOver, overloaded, readUnavailable, type Waiter } from './waiting.js';
 
 /**
  * Linearizable reads need an index that the leader confirms (ReadIndex, §8); this node asks for it, be it the leader or not. One
@@ -29,13 +29,13 @@ export class LeaderReads {
     return this.waiting.length + this.asked.length;
   }
 
-  /** Rejects with `unavailable` at the read's own deadline, whatever the others wait for. */
-  index(timeoutMs: number): Promise<Index> {
+  /** Rejects with `unavailable` at the read's own deadline, or when its client leaves, whatever the others wait for. */
+  index(timeoutMs: number, signal?: AbortSignal): Promise<Index> {
     if (this.size >= WAITING_MAX) {
       return Promise.reject(overloaded(`${WAITING_MAX} reads are waiting on this node.`));
     }
     return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });
+      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs, signal });
       if (!this.isAsking && this.waiting.length >= this.expected) this.askNext();
       this.sweepLater();
     });
@@ -91,7 +91,7 @@ export class LeaderReads {
     this.clock.after(DEADLINE_TICKS * TICK_MS, () => {
       this.isSweeping = false;
       const now = this.clock.now();
-      const isLate = ({ deadline }: Waiter<Index>) => deadline <= now;
+      const isLate = (waiter: Waiter<Index>) => isOver(waiter, now);
       const late = [...this.asked.filter(isLate), ...this.waiting.filter(isLate)];
       this.asked = this.asked.filter((waiter) => !isLate(waiter));
       this.waiting = this.waiting.filter((waiter) => !isLate(waiter));

@@ -24,13 +24,13 @@ import { overloaded } from './waiting.js';
 
 export interface LockServiceParts {
   readonly clock: Clock;
-  readonly write: (command: Command, timeoutMs: number) => Promise<CommandResult>;
-  readonly confirmRead: (timeoutMs: number) => Promise<void>;
-  readonly waitForRevision: (revision: Revision, timeoutMs: number) => Promise<void>;
+  readonly write: (command: Command, timeoutMs: number, signal?: AbortSignal) => Promise<CommandResult>;
+  readonly confirmRead: (timeoutMs: number, signal?: AbortSignal) => Promise<void>;
+  readonly waitForRevision: (revision: Revision, timeoutMs: number, signal?: AbortSignal) => Promise<void>;
   readonly list: (request: ListRequest) => Promise<ListResult>;
   readonly get: (key: Uint8Array) => Item | undefined;
-  /** Resolves when it holds, looking again whenever entries were applied, or when the time is up. */
-  readonly whenApplied: (holds: () => boolean, timeoutMs: number) => Promise<void>;
+  /** Resolves when it holds, looking again whenever entries were applied, or when the time is up or nobody waits any more. */
+  readonly whenApplied: (holds: () => boolean, timeoutMs: number, signal: AbortSignal) => Promise<void>;
   /** An id that nobody else has: 16 hexadecimal digits. */
   readonly newId: () => string;
 }
@@ -55,12 +55,12 @@ export class LockService {
    * `outcome_unknown` where the place in line may have been taken and become the lock.
    */
   async acquire(request: LockRequest, timeoutMs: number): Promise<LockResult> {
-    const { name, ttlMs, waitMs, value, idempotency } = request;
+    const { name, ttlMs, waitMs, value, idempotency, signal } = request;
     const deadline = this.parts.clock.now() + waitMs;
     // A repeat of the same request finds the same key.
     const id = idempotency === undefined ? this.parts.newId() : Buffer.from(idempotency.key).toString('hex');
     const key = Buffer.concat([queueOf(name), Buffer.from(id)]);
-    const refusal = await this.refusal(name, key, waitMs, timeoutMs);
+    const refusal = await this.refusal({ name, waitMs, signal }, key, timeoutMs);
     if (refusal) return refusal;
     const result = await this.parts.write(
       {
@@ -73,11 +73,12 @@ export class LockService {
         ...(idempotency === undefined ? {} : { idempotency }),
       },
       timeoutMs,
+      signal,
     );
     if (result.kind !== 'put' || result.lease === undefined) return { kind: 'refused', result };
     const place = { key, token: result.revision, lease: result.lease };
     try {
-      await this.parts.waitForRevision(place.token, timeoutMs);
+      await this.parts.waitForRevision(place.token, timeoutMs, signal);
       return await this.waitInLine(request, place, deadline, timeoutMs);
     } catch (error) {
       throw await this.failed(error, request, place, timeoutMs);
@@ -104,8 +105,12 @@ export class LockService {
    * Gives back the lock that this token holds, by ending its lease: keys that were put with it go at the same revision, before
    * anybody else has the lock. Throws what a write throws.
    */
-  async release({ name, token, idempotency }: UnlockRequest, timeoutMs: number): Promise<UnlockResult> {
-    await this.parts.confirmRead(timeoutMs);
+  async release(
+    { name, token, idempotency }: UnlockRequest,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<UnlockResult> {
+    await this.parts.confirmRead(timeoutMs, signal);
     const [holder] = await this.queue(name);
     const lease = holder?.createRevision === token ? holder.lease : undefined;
     if (lease === undefined && idempotency === undefined) return { kind: 'notHeld' };
@@ -117,6 +122,7 @@ export class LockService {
     const result = await this.parts.write(
       idempotency === undefined ? command : { ...command, idempotency },
       timeoutMs,
+      signal,
     );
     switch (result.kind) {
       case 'leaseRevoked':
@@ -137,12 +143,11 @@ export class LockService {
 
   /** What can be said without taking a place in line: that somebody holds the lock, or that the line is full. */
   private async refusal(
-    name: Uint8Array,
+    { name, waitMs, signal }: Pick<LockRequest, 'name' | 'waitMs' | 'signal'>,
     key: Uint8Array,
-    waitMs: number,
     timeoutMs: number,
   ): Promise<LockResult | undefined> {
-    await this.parts.confirmRead(timeoutMs);
+    await this.parts.confirmRead(timeoutMs, signal);
     const line = await this.queue(name);
     const [holder] = line;
     // A repeat has its place already.
@@ -153,7 +158,7 @@ export class LockService {
   }
 
   private async waitInLine(
-    { name, ttlMs, waitMs, signal }: LockRequest,
+    { name, ttlMs, waitMs, signal, stopping }: LockRequest,
     place: Place,
     deadline: number,
     timeoutMs: number,
@@ -168,15 +173,14 @@ export class LockService {
       }
       const leftMs = deadline - this.parts.clock.now();
       const before = present(line[mine - 1], 'Who is not the first has somebody before it.');
-      const reason: unknown = signal.reason;
-      // Somebody may hear that this node stops, and has time left to wait on another one.
-      if (reason instanceof RaftkvError) throw reason;
+      // The client hears that this node stops, and has time left to wait on another one.
+      stopping.throwIfAborted();
       if (leftMs <= 0 || signal.aborted) {
         if (await this.leave(place, before, timeoutMs))
           return { kind: 'busy', holder: line[0] && holderOf(line[0]) };
         continue;
       }
-      await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal });
+      await this.waitFor(before, place, { deadline, ttlMs, timeoutMs, signal, stopping });
     }
   }
 
@@ -190,28 +194,30 @@ export class LockService {
   private async waitFor(before: Item, place: Place, patience: Patience): Promise<void> {
     if (this.waiters >= LOCK_WAITERS_MAX)
       throw overloaded(`${LOCK_WAITERS_MAX} requests wait for locks on this node.`);
-    const { deadline, signal } = patience;
+    const { deadline, signal, stopping } = patience;
     const isThere = (key: Uint8Array, revision: Revision) => this.parts.get(key)?.createRevision === revision;
     const isOver = () =>
       signal.aborted ||
+      stopping.aborted ||
       !isThere(before.key, before.createRevision) ||
       !isThere(place.key, place.token) ||
       this.parts.clock.now() >= deadline;
-    const aborted = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
+    let wake = (): void => {};
+    const stopped = new Promise<void>((resolve) => {
+      wake = resolve;
     });
+    stopping.addEventListener('abort', wake);
     this.waiters += 1;
     try {
       while (!isOver()) {
         const leftMs = deadline - this.parts.clock.now();
-        await Promise.race([
-          aborted,
-          this.parts.whenApplied(isOver, Math.min(leftMs, LOCK_PLACE_RENEWED_MS)),
-        ]);
+        const applied = this.parts.whenApplied(isOver, Math.min(leftMs, LOCK_PLACE_RENEWED_MS), signal);
+        await Promise.race([stopped, applied]);
         if (leftMs > LOCK_PLACE_RENEWED_MS && !isOver()) await this.keepPlace(place, patience);
       }
     } finally {
       this.waiters -= 1;
+      stopping.removeEventListener('abort', wake);
     }
   }
 
@@ -242,7 +248,7 @@ export class LockService {
       success: [{ kind: 'delete', key: place.key }],
       failure: [],
     };
-    const result = await this.parts.write(command, timeoutMs).catch(() => {
+    const result = await this.parts.write(command, Math.min(timeoutMs, LOCK_PLACE_MS)).catch(() => {
       throw placeUnknown();
     });
     if (result.kind !== 'txn' || result.succeeded) return true;
@@ -250,10 +256,14 @@ export class LockService {
     return false;
   }
 
-  /** Gives up a place that no repeat can be told of, whoever stands before it. Resolves with whether it is gone for certain. */
+  /**
+   * Gives up a place that no repeat can be told of, whoever stands before it. Resolves with whether it is gone for certain.
+   * Tries for as long as the place may live unattended: longer would free nothing.
+   */
   private async giveUp(place: Place, timeoutMs: number): Promise<boolean> {
     try {
-      await this.parts.write({ kind: 'delete', key: place.key, ifRevision: place.token }, timeoutMs);
+      const command: Command = { kind: 'delete', key: place.key, ifRevision: place.token };
+      await this.parts.write(command, Math.min(timeoutMs, LOCK_PLACE_MS));
       return true;
     } catch {
       return false;
@@ -295,6 +305,8 @@ interface Patience {
   readonly timeoutMs: number;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** Aborted when this node stops. */
+  readonly stopping: AbortSignal;
 }
 
 /** Where the line for a lock stands. A zero byte ends the name, so that no lock's line lies within another's. Names hold none. */

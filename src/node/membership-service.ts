@@ -25,7 +25,7 @@ import {
 import { newcomersOf, planMembership } from './membership-plan.js';
 import type { RaftNode } from './raft-node.js';
 import { VoterReplacement } from './voter-replacement.js';
-import { noLeader } from './waiting.js';
+import { clientLeft, noLeader } from './waiting.js';
 
 /** The leader's side of membership: checks what an operator asks for, proposes it and waits until it is in force. */
 export class MembershipService {
@@ -68,8 +68,8 @@ export class MembershipService {
   }
 
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
-  async add(request: AddMemberRequest, timeoutMs: number): Promise<boolean> {
-    const place = await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
+  async add(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    const place = await changeConfiguration(this.node, this.clock, timeoutMs, signal, (configuration) => {
       const member: Member = {
         id: request.id,
         incarnation: request.incarnation,
@@ -106,8 +106,8 @@ export class MembershipService {
   }
 
   /** Removes a member, this leader included, unless the rest would have no live quorum. */
-  async remove(id: NodeId, force: boolean, timeoutMs: number): Promise<void> {
-    await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
+  async remove(id: NodeId, force: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    await changeConfiguration(this.node, this.clock, timeoutMs, signal, (configuration) => {
       requireMember(configuration, id);
       const rest = votersWithout(configuration, id);
       const members = liveMembers(this.node.status());
@@ -125,8 +125,8 @@ export class MembershipService {
     });
   }
 
-  async promote(id: NodeId, timeoutMs: number): Promise<void> {
-    await changeConfiguration(this.node, this.clock, timeoutMs, (configuration) => {
+  async promote(id: NodeId, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    await changeConfiguration(this.node, this.clock, timeoutMs, signal, (configuration) => {
       requireMember(configuration, id);
       if (isVoter(configuration, id)) return null;
       const follower = this.node.status().followers.find((candidate) => candidate.id === id);
@@ -141,8 +141,13 @@ export class MembershipService {
   }
 
   /** Makes these the voters, and nobody else a member. */
-  set(members: readonly MemberAddress[], force: boolean, timeoutMs: number): Promise<SetMembersResult> {
-    return this.replacement.replace(members, force, timeoutMs);
+  set(
+    members: readonly MemberAddress[],
+    force: boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<SetMembersResult> {
+    return this.replacement.replace(members, force, timeoutMs, signal);
   }
 
   /** What a change would do. */
@@ -175,7 +180,7 @@ export class MembershipService {
   }
 
   /** Hands leadership over and resolves with the new leader. */
-  async transfer(to: NodeId | undefined, timeoutMs: number): Promise<NodeId> {
+  async transfer(to: NodeId | undefined, timeoutMs: number, signal?: AbortSignal): Promise<NodeId> {
     const started = this.node.change((raft) => {
       if (raft.role !== 'leader') throw noLeader();
       return raft.transfer(to);
@@ -193,8 +198,11 @@ export class MembershipService {
       const settle = (outcome: () => void) => {
         stopListening();
         timer.cancel();
+        signal?.removeEventListener('abort', onAbort);
         outcome();
       };
+      const onAbort = () => settle(() => reject(clientLeft()));
+      signal?.addEventListener('abort', onAbort);
       const stopListening = this.node.onLeaderChange(() => {
         const { leader } = this.node.raft;
         if (leader !== null && leader !== this.self.id) settle(() => resolve(leader));

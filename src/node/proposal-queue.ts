@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import * as limits from './limits.js';
-import type { Waiter } from './waiting.js';
+import { isOver, type Waiter } from './waiting.js';
 
 /** A command that is not in the log yet. */
 export interface QueuedProposal<Result> extends Waiter<Result> {
@@ -74,9 +74,9 @@ export class ProposalQueue<Result> {
     this.rejectWhere(() => true, error);
   }
 
-  /** Rejects those whose time is up. */
+  /** Rejects the proposals whose deadline has passed or whose client has left. */
   expire(now: number, error: () => RaftkvError): void {
-    this.rejectWhere(({ deadline }) => deadline <= now, error);
+    this.rejectWhere((proposal) => isOver(proposal, now), error);
   }
 
   private rejectWhere(

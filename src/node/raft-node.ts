@@ -211,13 +211,15 @@ export class RaftNode<Result> {
 
   /**
    * Proposes a command and resolves with what applying it gave. Rejects with `no_leader`, `overloaded` or `shutting_down`
-   * when nothing happened, and with `outcome_unknown` when leadership or the deadline was lost after it was proposed.
+   * when nothing happened, and with `outcome_unknown` when leadership or the deadline was lost after it was proposed. What
+   * is proposed stays proposed when `signal` is aborted; only the waiting ends, with `outcome_unknown`.
    */
-  propose(payload: Uint8Array, timeoutMs: number): Promise<Result> {
+  propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<Result> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.queue.add({ payload, resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      const deadline = this.parts.clock.now() + timeoutMs;
+      this.queue.add({ payload, resolve, reject, deadline, signal });
       this.driver.wake();
     });
   }
@@ -239,13 +241,21 @@ export class RaftNode<Result> {
   }
 
   /** Resolves once the state machine has applied `index`. Rejects with `unavailable` when that takes too long. */
-  whenApplied(index: Index, timeoutMs: number): Promise<void> {
+  whenApplied(index: Index, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { stateMachine } = this.parts;
-    return this.when(() => stateMachine.appliedIndex >= index, timeoutMs, readUnavailable);
+    return this.when(() => stateMachine.appliedIndex >= index, timeoutMs, readUnavailable, signal);
   }
 
-  /** Resolves once `holds` does, looking again whenever entries were applied. Rejects with `error()` when it is too late. */
-  when(holds: () => boolean, timeoutMs: number, error: () => RaftkvError): Promise<void> {
+  /**
+   * Resolves once `holds` does, looking again whenever entries were applied. Rejects with `error()` when it is too late, or
+   * when nobody waits any more.
+   */
+  when(
+    holds: () => boolean,
+    timeoutMs: number,
+    error: () => RaftkvError,
+    signal?: AbortSignal,
+  ): Promise<void> {
     if (holds()) return Promise.resolve();
     // Nothing is applied any more that could bring it about.
     if (this.isShut) return Promise.reject(shuttingDown());
@@ -254,16 +264,22 @@ export class RaftNode<Result> {
       return Promise.reject(overloaded(`${limits.WAITING_MAX} reads are waiting on this node.`));
     }
     return new Promise((resolve, reject) => {
-      this.conditions.add(holds, error, { resolve, reject, deadline: this.parts.clock.now() + timeoutMs });
+      const deadline = this.parts.clock.now() + timeoutMs;
+      this.conditions.add(holds, error, { resolve, reject, deadline, signal });
     });
   }
 
   /** Resolves when the configuration entry at this place of the log is applied; see {@link propose} for rejections. */
-  whenConfigured(place: { readonly index: Index; readonly term: Term }, timeoutMs: number): Promise<void> {
+  whenConfigured(
+    place: { readonly index: Index; readonly term: Term },
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     if (this.isShut) return Promise.reject(outcomeUnknown());
     return new Promise((resolve, reject) => {
       const deadline = this.parts.clock.now() + timeoutMs;
-      this.proposed.add(place.index, { resolve: () => resolve(), reject, deadline, term: place.term });
+      const { index, term } = place;
+      this.proposed.add(index, { resolve: () => resolve(), reject, deadline, signal, term });
       this.driver.wake();
     });
   }
@@ -418,6 +434,7 @@ export class RaftNode<Result> {
           resolve: (value) => waiter.resolve(value as Result),
           reject: waiter.reject,
           deadline: waiter.deadline,
+          signal: waiter.signal,
           term: result.term,
         });
       });

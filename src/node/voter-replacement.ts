@@ -6,6 +6,7 @@ import type { Configuration, Index, NodeId, Term } from '../raft/types.js';
 import { changeConfiguration, pause } from './change-configuration.js';
 import { isInContact, liveMembers, quorumSize, requireSameAddress } from './membership-checks.js';
 import type { RaftNode } from './raft-node.js';
+import { clientLeft } from './waiting.js';
 
 /** Members of whom some are missing, and all are to be the voters in the end. */
 interface Target {
@@ -13,6 +14,8 @@ interface Target {
   readonly ids: readonly NodeId[];
   readonly force: boolean;
   readonly deadline: number;
+  /** Aborted when the operator's client has left: then nothing more is begun. */
+  readonly signal: AbortSignal | undefined;
   /** Leadership that was lost and won again in between is not the same. */
   readonly term: Term;
 }
@@ -35,6 +38,7 @@ export class VoterReplacement {
     members: readonly MemberAddress[],
     force: boolean,
     timeoutMs: number,
+    signal?: AbortSignal,
   ): Promise<SetMembersResult> {
     if (this.isRunning) {
       throw new RaftkvError(
@@ -45,7 +49,8 @@ export class VoterReplacement {
     this.isRunning = true;
     const { node, clock } = this;
     const ids = members.map((member) => member.id).sort();
-    const target = { members, ids, force, deadline: clock.now() + timeoutMs, term: node.raft.term };
+    const deadline = clock.now() + timeoutMs;
+    const target: Target = { members, ids, force, deadline, signal, term: node.raft.term };
     const learners: NodeId[] = [];
     try {
       const { configuration } = node.raft;
@@ -67,12 +72,13 @@ export class VoterReplacement {
     }
   }
 
-  private async addIfMissing(member: MemberAddress, { deadline }: Target): Promise<boolean> {
+  private async addIfMissing(member: MemberAddress, { deadline, signal }: Target): Promise<boolean> {
     const { id, peer } = member;
     const place = await changeConfiguration(
       this.node,
       this.clock,
       this.remaining(deadline),
+      signal,
       (configuration) => {
         const known = memberOf(configuration, id);
         if (known) requireSameAddress(known, peer);
@@ -96,6 +102,7 @@ export class VoterReplacement {
       const missing = target.ids.filter((id) => !configuration.voters.includes(id));
       const reasons = missing.flatMap((id) => this.whyNotReady(configuration, id) ?? []);
       if (reasons.length === 0) return;
+      if (target.signal?.aborted) throw clientLeft();
       if (this.clock.now() >= target.deadline) {
         throw new RaftkvError(
           'member_not_ready',
@@ -122,21 +129,27 @@ export class VoterReplacement {
 
   private async changeTo(target: Target): Promise<SetMembersResult> {
     const { node, clock } = this;
-    const { ids, deadline } = target;
+    const { ids, deadline, signal } = target;
     let added: readonly NodeId[] = [];
     let removed: readonly NodeId[] = [];
-    const place = await changeConfiguration(node, clock, this.remaining(deadline), (configuration) => {
-      this.checkQuorum(configuration, target, false);
-      added = ids.filter((id) => !configuration.voters.includes(id));
-      removed = configuration.members.map(({ id }) => id).filter((id) => !ids.includes(id));
-      return added.length + removed.length === 0 ? null : { kind: 'replaceVoters', voters: ids };
-    });
+    const place = await changeConfiguration(
+      node,
+      clock,
+      this.remaining(deadline),
+      signal,
+      (configuration) => {
+        this.checkQuorum(configuration, target, false);
+        added = ids.filter((id) => !configuration.voters.includes(id));
+        removed = configuration.members.map(({ id }) => id).filter((id) => !ids.includes(id));
+        return added.length + removed.length === 0 ? null : { kind: 'replaceVoters', voters: ids };
+      },
+    );
     if (place !== null) await this.whenFinal(place.index, target);
     return { voters: ids, added, removed };
   }
 
   /** The joint configuration at `index` is committed; whoever leads ends it. */
-  private whenFinal(index: Index, { ids, deadline }: Target): Promise<void> {
+  private whenFinal(index: Index, { ids, deadline, signal }: Target): Promise<void> {
     const { raft } = this.node;
     return this.node.when(
       () =>
@@ -150,6 +163,7 @@ export class VoterReplacement {
           `The change to ${ids.join(', ')} is committed and not finished: it ends by itself as soon as a majority of them ` +
             'answers. See raftkv member list.',
         ),
+      signal,
     );
   }
 

@@ -6,11 +6,18 @@ export interface Waiter<Value> {
   reject(error: RaftkvError): void;
   /** A reading of the node's clock. */
   readonly deadline: number;
+  /** Aborted when nobody is left to take the answer; undefined where somebody always is. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Whether the deadline has passed, or nobody is left to take the answer. */
+export function isOver({ deadline, signal }: Waiter<never>, now: number): boolean {
+  return deadline <= now || signal?.aborted === true;
 }
 
 /**
- * Requests under a key (a log index, a read context), in the order in which they came. Deadlines are looked through in
- * bulk: a timer for each request would cost more than the request.
+ * Requests under a key (a log index, a read context), in the order in which they came. Deadlines and clients that left are
+ * looked through in bulk: a timer or a listener for each request would cost more than the request.
  */
 export class WaitingRoom<Key, Value, Kind extends Waiter<Value> = Waiter<Value>> {
   private readonly waiters = new Map<Key, Kind>();
@@ -29,9 +36,9 @@ export class WaitingRoom<Key, Value, Kind extends Waiter<Value> = Waiter<Value>>
     return waiter;
   }
 
-  /** Rejects those whose time is up. */
+  /** Rejects the requests whose deadline has passed or whose client has left. */
   expire(now: number, error: () => RaftkvError): void {
-    this.rejectWhere((_, waiter) => waiter.deadline <= now, error);
+    this.rejectWhere((_, waiter) => isOver(waiter, now), error);
   }
 
   rejectWhere(matches: (key: Key, waiter: Kind) => boolean, error: () => RaftkvError): void {
@@ -68,7 +75,7 @@ export class Conditions {
   }
 
   expire(now: number): void {
-    this.rejectWhere((waiter) => waiter.deadline <= now);
+    this.rejectWhere((waiter) => isOver(waiter, now));
   }
 
   /** Nothing will be applied any more; `error` says why, and otherwise what each of them gave. */
@@ -90,6 +97,13 @@ export const outcomeUnknown = () =>
   new RaftkvError(
     'outcome_unknown',
     'The change was proposed, but its outcome is not known: it may take effect now, later or never. Read the key to find out.',
+  );
+/** Of a change that was not begun. */
+export const clientLeft = () =>
+  new RaftkvError(
+    'unavailable',
+    'The client closed its side of the connection while the request waited for its turn. Nothing was changed; ask again, and keep ' +
+      'the connection open.',
   );
 export const readUnavailable = () =>
   new RaftkvError(

@@ -42,6 +42,7 @@ export class LockUser {
       waitMs: this.random.pick(WAITS_MS) ?? 0,
       value: '',
       signal: new AbortController().signal,
+      stopping: new AbortController().signal,
     };
     this.note(`asks ${node.id} for the lock, and waits for ${request.waitMs} ms`);
     this.cluster.ask(

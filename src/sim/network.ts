@@ -222,19 +222,28 @@ class SimTransport implements Transport {
     return call.run(chunks);
   }
 
-  forward(to: NodeId, request: ForwardRequest, timeoutMs: number): Promise<Uint8Array> {
+  forward(to: NodeId, request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array> {
     const target = this.network.endpoint(to);
     if (target === undefined || !this.peers.has(to)) {
       const detail = `${to} does not answer. Nothing was changed; try again shortly.`;
       return this.afterLatency(timeoutMs, () => Promise.reject(new RaftkvError('no_leader', detail)));
     }
-    return this.call(
-      target,
-      request.operation,
-      timeoutMs,
-      () => new RaftkvError('outcome_unknown', `The answer of ${to} was lost.`),
-      async (receiver) => receiver.onForward(request, this.self.id, timeoutMs),
+    const lost = () => new RaftkvError('outcome_unknown', `The answer of ${to} was lost.`);
+    const abandoned = new AbortController();
+    const answer = this.call(target, request.operation, timeoutMs, lost, async (receiver) =>
+      receiver.onForward(request, this.self.id, timeoutMs, abandoned.signal),
     );
+    if (signal === undefined) return answer;
+    return new Promise((resolve, reject) => {
+      const abandon = () => {
+        // The peer hears of it at once, which no network does; what depends on that is tested on the real one.
+        abandoned.abort();
+        reject(lost());
+      };
+      signal.addEventListener('abort', abandon);
+      const done = () => signal.removeEventListener('abort', abandon);
+      answer.finally(done).then(resolve, reject);
+    });
   }
 
   handshake(address: string, hello: Hello, timeoutMs: number): Promise<Hello> {

@@ -255,8 +255,8 @@ export class SimNode implements NodeView {
       },
       onUnreachable: (peer) => server()?.node.onUnreachable(peer),
       onSnapshot: (header, chunks) => server()?.node.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
-      onForward: (request, _from, timeoutMs) =>
-        server()?.service.onForward(request, timeoutMs) ?? Promise.reject(notReady()),
+      onForward: (request, _from, timeoutMs, signal) =>
+        server()?.service.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };
   }
 

@@ -26,9 +26,9 @@ export interface Transport {
   /**
    * Asks a peer to do work for a client (correctness: at most once; never retried by the transport). Rejects with
    * the `RaftkvError` that the peer threw, with `no_leader` when the request certainly did not reach it, or with
-   * `outcome_unknown` when the answer was lost.
+   * `outcome_unknown` when the answer was lost, or when `signal` was aborted before it came; the peer is told of that.
    */
-  forward(to: NodeId, request: ForwardRequest, timeoutMs: number): Promise<Uint8Array>;
+  forward(to: NodeId, request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
    * Exchanges identities with whoever answers at `address`, before (or without) being in one cluster with it.
    * Rejects with `unavailable` when nobody answers, or with the error that the other side threw.
@@ -134,6 +134,14 @@ export interface Receiver {
   onUnreachable(peer: NodeId): void;
   /** A snapshot is arriving. Resolves with the answer once it is on disk and in force, or refused. */
   onSnapshot(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer>;
-  /** Does the work of a {@link ForwardRequest}; what it throws is carried back to the asking node. */
-  onForward(request: ForwardRequest, from: NodeId, timeoutMs: number): Promise<Uint8Array>;
+  /**
+   * Does the work of a {@link ForwardRequest}; what it throws is carried back to the asking node. `signal` is aborted when
+   * that node does not wait for the answer any more.
+   */
+  onForward(
+    request: ForwardRequest,
+    from: NodeId,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
 }

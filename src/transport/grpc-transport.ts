@@ -123,23 +123,30 @@ export class GrpcTransport implements Transport {
     return sendSnapshot(peer.target, peer.introduction(), header, chunks, abort);
   }
 
-  async forward(to: NodeId, request: ForwardRequest, timeoutMs: number): Promise<Uint8Array> {
+  async forward(
+    to: NodeId,
+    request: ForwardRequest,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
     const peer = this.#peers.get(to);
     const client = peer?.bulkClient;
     if (peer === undefined || client === undefined) throw notReached(to);
     const { operation, payload } = request;
     const bytes = wire.forwardRequest.encode({ operation, payload, timeoutMs });
-    return this.#call((settle) =>
-      callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) =>
-        settle(() => {
-          if (error) throw forwardFailed(to, operation, error);
-          const answered = wire.forwardResponse.decode(
-            present(answer, 'A call without error has an answer.'),
-          );
-          if (answered.failure !== null) throw errorOf(answered.failure);
-          return answered.payload;
-        }),
-      ),
+    return this.#call(
+      (settle) =>
+        callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) =>
+          settle(() => {
+            if (error) throw forwardFailed(to, operation, error);
+            const answered = wire.forwardResponse.decode(
+              present(answer, 'A call without error has an answer.'),
+            );
+            if (answered.failure !== null) throw errorOf(answered.failure);
+            return answered.payload;
+          }),
+        ),
+      signal,
     );
   }
 
@@ -184,11 +191,19 @@ export class GrpcTransport implements Transport {
     this.#peers.clear();
   }
 
-  /** A call as a promise that {@link stop} waits for. Settles as what `settle` is given returns or throws. */
-  #call<Value>(start: (settle: (read: () => Value) => void) => ClientUnaryCall): Promise<Value> {
+  /**
+   * A call as a promise that {@link stop} waits for. Settles as what `settle` is given returns or throws. The call is cancelled
+   * when `signal` is aborted.
+   */
+  #call<Value>(
+    start: (settle: (read: () => Value) => void) => ClientUnaryCall,
+    signal?: AbortSignal,
+  ): Promise<Value> {
     let call: ClientUnaryCall | undefined;
+    const cancel = () => call?.cancel();
     const answer = new Promise<Value>((resolve, reject) => {
       call = start((read) => {
+        signal?.removeEventListener('abort', cancel);
         try {
           resolve(read());
         } catch (error) {
@@ -196,6 +211,8 @@ export class GrpcTransport implements Transport {
         }
       });
     });
+    signal?.addEventListener('abort', cancel);
+    if (signal?.aborted) cancel();
     this.#calls.set(answer, present(call, 'A promise runs its executor at once.'));
     const forget = () => this.#calls.delete(answer);
     answer.then(forget, forget);

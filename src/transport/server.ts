@@ -245,11 +245,15 @@ export class PeerServer {
         answer({ code, details: `${route.to} does not know the operation ${operation}.` });
         return;
       }
-      const work = this.#receiver.onForward({ operation, payload }, route.from, timeoutMs).then(
-        (answered) => answer(null, wire.forwardResponse.encode({ payload: answered, failure: null })),
-        (error: unknown) =>
-          answer(null, wire.forwardResponse.encode({ payload: NOTHING, failure: failureOf(error) })),
-      );
+      const abandoned = new AbortController();
+      call.on('cancelled', () => abandoned.abort(callAbandoned));
+      const work = this.#receiver
+        .onForward({ operation, payload }, route.from, timeoutMs, abandoned.signal)
+        .then(
+          (answered) => answer(null, wire.forwardResponse.encode({ payload: answered, failure: null })),
+          (error: unknown) =>
+            answer(null, wire.forwardResponse.encode({ payload: NOTHING, failure: failureOf(error) })),
+        );
       this.#track(work);
     });
   }
@@ -313,6 +317,9 @@ export class PeerServer {
     void work.finally(() => this.#accepted.delete(work));
   }
 }
+
+/** A reason that is there already: making an error for every abandoned call would cost more than the rest of it. */
+const callAbandoned = 'The peer does not wait for the answer any more.';
 
 function listenError(address: string, error: unknown): RaftkvError {
   const code = error instanceof Error && 'code' in error ? error.code : '';

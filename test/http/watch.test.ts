@@ -356,7 +356,7 @@ describe('a watch over HTTP', () => {
       const watcher = { settledThrough: undefined, read, previousOf: () => undefined, close: () => {} };
       const after = { revision: 0, number: Number.POSITIVE_INFINITY };
       const options = { format: serverSentEvents, withPrevious: false, after };
-      streams.open(response as unknown as ServerResponse, watcher, options);
+      streams.open(response as unknown as ServerResponse, watcher, options, new AbortController().signal);
       return { response, written };
     };
     const [one, other] = [open(), open()];

@@ -46,6 +46,7 @@ const request = (more: Partial<LockRequest>): LockRequest => ({
   waitMs: 0,
   value: '',
   signal: new AbortController().signal,
+  stopping: new AbortController().signal,
   ...more,
 });
 
@@ -210,7 +211,7 @@ describe('a place in line', () => {
   it('is given up on a node that stops, which does not say that there is no time left to wait', async () => {
     const { service, written } = waiting();
     const stops = AbortSignal.abort(shuttingDown());
-    const asked = service.acquire(request({ waitMs: 9_000, signal: stops }), 1_000);
+    const asked = service.acquire(request({ waitMs: 9_000, stopping: stops }), 1_000);
     await expect(asked).rejects.toMatchObject({ code: 'shutting_down' });
     expect(written.map(({ kind }) => kind)).toEqual(['put', 'delete']);
   });
@@ -218,7 +219,7 @@ describe('a place in line', () => {
   it('is kept by a node that stops where a repeat may go on in it', async () => {
     const { service, written } = waiting();
     const stops = AbortSignal.abort(shuttingDown());
-    const asked = service.acquire(request({ waitMs: 9_000, idempotency, signal: stops }), 1_000);
+    const asked = service.acquire(request({ waitMs: 9_000, idempotency, stopping: stops }), 1_000);
     await expect(asked).rejects.toMatchObject({ code: 'outcome_unknown' });
     expect(written.map(({ kind }) => kind)).toEqual(['put']);
   });

@@ -112,6 +112,22 @@ describe('adding a member', () => {
   });
 });
 
+describe('a change of the members that waits for its turn', () => {
+  it('is not begun once its client has left', async () => {
+    const { kit, service, members, commit } = await start();
+    const first = new Outcome(service.add(newcomer, 1000));
+    const client = new AbortController();
+    const second = new Outcome(service.remove('n3', true, 3_600_000, client.signal));
+    await kit.clock.pass(40);
+    client.abort();
+    await kit.clock.pass(40);
+    expect([first.value, second.value]).toEqual(['waits', 'unavailable']);
+    await commit();
+    await kit.clock.pass(40);
+    expect(members()).toEqual(['n1', 'n2', 'n3', 'n4']);
+  });
+});
+
 describe('removing a member', () => {
   it('again is answered only when it is certain that it is gone', async () => {
     const { kit, service, commit } = await start();
@@ -380,6 +396,25 @@ describe('setting the members', () => {
     await kit.clock.pass(40);
     await expect(set).rejects.toMatchObject({ code: 'no_leader', data: { learners: ['n4'] } });
   });
+
+  it('ends when the client has left, and holds up no other change', async () => {
+    const { kit, service, commit } = await startSetting();
+    const client = new AbortController();
+    const set = service.set(at('n1', 'n2', 'n4'), false, 3_600_000, client.signal);
+    new Outcome(set);
+    await commit();
+    const meanwhile = service.set(at('n1', 'n2'), false, 1000);
+    await expect(meanwhile).rejects.toMatchObject({ code: 'change_in_progress' });
+    client.abort();
+    await kit.clock.pass(40);
+    await expect(set).rejects.toMatchObject({ code: 'unavailable', data: { learners: ['n4'] } });
+    const next = new Outcome(service.set(at('n1', 'n2', 'n3'), false, 1000));
+    await commit();
+    await commit();
+    await kit.clock.pass(40);
+    await commit();
+    expect(next.value).toMatchObject({ removed: ['n4'] });
+  });
 });
 
 describe('planning', () => {
@@ -427,6 +462,15 @@ describe('handing leadership over', () => {
     const late = new Outcome(service.transfer('n3', 100));
     await kit.clock.pass(100);
     expect(late.value).toBe('unavailable');
+  });
+
+  it('is waited for no longer than the client stays', async () => {
+    const { kit, service } = await start();
+    const client = new AbortController();
+    const transferred = new Outcome(service.transfer('n3', 3_600_000, client.signal));
+    client.abort();
+    await kit.clock.settle();
+    expect(transferred.value).toBe('unavailable');
   });
 });
 

@@ -218,6 +218,21 @@ export function callConformance(name: string, open: () => Promise<World>): void 
       expect(await codeOf(a.transport.forward('b', proposal, 5_000))).toBe('outcome_unknown');
     });
 
+    test('and is broken off on both sides when nobody waits for the answer any more', async () => {
+      const client = new AbortController();
+      let served: AbortSignal | undefined;
+      b.onForward = (_request, _from, _timeoutMs, signal) => {
+        served = signal;
+        return new Promise(() => {});
+      };
+      const asked = codeOf(a.transport.forward('b', proposal, 5_000, client.signal));
+      await world.until(() => served !== undefined, 'the work has begun');
+      expect(served?.aborted).toBe(false);
+      client.abort();
+      expect(await asked).toBe('outcome_unknown');
+      await world.until(() => served?.aborted === true, 'the leader hears of it');
+    });
+
     test('only where there is a connection', async () => {
       expect(await codeOf(a.transport.forward('nobody', proposal, 5_000))).toBe('no_leader');
       await b.transport.stop(0);
