@@ -1,11 +1,6 @@
 import type { NodeId } from './raft/types.js';
 
-/** What a member's name may look like: it stands in URLs, in file names and on command lines. */
-export const nodeIdPattern = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
-/** `host:port`; a literal IPv6 address stands in brackets. */
-export const hostAndPortPattern = '^([A-Za-z0-9._-]{1,253}|\\[[0-9A-Fa-f:.]{2,45}\\]):([0-9]{1,5})$';
-/** Where clients reach a node; without a path, and without a slash at the end. */
-export const clientUrlPattern = '^https?://([A-Za-z0-9._-]{1,253}|\\[[0-9A-Fa-f:.]{2,45}\\])(:[0-9]{1,5})?$';
+export { clientUrlPattern, hostAndPortPattern, incarnationPattern, nodeIdPattern } from './raft/names.js';
 
 /** A host and a port to listen on. */
 export interface ListenAddress {

@@ -10,14 +10,12 @@ import {
 } from '../addresses.js';
 import type { FirstStart, ServerConfig } from '../config.js';
 import { RaftkvError } from '../errors.js';
+import { VALUE_BYTES_LIMIT } from '../kv/types.js';
 import { type Setting, type SettingName, settingNames, settings } from './settings.js';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 const routings = ['redirect', 'serve'] as const;
 const firstStartNames = ['initial-cluster', 'join', 'single'] as const;
-
-/** No node accepts larger values: one has to fit into a message between peers, and into memory several times. */
-const valueBytesLimit = 16 * 1024 * 1024;
 
 /** Settings as their source gave them, by name. */
 export type RawSettings = Readonly<Partial<Record<SettingName, string>>>;
@@ -149,7 +147,7 @@ class ConfigReader {
       firstStart: this.firstStart(id, advertisePeer),
       clientRouting: this.value('client-routing', (text) => routings.find((routing) => routing === text)),
       logLevel: this.value('log-level', (text) => logLevels.find((level) => level === text)),
-      valueBytesMax: this.value('value-bytes-max', (text) => positiveInteger(text, valueBytesLimit)),
+      valueBytesMax: this.value('value-bytes-max', (text) => positiveInteger(text, VALUE_BYTES_LIMIT)),
       logEntriesMax: this.value('log-entries-max', (text) => positiveInteger(text)),
       logBytesMax: this.value('log-bytes-max', (text) => positiveInteger(text)),
     };

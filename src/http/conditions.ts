@@ -1,9 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { RaftkvError } from '../errors.js';
-import type { Condition, Revision } from '../kv/types.js';
-
-/** More tags than anybody has; the condition goes into the log. */
-const writeTagsMax = 100;
+import { CONDITION_REVISIONS_MAX, type Condition, type Revision } from '../kv/types.js';
 
 /**
  * HTTP's conditional requests (RFC 9110 §13). An entity tag of this server is a revision in double quotes; any other tag is of
@@ -34,10 +31,10 @@ export function writeCondition(headers: IncomingHttpHeaders): Condition | undefi
 
 /** Those tags that are revisions; what is none matches nothing. */
 function revisionsOf(tags: ReadonlySet<string>, name: string): readonly Revision[] {
-  if (tags.size > writeTagsMax) {
+  if (tags.size > CONDITION_REVISIONS_MAX) {
     throw new RaftkvError(
       'bad_request',
-      `${name} has ${tags.size} tags; ${writeTagsMax} are allowed. Send fewer.`,
+      `${name} has ${tags.size} tags; ${CONDITION_REVISIONS_MAX} are allowed. Send fewer.`,
     );
   }
   return [...tags]

@@ -2,7 +2,14 @@ import { Buffer } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
-import { type Item, type LeaseId, type PutCommand, type Revision, TTL_MS_MAX } from '../kv/types.js';
+import {
+  CONTENT_TYPE_LENGTH_MAX,
+  type Item,
+  type LeaseId,
+  type PutCommand,
+  type Revision,
+  TTL_MS_MAX,
+} from '../kv/types.js';
 import { asBuffer, bytesMember, keyBytesMax } from './bytes.js';
 import { judgeRead, type ReadCondition, readCondition, writeCondition } from './conditions.js';
 import { decodeCursor } from './cursor.js';
@@ -18,7 +25,6 @@ import { keyOfPath, keyRoutePath } from './target.js';
 const limitDefault = 100;
 const limitMax = 1_000;
 const contentTypeDefault = 'application/octet-stream';
-const contentTypeCharactersMax = 256;
 /** As for a lease that is granted by itself. */
 const ttlMsMin = 1_000;
 
@@ -242,11 +248,11 @@ function storedContentType(header: string | undefined): string {
   if (header === undefined || header === '' || header === contentTypeDefault) return '';
   // What `curl -d` sends by itself says nothing about the value.
   if (/^application\/x-www-form-urlencoded *(?:;|$)/i.test(header)) return '';
-  if (header.length > contentTypeCharactersMax || !mediaType.test(header)) {
+  if (header.length > CONTENT_TYPE_LENGTH_MAX || !mediaType.test(header)) {
     throw new RaftkvError(
       'bad_request',
       'Content-Type is not a media type such as text/plain; charset=utf-8, or is longer than ' +
-        `${contentTypeCharactersMax} characters. Correct it or leave it out.`,
+        `${CONTENT_TYPE_LENGTH_MAX} characters. Correct it or leave it out.`,
     );
   }
   return header;

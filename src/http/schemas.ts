@@ -1,5 +1,5 @@
 import { clientUrl, isWildcard, parseHostAndPort } from '../addresses.js';
-import { clientUrlPattern, hostAndPortPattern, nodeIdPattern } from '../config.js';
+import { clientUrlPattern, hostAndPortPattern, incarnationPattern, nodeIdPattern } from '../config.js';
 import { RaftkvError } from '../errors.js';
 import { jsonBody } from './json-body.js';
 import type { MemberAddress } from './port.js';
@@ -33,7 +33,7 @@ export const addMemberBody = jsonBody(
       },
       incarnation: {
         type: 'string',
-        pattern: '^[A-Za-z0-9_-]{0,64}$',
+        pattern: incarnationPattern,
         description: 'the id of its data directory, made by itself',
       },
     },

@@ -2,7 +2,10 @@ import { assert } from '../assert.js';
 import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { messageType } from './protobuf-schema.js';
+import { checkWire, UnknownField, wireRules } from './strict-protobuf.js';
 import {
+  CONDITION_REVISIONS_MAX,
+  CONTENT_TYPE_LENGTH_MAX,
   type Command,
   type Compare,
   type CompareOperator,
@@ -17,12 +20,13 @@ import {
   TXN_OPERATIONS_MAX,
   type TxnCommand,
   type TxnOperation,
+  VALUE_BYTES_LIMIT,
 } from './types.js';
 
 /** The longest key, in bytes. A longer one is refused before it is proposed (400). */
 export const KEY_BYTES_MAX = 4096;
-/** The longest media type, in bytes of UTF-8; its length takes two bytes in the state's records. */
-export const CONTENT_TYPE_BYTES_MAX = 65_535;
+/** The longest encoded command: a transaction with the largest body that the HTTP API accepts, and room beside it. */
+export const COMMAND_BYTES_MAX = 2 * VALUE_BYTES_LIMIT;
 
 /** The newest and the oldest format of proto/command.proto that this code reads. */
 const FORMAT_VERSION = 3;
@@ -34,6 +38,10 @@ function formatOf(command: Command): number {
 }
 
 const CommandMessage = messageType('Command');
+const commandRules = wireRules(CommandMessage);
+
+/** A media type stands in a header of HTTP as it is, so it has no line breaks. */
+const mediaTypeText = /^[\t\x20-\x7e]*$/;
 
 /** More than a cluster can reach, in about 4,500 years; with a time to live it still fits into 48 bits. */
 const LOG_TIME_MS_MAX = 2 ** 47;
@@ -124,7 +132,7 @@ export function encodeCommand(command: Command): Uint8Array {
   return CommandMessage.encode(toMessage(command)).finish();
 }
 
-/** The payload with log time, which the leader gives it when it proposes it; one that it had already counts no more. */
+/** The payload of a command that has no log time yet, with the log time that the leader gives it when it proposes it. */
 export function stampCommand(payload: Uint8Array, logTimeMs: LogTime): Uint8Array {
   assertLogTime(logTimeMs);
   const stamped = Buffer.allocUnsafe(payload.length + STAMP_BYTES);
@@ -134,63 +142,111 @@ export function stampCommand(payload: Uint8Array, logTimeMs: LogTime): Uint8Arra
   return stamped;
 }
 
+/** Commands that were checked before they entered the log and are not applied yet, by their payload. */
+const admitted = new WeakMap<Uint8Array, DecodedCommand>();
+
 /**
- * Reads what {@link encodeCommand} and {@link stampCommand} wrote; keys and values are views into `bytes`. Throws
- * `storage_unusable` when a newer version wrote the command, and `storage_damaged` when the bytes are no command at all:
- * neither can be skipped, because the other members applied it.
+ * Decodes a command before it may enter the log, and remembers it for {@link takeCommand}, so that it is decoded once.
+ * Returns null, or a sentence that says what is wrong with it.
+ */
+export function admitCommand(payload: Uint8Array): string | null {
+  try {
+    admitted.set(payload, decodeCommand(payload));
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The command of an entry that is about to be applied. Throws as {@link decodeCommand} does. */
+export function takeCommand(payload: Uint8Array): DecodedCommand {
+  const known = admitted.get(payload);
+  if (known === undefined) return decodeCommand(payload);
+  admitted.delete(payload);
+  return known;
+}
+
+/**
+ * Reads what {@link encodeCommand} and {@link stampCommand} wrote, and checks all that the HTTP API promises of a command;
+ * keys and values are views into `bytes`. Throws `storage_unusable` when a newer version wrote the command, and
+ * `storage_damaged` when the bytes are no command that any version writes.
  */
 export function decodeCommand(bytes: Uint8Array): DecodedCommand {
-  let message: Decoded;
-  try {
-    message = CommandMessage.decode(bytes) as unknown as Decoded;
-  } catch (error) {
-    throw new RaftkvError(
-      'storage_damaged',
-      `A committed command cannot be decoded: ${(error as Error).message}. Remove this member, wipe its data directory ` +
-        'and start it with --join.',
-    );
-  }
+  if (bytes.length > COMMAND_BYTES_MAX) throw malformed(`It has ${bytes.length} bytes.`);
+  const message = decodeMessage(bytes);
   const { version, logTimeMs, idempotency } = message;
-  if (version < FORMAT_VERSION_OLDEST || version > FORMAT_VERSION) {
+  if (version > FORMAT_VERSION) {
     throw fromNewerVersion(`format ${version}, and this version of raftkv reads format ${FORMAT_VERSION}`);
   }
+  if (version < FORMAT_VERSION_OLDEST) throw malformed('It names no format.');
   const command = fromMessage(message);
+  // Older members would take it for something else, or for nothing.
+  if (formatOf(command) > Math.max(version, 2)) throw malformed(`Format ${version} has no ${command.kind}.`);
+  try {
+    checkWire(commandRules, bytes);
+  } catch (error) {
+    throw error instanceof UnknownField
+      ? fromNewerVersion(error.message)
+      : malformed((error as Error).message);
+  }
   if (idempotency) {
     const { key, fingerprint } = idempotency;
+    if (!isIdempotencyKey(key)) {
+      throw malformed(
+        `Its idempotency key is not 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} characters without control characters.`,
+      );
+    }
+    if (fingerprint.length !== FINGERPRINT_BYTES) throw malformed('Its fingerprint has not 16 bytes.');
     // Making a new command of this one takes several times as long.
     command.idempotency = { key, fingerprint };
   }
   if (logTimeMs === undefined || logTimeMs === null) return { command, logTimeMs: undefined };
-  assertLogTime(logTimeMs);
+  if (!isInteger(logTimeMs, 0) || logTimeMs > LOG_TIME_MS_MAX) {
+    throw malformed(`Its log time, ${logTimeMs} ms, is not a whole number that a cluster can reach.`);
+  }
   return { command, logTimeMs };
+}
+
+function decodeMessage(bytes: Uint8Array): Decoded {
+  try {
+    return CommandMessage.decode(bytes) as unknown as Decoded;
+  } catch (error) {
+    throw malformed(`It cannot be decoded: ${(error as Error).message}.`);
+  }
 }
 
 function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } {
   const { put, delete: deletion, deletePrefix, txn } = message;
-  if (put) return { kind: 'put', ...fromPut(put), ...fromCondition(put.condition), ...fromTtl(put.ttlMs) };
-  if (deletion) return { kind: 'delete', key: deletion.key, ...fromCondition(deletion.condition) };
-  if (deletePrefix) return { kind: 'deletePrefix', prefix: deletePrefix.prefix };
+  if (put) {
+    if (put.lease !== 0 && put.ttlMs !== 0) throw malformed('It gives a key two leases.');
+    return { kind: 'put', ...fromPut(put), ...fromCondition(put.condition), ...fromTtl(put.ttlMs) };
+  }
+  if (deletion) return { kind: 'delete', key: asKey(deletion.key), ...fromCondition(deletion.condition) };
+  if (deletePrefix) return { kind: 'deletePrefix', prefix: asKey(deletePrefix.prefix) };
   if (txn) {
     return {
       kind: 'txn',
-      compare: txn.compare.map(fromCompare),
-      success: txn.success.map(fromOperation),
-      failure: txn.failure.map(fromOperation),
+      compare: asList(txn.compare).map(fromCompare),
+      success: asList(txn.success).map(fromOperation),
+      failure: asList(txn.failure).map(fromOperation),
     };
   }
   const { leaseGrant, leaseKeepAlive, leaseRevoke, leaseExpire, tick, raiseVersion } = message;
-  if (leaseGrant) return { kind: 'leaseGrant', ttlMs: leaseGrant.ttlMs };
+  if (leaseGrant) return { kind: 'leaseGrant', ttlMs: asTtl(leaseGrant.ttlMs) };
   if (leaseKeepAlive) {
-    return { kind: 'leaseKeepAlive', lease: leaseKeepAlive.lease, ...fromTtl(leaseKeepAlive.ttlMs) };
+    return { kind: 'leaseKeepAlive', lease: asId(leaseKeepAlive.lease), ...fromTtl(leaseKeepAlive.ttlMs) };
   }
-  if (leaseRevoke) return { kind: 'leaseRevoke', lease: leaseRevoke.lease };
+  if (leaseRevoke) return { kind: 'leaseRevoke', lease: asId(leaseRevoke.lease) };
   if (leaseExpire) {
-    return { kind: 'leaseExpire', lease: leaseExpire.lease, generation: leaseExpire.generation };
+    return {
+      kind: 'leaseExpire',
+      lease: asId(leaseExpire.lease),
+      generation: asId(leaseExpire.generation),
+    };
   }
   if (tick) return { kind: 'tick' };
   if (raiseVersion) {
-    const { version } = raiseVersion;
-    assertInteger(version, CLUSTER_VERSION_MIN);
+    const version = asInteger(raiseVersion.version, CLUSTER_VERSION_MIN);
     if (version > CLUSTER_VERSION_MAX) {
       throw fromNewerVersion(
         `cluster version ${version}, and this version of raftkv speaks cluster version ${CLUSTER_VERSION_MAX}`,
@@ -202,26 +258,36 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
 }
 
 function fromPut({ key, value, contentType, lease }: DecodedPut) {
-  return lease === 0 ? { key, value, contentType } : { key, value, contentType, lease };
+  asKey(key);
+  if (value.length > VALUE_BYTES_LIMIT) throw malformed(`It has a value of ${value.length} bytes.`);
+  if (contentType.length > CONTENT_TYPE_LENGTH_MAX || !mediaTypeText.test(contentType)) {
+    throw malformed(`Its content type is not at most ${CONTENT_TYPE_LENGTH_MAX} characters of ASCII.`);
+  }
+  return lease === 0 ? { key, value, contentType } : { key, value, contentType, lease: asId(lease) };
 }
 
 function fromTtl(ttlMs: number): { readonly ttlMs?: number } {
-  return ttlMs === 0 ? {} : { ttlMs };
+  return ttlMs === 0 ? {} : { ttlMs: asTtl(ttlMs) };
 }
 
 function fromCompare({ key, target, operator, bytes, number }: DecodedCompare): Compare {
   const name = TARGETS[target];
   const op = OPERATORS[operator];
+  asKey(key);
   if (op === undefined) throw fromNewerVersion('a comparison that this version of raftkv does not know');
   switch (name) {
     case 'value':
+      if (number !== 0) throw malformed('It compares a value with a number.');
       return { key, target: name, op, value: bytes };
     case 'version':
     case 'createRevision':
     case 'modRevision':
-      return { key, target: name, op, value: number };
+      if (bytes.length > 0) throw malformed('It compares a number with bytes.');
+      return { key, target: name, op, value: asInteger(number) };
     case 'exists':
-      assert(op === '=' || op === '!=', 'Whether a key exists is compared for being so or not.');
+      if ((op !== '=' && op !== '!=') || bytes.length > 0 || (number !== 0 && number !== 1)) {
+        throw malformed('Whether a key exists is compared for being so or not.');
+      }
       return { key, target: name, op, value: number === 1 };
     default:
       throw fromNewerVersion('a comparison that this version of raftkv does not know');
@@ -230,19 +296,49 @@ function fromCompare({ key, target, operator, bytes, number }: DecodedCompare): 
 
 function fromOperation(operation: DecodedOperation): TxnOperation {
   switch (operation.kind) {
-    case 'put':
-      return { kind: 'put', ...fromPut(operation.put) };
+    case 'put': {
+      const { put } = operation;
+      if (put.ttlMs !== 0 || put.condition)
+        throw malformed('A put in a transaction has no ttl and no condition.');
+      return { kind: 'put', ...fromPut(put) };
+    }
     case 'get':
-      return { kind: 'get', key: operation.get };
+      return { kind: 'get', key: asKey(operation.get) };
     case 'getPrefix':
-      return { kind: 'getPrefix', prefix: operation.getPrefix };
+      // An empty one stands for all keys.
+      return { kind: 'getPrefix', prefix: asKey(operation.getPrefix, 0) };
     case 'delete':
-      return { kind: 'delete', key: operation.delete };
+      return { kind: 'delete', key: asKey(operation.delete) };
     case 'deletePrefix':
-      return { kind: 'deletePrefix', prefix: operation.deletePrefix };
+      return { kind: 'deletePrefix', prefix: asKey(operation.deletePrefix) };
     default:
       throw fromNewerVersion('an operation that this version of raftkv does not know');
   }
+}
+
+function asKey(key: Uint8Array, bytesMin = 1): Uint8Array {
+  if (key.length >= bytesMin && key.length <= KEY_BYTES_MAX) return key;
+  throw malformed(`It has a key of ${key.length} bytes, where ${bytesMin} to ${KEY_BYTES_MAX} are allowed.`);
+}
+
+function asList<Element>(list: readonly Element[]): readonly Element[] {
+  if (list.length <= TXN_OPERATIONS_MAX) return list;
+  throw malformed(`Its transaction has a list of ${list.length}, where ${TXN_OPERATIONS_MAX} are allowed.`);
+}
+
+/** The id of a lease, or its generation. */
+function asId(value: number): number {
+  return asInteger(value, 1);
+}
+
+function asTtl(ttlMs: number): number {
+  if (ttlMs > TTL_MS_MAX) throw malformed(`Its time to live, ${ttlMs} ms, is longer than a year.`);
+  return asInteger(ttlMs, 1);
+}
+
+function asInteger(value: number, least = 0): number {
+  if (isInteger(value, least)) return value;
+  throw malformed(`It has ${value} where a safe integer of at least ${least} belongs.`);
 }
 
 function toMessage(command: Command): Record<string, unknown> {
@@ -297,7 +393,11 @@ interface PutMessage {
 
 function toPut({ key, value, contentType, lease }: Omit<PutCommand, 'kind'>): PutMessage {
   assertKey(key);
-  assert(Buffer.byteLength(contentType) <= CONTENT_TYPE_BYTES_MAX, 'The content type is too long.');
+  assert(value.length <= VALUE_BYTES_LIMIT, 'The value is too long.');
+  assert(
+    contentType.length <= CONTENT_TYPE_LENGTH_MAX && mediaTypeText.test(contentType),
+    'A content type is a short text without line breaks.',
+  );
   return { key, value, contentType, lease: toCounter(lease), condition: undefined, ttlMs: undefined };
 }
 
@@ -316,7 +416,7 @@ function toTxn({ compare, success, failure }: TxnCommand) {
 }
 
 function toIdempotency({ key, fingerprint }: Idempotency): Idempotency {
-  assert(key.length >= 1 && key.length <= IDEMPOTENCY_KEY_LENGTH_MAX, 'An idempotency key is too long.');
+  assert(isIdempotencyKey(key), 'An idempotency key is a short text without line breaks.');
   assert(fingerprint.length === FINGERPRINT_BYTES, 'A fingerprint has 16 bytes.');
   return { key, fingerprint };
 }
@@ -368,6 +468,7 @@ function toCondition(command: Condition): Record<string, unknown> | undefined {
 }
 
 function toRevisions(revision: readonly Revision[]): DecodedRevisions {
+  assert(revision.length <= CONDITION_REVISIONS_MAX, 'A condition names too many revisions.');
   for (const one of revision) assertInteger(one, 0);
   return { revision };
 }
@@ -378,13 +479,13 @@ function fromCondition(condition: DecodedCondition | null | undefined): Conditio
     case 'ifRevision': {
       const { ifRevision } = condition;
       const revision = typeof ifRevision === 'number' ? ifRevision : ifRevision.toNumber();
-      assert(Number.isSafeInteger(revision), 'A revision is a safe integer.');
+      if (!isInteger(revision, 0)) throw malformed('A revision is a safe integer.');
       return { ifRevision: revision };
     }
     case 'ifRevisionIn':
-      return { ifRevisionIn: condition.ifRevisionIn?.revision ?? [] };
+      return { ifRevisionIn: fromRevisions(condition.ifRevisionIn) };
     case 'ifRevisionNotIn':
-      return { ifRevisionNotIn: condition.ifRevisionNotIn?.revision ?? [] };
+      return { ifRevisionNotIn: fromRevisions(condition.ifRevisionNotIn) };
     case 'ifPresent':
       return { ifPresent: condition.ifPresent };
     case 'ifAbsent':
@@ -392,6 +493,20 @@ function fromCondition(condition: DecodedCondition | null | undefined): Conditio
     default:
       throw fromNewerVersion('a condition that this version of raftkv does not know');
   }
+}
+
+function fromRevisions(revisions: DecodedRevisions | null | undefined): readonly Revision[] {
+  const list = revisions?.revision ?? [];
+  if (list.length > CONDITION_REVISIONS_MAX) throw malformed(`Its condition names ${list.length} revisions.`);
+  for (const revision of list) asInteger(revision);
+  return list;
+}
+
+/** A text without control characters; the one that a key of a step begins with (see `http/idempotency.ts`) is no part of it. */
+function isIdempotencyKey(key: string): boolean {
+  return (
+    key.length <= IDEMPOTENCY_KEY_LENGTH_MAX && /^\P{Cc}+$/u.test(key.startsWith('\x01') ? key.slice(1) : key)
+  );
 }
 
 /** A number of which 0 on the wire means that it is absent. */
@@ -406,10 +521,11 @@ function assertLogTime(logTimeMs: LogTime): void {
 }
 
 function assertInteger(value: number, least: number): void {
-  assert(
-    Number.isSafeInteger(value) && value >= least,
-    () => `${value} is not a safe integer from ${least} on.`,
-  );
+  assert(isInteger(value, least), () => `${value} is not a safe integer from ${least} on.`);
+}
+
+function isInteger(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
 }
 
 function assertKey(key: Uint8Array, bytesMin = 1): void {
@@ -419,9 +535,13 @@ function assertKey(key: Uint8Array, bytesMin = 1): void {
   );
 }
 
+function malformed(what: string): RaftkvError {
+  return new RaftkvError('storage_damaged', `The command is malformed. ${what}`);
+}
+
 function fromNewerVersion(what: string): RaftkvError {
   return new RaftkvError(
     'storage_unusable',
-    `A committed command has ${what}. A newer version runs in this cluster: upgrade this node and start it again.`,
+    `The command has ${what}. A newer version runs in this cluster: upgrade this node and start it again.`,
   );
 }

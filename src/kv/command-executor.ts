@@ -2,7 +2,7 @@ import { present, unreachable } from '../assert.js';
 import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
-import { type DecodedCommand, decodeCommand } from './command-codec.js';
+import { type DecodedCommand, takeCommand } from './command-codec.js';
 import { markTime } from './history.js';
 import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
@@ -59,7 +59,7 @@ export class CommandExecutor {
 
   /** Decodes the command of the next entry; where there is something to wait for, see the state machine, it is done. */
   prepare({ index, payload }: Entry): Promise<void> | undefined {
-    const prepared: Prepared = { index, decoded: decodeCommand(payload) };
+    const prepared: Prepared = { index, decoded: takeCommand(payload) };
     this.#prepared = prepared;
     const { command, logTimeMs: stamp } = prepared.decoded;
     const { meta, answers } = this.#live;
@@ -110,7 +110,7 @@ export class CommandExecutor {
   execute(entry: Entry): CommandResult {
     const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
     this.#prepared = undefined;
-    const { command, logTimeMs } = prepared?.decoded ?? decodeCommand(entry.payload);
+    const { command, logTimeMs } = prepared?.decoded ?? takeCommand(entry.payload);
     const { meta, answers } = this.#live;
     if (logTimeMs !== undefined) {
       meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);

@@ -15,6 +15,7 @@ import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
+import { admitCommand } from './command-codec.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_REVISIONS } from './history.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
@@ -162,6 +163,11 @@ export class KvStateMachine {
   /** The name of the store that holds the live state. */
   get storeName(): string {
     return this.#live.name;
+  }
+
+  /** Decodes and checks a command before it may enter the log; see {@link admitCommand}. */
+  refuse(payload: Uint8Array): string | null {
+    return admitCommand(payload);
   }
 
   /**

@@ -16,6 +16,13 @@ export type LogTime = number;
 
 /** How long the answer to a command with an idempotency key is kept, in milliseconds of log time. Replicas agree on it. */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+/** The longest value that a node can be told to accept, in bytes: one has to fit into a message between peers. */
+export const VALUE_BYTES_LIMIT = 16 * 1024 * 1024;
+/** The longest media type that is kept with a value, in characters. */
+export const CONTENT_TYPE_LENGTH_MAX = 256;
+/** How many revisions the condition of a write may name. */
+export const CONDITION_REVISIONS_MAX = 100;
+
 /** The longest idempotency key, in characters. */
 export const IDEMPOTENCY_KEY_LENGTH_MAX = 128;
 /** How many bytes tell one request from another. */

@@ -1,5 +1,5 @@
 import { RaftkvError } from '../errors.js';
-import type { Entry, Index, Term } from '../raft/types.js';
+import { type Entry, EntryKind, type Index, type Term } from '../raft/types.js';
 
 /**
  * The log and the state are two databases that were written apart; together they must still tell one story (correctness
@@ -7,19 +7,49 @@ import type { Entry, Index, Term } from '../raft/types.js';
  * (Log Matching, §5.3), so a state of another cluster or history is found as well, unless its term happens to agree.
  */
 export function checkStateAgainstLog(
-  state: { readonly appliedIndex: Index; readonly appliedTerm: Term },
+  state: {
+    readonly appliedIndex: Index;
+    readonly appliedTerm: Term;
+    /** Why a command cannot be applied here, or null. */
+    refuse(payload: Uint8Array): string | null;
+  },
   log: {
     readonly compacted: { readonly index: Index; readonly term: Term };
     readonly entries: readonly Entry[];
   },
 ): void {
   const what = disagreement(state, log);
-  if (what === null) return;
+  if (what === null) {
+    checkEntries(state, log);
+    return;
+  }
   throw new RaftkvError(
     'storage_damaged',
     `${what} Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data ` +
       'directory.',
   );
+}
+
+/**
+ * What is still to be applied must be such that it can be: a node that found out while it applies would end there, and again at
+ * each start. Commands that pass are remembered for that, so nothing is decoded twice.
+ */
+function checkEntries(
+  { appliedIndex, refuse }: Parameters<typeof checkStateAgainstLog>[0],
+  { compacted, entries }: Parameters<typeof checkStateAgainstLog>[1],
+): void {
+  for (const { index, kind, payload } of entries.slice(appliedIndex - compacted.index)) {
+    const reason = kind === EntryKind.command ? refuse(payload) : null;
+    if (reason === null) continue;
+    throw new RaftkvError(
+      'storage_unusable',
+      `Entry ${index} of the log can never be applied here. ${reason} If a newer version wrote it, start that version. ` +
+        'Otherwise, if the other members run, remove this member from the cluster and start it with --join and an empty data ' +
+        'directory. If every member says this, an earlier version of raftkv let the entry into the log, and the cluster ' +
+        `cannot go on: everything up to index ${index - 1} is intact in the data directories, so keep them. Nothing was changed.`,
+      { index },
+    );
+  }
 }
 
 function disagreement(

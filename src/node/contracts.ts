@@ -16,6 +16,11 @@ export interface StateMachine<Result> {
   /** Bytes of changes that are applied and not on disk yet. */
   readonly bufferedBytes: number;
   /**
+   * Decodes and checks a command before it may enter the log, and remembers it for {@link apply}, so that nothing is decoded
+   * twice. Returns null when every member of this version can apply it, and otherwise a sentence that says why not.
+   */
+  refuse(payload: Uint8Array): string | null;
+  /**
    * Reads ahead what {@link apply} of this entry, the one at `appliedIndex + 1`, needs and cannot read synchronously
    * (the keys under a prefix). Undefined, which is the rule, when there is nothing to wait for; otherwise nothing may
    * be applied before it has resolved. Called before every apply.

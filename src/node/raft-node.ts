@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { RaftkvError } from '../errors.js';
+import { RaftkvError } from '../errors.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
 import type { Entry, Index, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
@@ -105,6 +105,7 @@ export class RaftNode<Result> {
         uncommittedBytesMax: limits.UNCOMMITTED_BYTES_MAX,
         logEntriesMax: options.logEntriesMax,
         logBytesMax: options.logBytesMax,
+        refuseCommand: (payload) => stateMachine.refuse(payload),
         random: options.random,
       },
       options.restored,
@@ -211,12 +212,21 @@ export class RaftNode<Result> {
 
   /**
    * Proposes a command and resolves with what applying it gave. Rejects with `no_leader`, `overloaded` or `shutting_down`
+<<<<<<< HEAD
    * when nothing happened, and with `outcome_unknown` when leadership or the deadline was lost after it was proposed. What
    * is proposed stays proposed when `signal` is aborted; only the waiting ends, with `outcome_unknown`.
+=======
+   * when nothing happened, with `bad_request` when the members could not apply it, and with `outcome_unknown` when leadership
+   * or the deadline was lost after it was proposed.
+>>>>>>> 97b014e (kv, raft: a command that cannot be applied never enters a log)
    */
   propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<Result> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
+    const wrong = this.parts.stateMachine.refuse(payload);
+    if (wrong !== null) {
+      return Promise.reject(new RaftkvError('bad_request', `${wrong} Nothing was changed.`));
+    }
     return new Promise((resolve, reject) => {
       const deadline = this.parts.clock.now() + timeoutMs;
       this.queue.add({ payload, resolve, reject, deadline, signal });

@@ -1,4 +1,4 @@
-import { assert } from '../assert.js';
+import { clientUrlPattern, hostAndPortPattern, incarnationPattern, nodeIdPattern } from './names.js';
 import type { Configuration, Member, NodeId } from './types.js';
 
 /** The version of the format below; a newer one is refused, so that a downgrade never misreads a configuration. */
@@ -156,23 +156,80 @@ export function encodeConfiguration(configuration: Configuration): Uint8Array {
   );
 }
 
-/** Reads what {@link encodeConfiguration} wrote. Throws an Error that names a newer format or a malformed one. */
+/** Encoded, about 2,000 members with the longest names and addresses. */
+const CONFIGURATION_BYTES_MAX = 1024 * 1024;
+
+const nodeId = new RegExp(nodeIdPattern);
+const incarnationText = new RegExp(incarnationPattern);
+const hostAndPort = new RegExp(hostAndPortPattern);
+const url = new RegExp(`^$|${clientUrlPattern}`);
+
+/**
+ * Reads what {@link encodeConfiguration} wrote, from disk or from a peer. Throws an Error that names a newer format or what
+ * is wrong. Whoever is named as a voter or a learner is a member, and each member is named once.
+ */
 export function decodeConfiguration(bytes: Uint8Array): Configuration {
-  const value = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Configuration> & { version?: number };
+  if (bytes.length > CONFIGURATION_BYTES_MAX) throw malformed(`it has ${bytes.length} bytes`);
+  const value = parse(bytes);
   if (value.version !== FORMAT_VERSION) {
     throw new Error(
-      `The configuration has format ${value.version}; this version of raftkv reads format ${FORMAT_VERSION}.`,
+      `The configuration has format ${String(value.version)}; this version of raftkv reads format ${FORMAT_VERSION}.`,
     );
   }
-  const { members, voters, outgoingVoters, learners } = value;
-  assert(
-    Array.isArray(members) &&
-      Array.isArray(voters) &&
-      Array.isArray(outgoingVoters) &&
-      Array.isArray(learners),
-    'A configuration has members, voters, outgoing voters and learners.',
-  );
+  if (!Array.isArray(value.members)) throw malformed('it has no list of members');
+  const members = value.members.map(readMember);
+  const ids = new Set(members.map(({ id }) => id));
+  if (ids.size < members.length) throw malformed('it names a member twice');
+  const voters = readIds(value.voters, ids, 'voters');
+  const outgoingVoters = readIds(value.outgoingVoters, ids, 'outgoing voters');
+  const learners = readIds(value.learners, ids, 'learners');
+  if (learners.some((id) => voters.includes(id))) throw malformed('it has a learner that is a voter');
   return { members, voters, outgoingVoters, learners };
+}
+
+/** An object of which nothing is known but the names that it should have. */
+type Unchecked<Shape> = { readonly [Name in keyof Shape]?: unknown };
+
+function parse(bytes: Uint8Array): Unchecked<Configuration & { version: number }> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw malformed('it is not JSON in UTF-8');
+  }
+  if (!isObject(value)) throw malformed('it is not a JSON object');
+  return value;
+}
+
+function readMember(value: Unchecked<Member> | null): Member {
+  if (!isObject(value)) throw malformed('it has a member that is not an object');
+  return {
+    id: readText(value.id, nodeId, 'id'),
+    incarnation: readText(value.incarnation, incarnationText, 'incarnation'),
+    peerAddress: readText(value.peerAddress, hostAndPort, 'peer address'),
+    clientUrl: readText(value.clientUrl, url, 'client URL'),
+  };
+}
+
+function readText(value: unknown, pattern: RegExp, what: string): string {
+  if (typeof value === 'string' && pattern.test(value)) return value;
+  throw malformed(`it has a member whose ${what} does not look like one`);
+}
+
+function readIds(value: unknown, members: ReadonlySet<NodeId>, what: string): readonly NodeId[] {
+  if (!Array.isArray(value)) throw malformed(`it has no list of ${what}`);
+  const ids: readonly NodeId[] = value;
+  if (new Set(ids).size < ids.length) throw malformed(`it names one of its ${what} twice`);
+  if (!ids.every((id) => members.has(id))) throw malformed(`it has ${what} that are no members`);
+  return ids;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function malformed(what: string): Error {
+  return new Error(`The configuration is malformed: ${what}.`);
 }
 
 function sortMembers(members: readonly Member[]): readonly Member[] {

@@ -53,6 +53,11 @@ export interface RaftOptions {
   readonly logEntriesMax: number;
   /** The same in encoded bytes. */
   readonly logBytesMax: number;
+  /**
+   * Why a command may not enter the log: a sentence, or null when this node can apply it. A follower asks before it takes an
+   * entry; a leader's shell has asked before it proposes.
+   */
+  readonly refuseCommand: (payload: Uint8Array) => string | null;
   /** Uniform in [0, 1). The only source of randomness. */
   readonly random: () => number;
 }
@@ -120,6 +125,12 @@ export class Core {
 
   /** Followers: appends are held back, because the log is full. */
   holdsAppendsBack = false;
+
+  /**
+   * Followers: the term of the leader that sent an entry which this log can never take, until it takes another one. Whatever
+   * is heard from that leader meanwhile is not answered, so that one whose entries a majority refuses steps down.
+   */
+  refusedInTerm: Term | null = null;
 
   /** Leaders: what is known about each other member, and about members on their way out. */
   readonly progress = new Map<NodeId, Progress>();
@@ -235,6 +246,11 @@ export class Core {
   /** Whether an answer from this sender counts: only incarnations that the configuration names do (row 16). */
   counts(message: Message): boolean {
     return knowsIncarnation(this.configuration, message.from, message.fromIncarnation);
+  }
+
+  /** Whether an append of the leader of this term was refused, and nothing was taken since. */
+  get refusesAppends(): boolean {
+    return this.refusedInTerm === this.term;
   }
 
   /** The fields that every message of this node carries; `term` is the current one unless said otherwise. */

@@ -24,6 +24,8 @@ export class Progress {
   next: Index;
   /** In `probe`: an append is on its way, so wait for its answer (or the next heartbeat's) before another. */
   probeSent = false;
+  /** The follower refused an entry of this leader, for this reason, and has taken nothing since; null if it did not. */
+  refusal: string | null = null;
   /** In `replicate`: nothing was answered for a heartbeat's time, so ask with an empty append whether all arrived. */
   verify = false;
   /** Whether an append was answered since the last heartbeat answer. */
@@ -86,7 +88,7 @@ export class Progress {
 
   /** Whether another append with entries may be sent now. */
   get canSend(): boolean {
-    if (this.state === 'snapshot') return false;
+    if (this.state === 'snapshot' || this.refusal !== null) return false;
     if (this.state === 'probe') return !this.probeSent;
     const { messagesInFlightMax, bytesInFlightMax } = this.limits;
     return this.inFlight.length < messagesInFlightMax && this.bytesInFlight < bytesInFlightMax;

@@ -1,6 +1,7 @@
 import { assert } from '../assert.js';
 import { memberOf } from './configuration.js';
 import type { Core } from './core.js';
+import { refusalOf } from './entry-checks.js';
 import { encodedBytes } from './entry-codec.js';
 import type { RaftLog } from './log.js';
 import { type Departing, Progress } from './progress.js';
@@ -199,6 +200,11 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
   const skip = Math.max(0, log.commitIndex - message.previousIndex);
   const entries = skip === 0 ? message.entries : message.entries.slice(skip);
   if (skip === 0 && log.termAt(message.previousIndex) !== message.previousTerm) {
+    if (core.refusesAppends) {
+      // What came after a refused append does not match because of that, and the leader has nothing to repair.
+      refuse(core, message, 'An earlier append was refused.');
+      return;
+    }
     const hint = log.lastAgreement(message.previousIndex, message.previousTerm);
     core.outbox.send({
       type: 'appendEntriesResponse',
@@ -215,6 +221,11 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
   const firstNew = entries.findIndex((entry) => log.termAt(entry.index) !== entry.term);
   if (firstNew >= 0) {
     const fresh = firstNew === 0 ? entries : entries.slice(firstNew);
+    const refusal = refusalOf(core, fresh);
+    if (refusal !== null) {
+      refuse(core, message, refusal);
+      return;
+    }
     const conflict = fresh[0]?.index ?? 0;
     if (conflict <= log.lastIndex) {
       core.event(
@@ -228,6 +239,7 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
       return;
     }
     core.holdsAppendsBack = false;
+    core.refusedInTerm = null;
     core.appendToLog(fresh);
   }
   log.commitTo(Math.min(message.commitIndex, lastVerified));
@@ -297,7 +309,30 @@ function checkCommittedTerm(log: RaftLog, message: AppendEntries, index: Index, 
   );
 }
 
+/**
+ * Follower: its log can never take an entry of this append, because this node could not apply it. It changes nothing and says
+ * so; only when it says it for the first time in a term is that worth a line.
+ */
+function refuse(core: Core, message: AppendEntries, reason: string): void {
+  if (!core.refusesAppends) core.event('appendRefused', `An append of ${message.from} is refused. ${reason}`);
+  core.refusedInTerm = core.term;
+  core.outbox.send({
+    type: 'appendEntriesResponse',
+    ...core.envelope(message.from),
+    success: false,
+    matchIndex: 0,
+    rejectedIndex: 0,
+    hintIndex: 0,
+    hintTerm: 0,
+    refusal: reason,
+  });
+}
+
 function acknowledge(core: Core, message: AppendEntries, matchIndex: number): void {
+  if (core.refusesAppends) {
+    refuse(core, message, 'An earlier append was refused.');
+    return;
+  }
   core.outbox.sendAfterPersist({
     type: 'appendEntriesResponse',
     ...core.envelope(message.from),
@@ -313,6 +348,10 @@ function acknowledge(core: Core, message: AppendEntries, matchIndex: number): vo
 export function handleAppendEntriesResponse(core: Core, message: AppendEntriesResponse): void {
   const progress = core.progress.get(message.from);
   if (!progress) return;
+  if (message.refusal !== undefined) {
+    noteRefusal(core, message.from, progress, message.refusal);
+    return;
+  }
   noteContact(core, progress);
   if (!message.success) {
     handleRejection(core, message, progress);
@@ -326,6 +365,16 @@ export function handleAppendEntriesResponse(core: Core, message: AppendEntriesRe
     progress.becomeProbe();
   }
   if (isNews) advanceCommit(core);
+}
+
+/**
+ * Leader: the follower can never take an entry that it was sent. That is no contact, and says nothing about its log; nothing
+ * more is sent until it answers a heartbeat again, as another version of its program may after a restart.
+ */
+function noteRefusal(core: Core, from: NodeId, progress: Progress, reason: string): void {
+  if (progress.refusal === null)
+    core.event('appendRefused', `${core.memberName(from)} refuses an append. ${reason}`);
+  progress.refusal = reason;
 }
 
 /**
@@ -354,6 +403,7 @@ function handleRejection(core: Core, message: AppendEntriesResponse, progress: P
 /** Follower: the leader is alive; take its commit index. Nothing here waits for the disk. */
 export function handleHeartbeat(core: Core, message: Heartbeat): void {
   core.log.commitTo(message.commitIndex);
+  if (core.refusesAppends) return;
   core.outbox.send({ type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round });
 }
 
@@ -382,6 +432,7 @@ function freeIfStuck(core: Core, progress: Progress): void {
 }
 
 export function noteContact(core: Core, progress: Progress): void {
+  progress.refusal = null;
   progress.recentlyActive = true;
   progress.lastContactTick = core.now;
 }

@@ -146,6 +146,11 @@ export interface AppendEntriesResponse extends Envelope {
   readonly hintIndex: Index;
   /** The term of the entry at `hintIndex`. */
   readonly hintTerm: Term;
+  /**
+   * A sentence that says why the follower's log can never take an entry of this append; `success` is false then, and
+   * everything else 0. It says nothing about where the logs agree, and it is no contact with the leader. Absent: no refusal.
+   */
+  readonly refusal?: string;
 }
 
 /**
@@ -248,6 +253,7 @@ export interface RaftEvent {
     | 'snapshotRefused'
     | 'conflictTruncated'
     | 'appendsHeldBack'
+    | 'appendRefused'
     | 'messageIgnored'
     | 'removed';
   readonly term: Term;

@@ -28,6 +28,10 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     return this.real.bufferedBytes;
   }
 
+  refuse(payload: Uint8Array) {
+    return this.real.refuse(payload);
+  }
+
   prepare(entry: Entry) {
     return this.real.prepare(entry);
   }

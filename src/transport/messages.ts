@@ -20,6 +20,8 @@ import { type WireSnapshotHeader, type WireSnapshotResponse, wire } from './wire
  */
 export type Route = Pick<Envelope, 'from' | 'fromIncarnation' | 'to'>;
 
+const SENTENCE_LENGTH_MAX = 500;
+
 export const encodeAppend = (message: AppendEntries): Buffer =>
   wire.appendRequests.encode({
     messages: [
@@ -57,18 +59,21 @@ export function decodeAppendResponses(
   bytes: Uint8Array,
   { from, fromIncarnation, to }: Route,
 ): readonly AppendEntriesResponse[] {
-  return wire.appendResponses.decode(bytes).messages.map((sent) => ({
-    type: 'appendEntriesResponse',
-    from,
-    fromIncarnation,
-    to,
-    term: counter(sent.term),
-    success: sent.success,
-    matchIndex: counter(sent.matchIndex),
-    rejectedIndex: counter(sent.rejectedIndex),
-    hintIndex: counter(sent.hintIndex),
-    hintTerm: counter(sent.hintTerm),
-  }));
+  return wire.appendResponses.decode(bytes).messages.map((sent) => {
+    const message: AppendEntriesResponse = {
+      type: 'appendEntriesResponse',
+      from,
+      fromIncarnation,
+      to,
+      term: counter(sent.term),
+      success: sent.success,
+      matchIndex: counter(sent.matchIndex),
+      rejectedIndex: counter(sent.rejectedIndex),
+      hintIndex: counter(sent.hintIndex),
+      hintTerm: counter(sent.hintTerm),
+    };
+    return sent.refusal ? { ...message, refusal: sentence(sent.refusal) } : message;
+  });
 }
 
 export const encodeHeartbeat = (message: Heartbeat): Buffer =>
@@ -182,6 +187,11 @@ export function decodeSnapshotHeader(
 
 export function decodeSnapshotAnswer(sent: WireSnapshotResponse): SnapshotAnswer {
   return { success: sent.success, matchIndex: counter(sent.matchIndex), term: counter(sent.term) };
+}
+
+/** A peer's sentence, as it may be written to a log. */
+function sentence(text: string): string {
+  return text.slice(0, SENTENCE_LENGTH_MAX).replace(/[^\x20-\x7e]/g, '?');
 }
 
 /** A term, an index or a round from the wire; see the head of raft.proto. */

@@ -97,6 +97,8 @@ export interface WireAppendResponse {
   readonly rejectedIndex: number;
   readonly hintIndex: number;
   readonly hintTerm: number;
+  /** Absent or empty: no refusal. */
+  readonly refusal?: string;
 }
 
 export interface WireHeartbeatRequest {

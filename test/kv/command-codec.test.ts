@@ -92,9 +92,11 @@ describe('the format of commands', () => {
     expect(plainBytes(decodeCommand(stamped))).toEqual(plainBytes({ command, logTimeMs: 2 ** 47 }));
   });
 
-  it('takes the last log time of a command', () => {
-    const payload = stampCommand(stampCommand(encodeCommand({ kind: 'tick' }), 7), 0);
-    expect(decodeCommand(payload).logTimeMs).toBe(0);
+  it('has log time once at most', () => {
+    const payload = encodeCommand({ kind: 'tick' });
+    expect(() => decodeCommand(stampCommand(stampCommand(payload, 7), 0))).toThrow(
+      'logTimeMs is given twice',
+    );
     expect(() => stampCommand(payload, 0.5)).toThrow(AssertionError);
     expect(() => stampCommand(payload, -1)).toThrow(AssertionError);
   });

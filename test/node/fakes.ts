@@ -71,6 +71,8 @@ export class FakeStateMachine implements StateMachine<string> {
   isClosed = false;
   /** What an entry needs before it can be applied. */
   prepare: (entry: Entry) => Promise<void> | undefined = () => undefined;
+  /** Why a command may not enter the log. */
+  refuse: (payload: Uint8Array) => string | null = () => null;
   /** Runs before an entry is applied. */
   beforeApply: (entry: Entry) => void = () => {};
 

@@ -44,6 +44,16 @@ describe('proposals', () => {
     expect([outcome.value, kit.log.writes]).toEqual(['no_leader', []]);
   });
 
+  it('that no member could apply never enter the log', async () => {
+    const kit = new NodeKit();
+    await kit.lead();
+    const { lastIndex } = kit.node.raft;
+    kit.stateMachine.refuse = () => 'The command is malformed.';
+    const outcome = kit.propose('x');
+    await kit.clock.settle();
+    expect([outcome.value, kit.node.raft.lastIndex]).toEqual(['bad_request', lastIndex]);
+  });
+
   it('are unknown, not failed, when leadership moves before they are committed (row 26)', async () => {
     const kit = new NodeKit();
     await kit.lead();

@@ -39,7 +39,7 @@ describe('configuration format', () => {
 
   it('that is damaged is refused', () => {
     expect(() => decodeConfiguration(bytesOf({ version: 1, voters: ['n1'] }))).toThrow(
-      'A configuration has members',
+      'The configuration is malformed: it has no list of members.',
     );
     expect(() => decodeConfiguration(bytesOf({}))).toThrow('format undefined');
     expect(() => decodeConfiguration(Uint8Array.of(1, 2, 3))).toThrow();

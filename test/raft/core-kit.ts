@@ -44,6 +44,8 @@ export interface Start {
   readonly commit?: number;
   readonly logEntriesMax?: number;
   readonly logBytesMax?: number;
+  /** Why a command may not enter the log. */
+  readonly refuseCommand?: (payload: Uint8Array) => string | null;
 }
 
 export function startNode({
@@ -52,6 +54,7 @@ export function startNode({
   commit = 1,
   logEntriesMax = 1000,
   logBytesMax = 1_000_000,
+  refuseCommand = () => null,
 }: Start = {}): Raft {
   return new Raft(
     {
@@ -66,6 +69,7 @@ export function startNode({
       uncommittedBytesMax: 10_000,
       logEntriesMax,
       logBytesMax,
+      refuseCommand,
       random: () => 0,
     },
     {

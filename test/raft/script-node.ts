@@ -70,6 +70,7 @@ export class ScriptNode {
         uncommittedBytesMax: limits.uncommittedBytes,
         logEntriesMax: Number.MAX_SAFE_INTEGER,
         logBytesMax: Number.MAX_SAFE_INTEGER,
+        refuseCommand: () => null,
         random: () => this.randomValue,
       },
       restored,
