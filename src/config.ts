@@ -36,6 +36,8 @@ export interface ServerConfig {
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** The largest value that a PUT accepts. */
   readonly valueBytesMax: number;
+  /** How long all members must have spoken a newer cluster version before the leader raises it. */
+  readonly upgradeDelayMs: number;
   /** Compact the log when it holds more entries than this; twice as many are never held. */
   readonly logEntriesMax: number;
   /** The same bound in bytes: the log is kept in memory, so this is memory too. */

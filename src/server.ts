@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { systemClock } from './clock.js';
-import { CLUSTER_VERSION_MIN } from './cluster-version.js';
+import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { RaftkvError } from './errors.js';
 import { buildApp } from './http/app.js';
@@ -96,7 +96,12 @@ class Server implements RunningServer {
     this.logDatabase = await directory.open('log');
     const log = await LogStore.open(this.logDatabase);
     const bootstrap: Bootstrap = await Bootstrap.open(
-      { id: config.id, peerAddress: config.advertisePeer, clientUrl: config.advertiseHttp },
+      {
+        id: config.id,
+        peerAddress: config.advertisePeer,
+        clientUrl: config.advertiseHttp,
+        versions: SPOKEN_VERSIONS,
+      },
       config.firstStart,
       {
         log,
@@ -195,6 +200,9 @@ class Server implements RunningServer {
       identity: () => bootstrap.identity,
       codec: commandCodec,
       version,
+      logger,
+      upgradeDelayMs: config.upgradeDelayMs,
+      founded: bootstrap.founded,
       newId: () => randomBytes(8).toString('hex'),
     });
     this.addresses = new AddressKeeper(

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { clientUrl } from '../addresses.js';
 import { RaftkvClient } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
+import { durationMs } from './durations.js';
 import { nodeFetch } from './node-fetch.js';
 import type { Terminal } from './terminal.js';
 
@@ -79,8 +80,6 @@ export function checkText(text: string): string {
   return text;
 }
 
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
 function parseTimeout(text: string): number {
   const milliseconds = durationMs(text);
   // What is no duration is NaN, which is not within any bounds.
@@ -106,12 +105,6 @@ export function parseWait(text: string): number {
     throw new InvalidArgumentError('Give a duration from 0s to 1h, such as 500ms or 10s.');
   }
   return milliseconds / 1_000;
-}
-
-/** NaN where the text is no duration. */
-function durationMs(text: string): number {
-  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
-  return Number(match?.[1]) * (unitMs[match?.[2] ?? ''] ?? Number.NaN);
 }
 
 /** Reads a whole number within bounds. */

@@ -11,11 +11,15 @@ import {
 import type { FirstStart, ServerConfig } from '../config.js';
 import { RaftkvError } from '../errors.js';
 import { VALUE_BYTES_LIMIT } from '../kv/types.js';
+import { durationMs } from './durations.js';
 import { type Setting, type SettingName, settingNames, settings } from './settings.js';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 const routings = ['redirect', 'serve'] as const;
 const firstStartNames = ['initial-cluster', 'join', 'single'] as const;
+
+/** A year, the longest time anywhere. */
+const DELAY_MS_MAX = 8760 * 60 * 60 * 1000;
 
 /** Settings as their source gave them, by name. */
 export type RawSettings = Readonly<Partial<Record<SettingName, string>>>;
@@ -150,6 +154,7 @@ class ConfigReader {
       valueBytesMax: this.value('value-bytes-max', (text) => positiveInteger(text, VALUE_BYTES_LIMIT)),
       logEntriesMax: this.value('log-entries-max', (text) => positiveInteger(text)),
       logBytesMax: this.value('log-bytes-max', (text) => positiveInteger(text)),
+      upgradeDelayMs: this.value('upgrade-delay', parseDelay),
     };
   }
 
@@ -308,6 +313,12 @@ class ConfigReader {
 function parsePeer(text: string): { readonly host: string; readonly text: string } | undefined {
   const address = parseHostAndPort(text);
   return address === undefined ? undefined : { host: address.host, text: showHostAndPort(address) };
+}
+
+/** Milliseconds. */
+function parseDelay(text: string): number | undefined {
+  const milliseconds = durationMs(text);
+  return milliseconds <= DELAY_MS_MAX ? milliseconds : undefined;
 }
 
 function positiveInteger(text: string, maximum = Number.MAX_SAFE_INTEGER): number | undefined {

@@ -95,6 +95,12 @@ export const settings = {
     expects: 'a whole number of bytes of at least 1',
     default: '67108864',
   },
+  'upgrade-delay': {
+    placeholder: 'DURATION',
+    description: 'how long all members must have run a newer version before older ones are locked out',
+    expects: 'a duration from 0s to 8760h, such as 30s, 10m or 2h',
+    default: '10m',
+  },
 } as const satisfies Readonly<Record<string, Setting>>;
 
 export type SettingName = keyof typeof settings;

@@ -71,6 +71,20 @@ export interface NodePort {
   /** Who holds a lock, as this node has it applied. */
   lockState(name: Uint8Array): Promise<LockState>;
 
+  /** How far the cluster is on its way to the next cluster version, as the leader sees it, or else this node. */
+  clusterVersionStatus(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus>;
+  /**
+   * Raises the cluster version now, held or not, and resolves with the version in force. Throws cluster_not_upgraded while a
+   * member does not speak it, and what a write throws.
+   */
+  raiseClusterVersion(
+    version: ClusterVersion,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<ClusterVersion>;
+  /** Stops the automatic raise, or lets it go on. Throws what a write throws. */
+  holdClusterVersion(hold: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void>;
+
   members(timeoutMs: number, signal?: AbortSignal): Promise<readonly MemberStatus[]>;
   /** Adds a learner that is promoted by itself. Harmless when repeated. `incarnation` is '' when added by hand. */
   addMember(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<AddMemberResult>;
@@ -189,6 +203,29 @@ export interface NodeCounters {
   /** How often the whole process was held up, by the machine or by work of its own, long enough to miss its ticks. */
   readonly stalls: number;
   readonly longestStallMs: number;
+}
+
+/** The body of GET /v1/cluster-version. */
+export interface ClusterVersionStatus {
+  /** The version in force. */
+  readonly clusterVersion: ClusterVersion;
+  /** The newest version that every member speaks; a member that is not connected counts as version 1. */
+  readonly spokenByAll: ClusterVersion;
+  /** Whether an operator stopped the automatic raise. */
+  readonly held: boolean;
+  /** From the leader only: milliseconds until it raises the version; null when it is not about to. */
+  readonly raiseInMs: number | null;
+  readonly members: readonly MemberVersions[];
+}
+
+/** What a member speaks. */
+export interface MemberVersions {
+  readonly id: NodeId;
+  /** null while the member is not connected. */
+  readonly oldest: ClusterVersion | null;
+  readonly newest: ClusterVersion | null;
+  /** Why nothing is known of it, to be read after its name; '' otherwise. */
+  readonly reason: string;
 }
 
 export interface MemberStatus {

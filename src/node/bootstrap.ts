@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
-import { SPOKEN_VERSIONS } from '../cluster-version.js';
+import type { VersionRange } from '../cluster-version.js';
 import type { FirstStart } from '../config.js';
 import { RaftkvError } from '../errors.js';
 import { configurationOfVoters, encodeConfiguration, memberOf } from '../raft/configuration.js';
@@ -29,6 +29,15 @@ export interface BootstrapParts {
   readonly join: (request: JoinRequest) => Promise<string>;
 }
 
+/** What a node knows of itself before its first start. */
+export interface Self {
+  readonly id: NodeId;
+  readonly peerAddress: string;
+  readonly clientUrl: string;
+  /** The cluster versions that its program speaks. */
+  readonly versions: VersionRange;
+}
+
 export interface JoinRequest {
   readonly endpoints: readonly string[];
   readonly id: NodeId;
@@ -54,7 +63,7 @@ export class Bootstrap {
   waitingFor = '';
 
   private constructor(
-    private readonly self: { readonly id: NodeId; readonly peerAddress: string; readonly clientUrl: string },
+    private readonly self: Self,
     private readonly firstStart: FirstStart,
     private readonly parts: BootstrapParts,
     identity: NodeIdentity,
@@ -65,11 +74,7 @@ export class Bootstrap {
   }
 
   /** Reads, or makes, this node's identity. Throws `usage` when an empty directory comes without a way to start. */
-  static async open(
-    self: { readonly id: NodeId; readonly peerAddress: string; readonly clientUrl: string },
-    firstStart: FirstStart,
-    parts: BootstrapParts,
-  ): Promise<Bootstrap> {
+  static async open(self: Self, firstStart: FirstStart, parts: BootstrapParts): Promise<Bootstrap> {
     const known = parts.log.identity;
     if (known !== undefined && known.id !== self.id) {
       throw new RaftkvError(
@@ -84,6 +89,11 @@ export class Bootstrap {
     const identity = known ?? { cluster: '', id: self.id, incarnation: parts.newIncarnation() };
     if (known === undefined) await parts.log.writeIdentity(identity);
     return new Bootstrap(self, firstStart, parts, identity);
+  }
+
+  /** Whether it is this process that forms the cluster, alone or with others, so that no older program ever wrote its data. */
+  get founded(): boolean {
+    return !this.tookPart && this.firstStart.kind !== 'join';
   }
 
   /** Asked for with every message, so it is put together only when it changes. */
@@ -264,8 +274,8 @@ export class Bootstrap {
   }
 
   private introduce(identity: NodeIdentity): Identity {
-    const { peerAddress, clientUrl } = this.self;
-    return { ...identity, peerAddress, clientUrl, versions: SPOKEN_VERSIONS };
+    const { peerAddress, clientUrl, versions } = this.self;
+    return { ...identity, peerAddress, clientUrl, versions };
   }
 
   private asMember(): Member {

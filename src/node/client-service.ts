@@ -5,6 +5,7 @@ import { RaftkvError } from '../errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  ClusterVersionStatus,
   LockRequest,
   LockResult,
   LockState,
@@ -20,29 +21,32 @@ import type {
   UnlockRequest,
   UnlockResult,
 } from '../http/port.js';
-import type {
-  Command,
-  CommandResult,
-  Item,
-  LeaseId,
-  LeaseInfo,
-  ListRequest,
-  ListResult,
-  LogTime,
-  Revision,
-  TxnCommand,
-  TxnReadOptions,
-  Watcher,
-  WatchRequest,
+import {
+  type Command,
+  type CommandResult,
+  type Item,
+  type LeaseId,
+  type LeaseInfo,
+  type ListRequest,
+  type ListResult,
+  type LogTime,
+  RESERVED_PREFIX,
+  type Revision,
+  type TxnCommand,
+  type TxnReadOptions,
+  type Watcher,
+  type WatchRequest,
 } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
+import type { NodeLogger } from './contracts.js';
 import { LeaderReads } from './leader-reads.js';
 import { LeaseKeeper, type LeaseTable } from './lease-keeper.js';
 import { LockService } from './lock-service.js';
 import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
+import { VersionKeeper } from './version-keeper.js';
 import { noLeader, readUnavailable, removed } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
@@ -81,6 +85,11 @@ export interface ClientServiceParts {
   readonly identity: () => Identity;
   readonly codec: CommandCodec;
   readonly version: string;
+  readonly logger: NodeLogger;
+  /** How long all members must have spoken a newer cluster version before it is raised. */
+  readonly upgradeDelayMs: number;
+  /** Whether this process founded the cluster. */
+  readonly founded: boolean;
   /** An id that nobody else has: 16 hexadecimal digits. */
   readonly newId: () => string;
 }
@@ -100,6 +109,7 @@ export class ClientService implements NodePort {
   private readonly logClock: LogClock;
   private readonly leaseKeeper: LeaseKeeper;
   private readonly locks: LockService;
+  private readonly versions: VersionKeeper;
 
   constructor(private readonly parts: ClientServiceParts) {
     const { id, clientUrl } = parts.identity();
@@ -148,7 +158,23 @@ export class ClientService implements NodePort {
       return (await parts.transport.handshake(address, hello, timeoutMs)).identity;
     };
     const connections = () => parts.transport.connections();
-    this.membership = new MembershipService(parts.node, parts.clock, { id, clientUrl }, connections, greet);
+    const clusterVersion = () => store.clusterVersion;
+    this.versions = new VersionKeeper({
+      node,
+      clock,
+      logger: parts.logger,
+      identity: parts.identity,
+      connections,
+      clusterVersion,
+      isHeld: () => store.get(HOLD_KEY) !== undefined,
+      delayMs: parts.upgradeDelayMs,
+      founded: parts.founded,
+      confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
+      propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
+    });
+    this.membership = new MembershipService(node, clock, { id, clientUrl }, connections, greet, () =>
+      Math.max(store.clusterVersion, this.versions.raisingTo ?? 0),
+    );
   }
 
   route(): Route {
@@ -201,13 +227,15 @@ export class ClientService implements NodePort {
     return { ready: true, reason: '' };
   }
 
-  /** Looks after leases while this node leads. */
+  /** Looks after leases and the cluster version while this node leads. */
   start(): void {
     this.leaseKeeper.start();
+    this.versions.start();
   }
 
   stop(): void {
     this.leaseKeeper.stop();
+    this.versions.stop();
   }
 
   async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
@@ -286,6 +314,39 @@ export class ClientService implements NodePort {
 
   lockState(name: Uint8Array): Promise<LockState> {
     return this.locks.state(name);
+  }
+
+  async clusterVersionStatus(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus> {
+    const { raft } = this.parts.node;
+    if (raft.role === 'leader' || raft.leader === null) return this.versions.status();
+    try {
+      return parse(await this.forward('clusterVersionStatus', EMPTY, timeoutMs, signal));
+    } catch {
+      // The leader may have just gone, or be too old to know of cluster versions.
+      return this.versions.status();
+    }
+  }
+
+  async raiseClusterVersion(
+    version: ClusterVersion,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<ClusterVersion> {
+    const { raft } = this.parts.node;
+    if (raft.role === 'leader') return this.versions.raise(version, timeoutMs);
+    // Asked here as well, because an older leader knows nothing of it.
+    this.versions.requireSpokenByAll(version);
+    const answer = await this.forward('raiseClusterVersion', json({ version }), timeoutMs, signal);
+    return parse<{ clusterVersion: ClusterVersion }>(answer).clusterVersion;
+  }
+
+  async holdClusterVersion(hold: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const value = new Uint8Array(0);
+    await this.write(
+      hold ? { kind: 'put', key: HOLD_KEY, value, contentType: '' } : { kind: 'delete', key: HOLD_KEY },
+      timeoutMs,
+      signal,
+    );
   }
 
   async members(timeoutMs: number, signal?: AbortSignal): Promise<readonly MemberStatus[]> {
@@ -385,6 +446,12 @@ export class ClientService implements NodePort {
         const { to } = parse<{ to?: NodeId }>(request.payload);
         return json({ leader: await this.membership.transfer(to, timeoutMs, signal) });
       }
+      case 'clusterVersionStatus':
+        return json(this.versions.status());
+      case 'raiseClusterVersion': {
+        const { version } = parse<{ version: ClusterVersion }>(request.payload);
+        return json({ clusterVersion: await this.versions.raise(version, timeoutMs) });
+      }
     }
   }
 
@@ -437,6 +504,12 @@ export class ClientService implements NodePort {
     return member?.clientUrl ?? '';
   }
 }
+
+/**
+ * While this key exists, the leader does not raise the cluster version. An ordinary key, because a cluster that is to be held
+ * at version 1 may have members that know no other way to say it; clients cannot write below the reserved prefix.
+ */
+const HOLD_KEY = Buffer.from(`${RESERVED_PREFIX}cluster-version/hold`);
 
 /** A node that is further behind its commit index than this says that it is catching up. */
 const CATCHING_UP_ENTRIES = 1000;

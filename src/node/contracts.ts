@@ -1,3 +1,4 @@
+import type { ClusterVersion } from '../cluster-version.js';
 import type { Entry, Index, Persist, SnapshotMetadata, Term } from '../raft/types.js';
 
 /**
@@ -13,6 +14,8 @@ export interface StateMachine<Result> {
   readonly appliedTerm: Term;
   /** The last entry whose changes are on disk, at most `appliedIndex`. The log is cut only below it. */
   readonly flushedIndex: Index;
+  /** The cluster version as far as the log is applied, see src/cluster-version.ts. */
+  readonly clusterVersion: ClusterVersion;
   /** Bytes of changes that are applied and not on disk yet. */
   readonly bufferedBytes: number;
   /**

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.js';
+import type { ClusterVersion } from '../cluster-version.js';
 import type { Raft } from '../raft/raft.js';
 import type { Index } from '../raft/types.js';
 import type { StateMachine } from './contracts.js';
@@ -25,6 +26,7 @@ export class Flusher {
   private isStopped = false;
   /** Bytes of the log after the last flush and what it let go. */
   private logBytesThen = 0;
+  private clusterVersionThen: ClusterVersion;
 
   constructor(
     private readonly raft: Raft,
@@ -40,12 +42,14 @@ export class Flusher {
       compacted(): void;
       fatal(error: unknown): void;
     },
-  ) {}
+  ) {
+    this.clusterVersionThen = stateMachine.clusterVersion;
+  }
 
   /** Entries may have been applied: flush soon, or at once when much is buffered. */
   noteChanges(): void {
     if (this.stateMachine.appliedIndex === this.stateMachine.flushedIndex) return;
-    if (this.isMuchBuffered()) this.flushNow();
+    if (this.isMuchBuffered() || this.hasMovedOn()) this.flushNow();
     else this.timer ??= this.clock.after(FLUSH_DELAY_MS, () => this.flushNow());
   }
 
@@ -54,6 +58,7 @@ export class Flusher {
     this.timer = null;
     if (this.isFlushing || this.isStopped) return;
     this.isFlushing = true;
+    this.clusterVersionThen = this.stateMachine.clusterVersion;
     this.stateMachine.flush().then(
       () => {
         this.isFlushing = false;
@@ -109,6 +114,11 @@ export class Flusher {
       // A command that changes nothing, such as a put whose condition does not hold, takes room in the log alone.
       this.raft.logSize.bytes - this.logBytesThen >= logBytesMax / 2
     );
+  }
+
+  /** An older program must find at once that it can no longer open this state: what it would find in the log ends it later. */
+  private hasMovedOn(): boolean {
+    return this.stateMachine.clusterVersion !== this.clusterVersionThen;
   }
 
   private cut(neededIndex = Number.POSITIVE_INFINITY): void {

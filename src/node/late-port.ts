@@ -81,6 +81,12 @@ export class LatePort implements NodePort {
   acquireLock: NodePort['acquireLock'] = (...parameters) => this.node().acquireLock(...parameters);
   releaseLock: NodePort['releaseLock'] = (...parameters) => this.node().releaseLock(...parameters);
   lockState: NodePort['lockState'] = (...parameters) => this.node().lockState(...parameters);
+  clusterVersionStatus: NodePort['clusterVersionStatus'] = (...parameters) =>
+    this.node().clusterVersionStatus(...parameters);
+  raiseClusterVersion: NodePort['raiseClusterVersion'] = (...parameters) =>
+    this.node().raiseClusterVersion(...parameters);
+  holdClusterVersion: NodePort['holdClusterVersion'] = (...parameters) =>
+    this.node().holdClusterVersion(...parameters);
   members: NodePort['members'] = (...parameters) => this.node().members(...parameters);
   addMember: NodePort['addMember'] = (...parameters) => this.node().addMember(...parameters);
   removeMember: NodePort['removeMember'] = (...parameters) => this.node().removeMember(...parameters);

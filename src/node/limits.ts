@@ -69,6 +69,11 @@ export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
 /** How often the leader compares the configuration's addresses with those at which its members are. */
 export const ADDRESS_REVIEW_MS = 1_000;
+/** How often a leader looks whether all members speak a newer cluster version, and how often in a new cluster. */
+export const VERSION_REVIEW_MS = 1_000;
+export const NEW_CLUSTER_REVIEW_MS = 50;
+/** A raise whose fate is not known by then is looked at anew. */
+export const RAISE_TIMEOUT_MS = 5_000;
 /** How long somebody who may become a member gets to say who it is. */
 export const CONTACT_MS = 1000;
 /** How long a membership change waits before it tries again because another one is under way. */

@@ -1,4 +1,10 @@
 import type { Clock } from '../clock.js';
+import {
+  CLUSTER_VERSION_MIN,
+  type ClusterVersion,
+  objectionToVersions,
+  type VersionRange,
+} from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type {
   AddMemberRequest,
@@ -10,7 +16,7 @@ import type {
 } from '../http/port.js';
 import { isLeaving, isVoter, memberOf } from '../raft/configuration.js';
 import type { FollowerStatus } from '../raft/raft.js';
-import type { Member, NodeId } from '../raft/types.js';
+import type { Configuration, Member, NodeId } from '../raft/types.js';
 import type { Identity, PeerConnection } from '../transport/contract.js';
 import { changeConfiguration } from './change-configuration.js';
 import { CONTACT_MS, TICK_MS } from './limits.js';
@@ -38,6 +44,8 @@ export class MembershipService {
     private readonly connections: () => readonly PeerConnection[],
     /** Asks whoever answers at an address who it is. */
     private readonly greet: (address: string, timeoutMs: number) => Promise<Identity>,
+    /** The cluster version that a new member must speak: the one in force, or to which the cluster is being moved. */
+    private readonly neededVersion: () => ClusterVersion,
   ) {
     this.replacement = new VoterReplacement(node, clock);
   }
@@ -69,6 +77,9 @@ export class MembershipService {
 
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
   async add(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    const hasMovedOn = this.neededVersion() > CLUSTER_VERSION_MIN;
+    const isAsked = hasMovedOn && isNewcomer(this.node.raft.configuration, request);
+    const versions = isAsked ? await this.askVersions(request, timeoutMs) : null;
     const place = await changeConfiguration(this.node, this.clock, timeoutMs, signal, (configuration) => {
       const member: Member = {
         id: request.id,
@@ -77,6 +88,7 @@ export class MembershipService {
         clientUrl: request.client,
       };
       const known = memberOf(configuration, request.id);
+      if (isNewcomer(configuration, request)) this.requireVersions(request.id, versions);
       if (!known) return { kind: 'addLearner', member };
       if (
         known.incarnation !== '' &&
@@ -103,6 +115,45 @@ export class MembershipService {
       return isSame ? null : { kind: 'updateMember', member: merged };
     });
     return place !== null;
+  }
+
+  /** Asks a node that wants to be a member what it speaks: nobody may get the log who cannot read it. */
+  private async askVersions(
+    { id, peer, incarnation }: AddMemberRequest,
+    timeoutMs: number,
+  ): Promise<VersionRange> {
+    let identity: Identity;
+    try {
+      identity = await this.greet(peer, Math.min(CONTACT_MS, timeoutMs));
+    } catch (error) {
+      if (!(error instanceof RaftkvError)) throw error;
+      throw new RaftkvError(
+        'unavailable',
+        `${this.self.id} cannot ask ${id} which cluster version it speaks: ${error.message} Check --advertise-peer of ${id}.`,
+      );
+    }
+    if (identity.id !== id || identity.incarnation !== incarnation) {
+      throw new RaftkvError(
+        'bad_request',
+        `At ${peer} answers ${identity.id} of incarnation ${identity.incarnation}, and not ${id} of incarnation ` +
+          `${incarnation}. Check --advertise-peer of ${id}.`,
+      );
+    }
+    return identity.versions;
+  }
+
+  private requireVersions(id: NodeId, versions: VersionRange | null): void {
+    const needed = this.neededVersion();
+    if (needed <= CLUSTER_VERSION_MIN) return;
+    if (versions === null) {
+      throw new RaftkvError(
+        'change_in_progress',
+        `The cluster is just moving to version ${needed}. ${id} was not added; try again shortly.`,
+      );
+    }
+    const objection = objectionToVersions(id, versions, needed);
+    // A code that an older program knows, so that one which wants to join stops with this sentence.
+    if (objection !== '') throw new RaftkvError('member_not_ready', objection);
   }
 
   /** Removes a member, this leader included, unless the rest would have no live quorum. */
@@ -219,6 +270,11 @@ export class MembershipService {
       );
     });
   }
+}
+
+/** Whether the request says of a node for the first time who it is; one that was only named gets no log. */
+function isNewcomer(configuration: Configuration, { id, incarnation }: AddMemberRequest): boolean {
+  return incarnation !== '' && memberOf(configuration, id)?.incarnation !== incarnation;
 }
 
 function healthOf(member: Member, follower: FollowerStatus | undefined): string {

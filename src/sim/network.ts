@@ -5,6 +5,7 @@ import type {
   Hello,
   Peer,
   PeerConnection,
+  PeerReport,
   Receiver,
   SnapshotAnswer,
   SnapshotHeader,
@@ -208,7 +209,7 @@ class SimTransport implements Transport {
     const peer = this.peers.get(message.to);
     if (peer === undefined) return;
     const target = this.network.endpoint(message.to);
-    const isKnown = peer.incarnation === '' || target?.incarnation() === peer.incarnation;
+    const isKnown = peer.incarnation === '' || target?.identity().incarnation === peer.incarnation;
     this.network.carry(this.self, isKnown ? target : undefined, message);
   }
 
@@ -254,13 +255,27 @@ class SimTransport implements Transport {
   }
 
   connections(): readonly PeerConnection[] {
-    return [...this.peers.values()].map(({ id, address }) => ({
-      id,
-      address,
-      state: 'connected',
-      reason: '',
-      clientUrl: '',
-    }));
+    return [...this.peers.values()].map((peer) => {
+      const { id, address } = peer;
+      const report = this.reportOf(peer);
+      return {
+        id,
+        address,
+        state: report === undefined ? 'connecting' : 'connected',
+        reason: '',
+        clientUrl: '',
+        ...(report && { report }),
+      };
+    });
+  }
+
+  private reportOf({ id, incarnation }: Peer): PeerReport | undefined {
+    const { links } = this.network;
+    if (links.isCut(this.self.id, id) || links.isCut(id, this.self.id)) return undefined;
+    const identity = this.network.endpoint(id)?.identity();
+    if (identity === undefined || (incarnation !== '' && incarnation !== identity.incarnation))
+      return undefined;
+    return { incarnation: identity.incarnation, versions: identity.versions };
   }
 
   async stop(): Promise<void> {

@@ -24,6 +24,10 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     return this.real.flushedIndex;
   }
 
+  get clusterVersion() {
+    return this.real.clusterVersion;
+  }
+
   get bufferedBytes() {
     return this.real.bufferedBytes;
   }

@@ -1,4 +1,5 @@
 import { assert } from '../assert.js';
+import { SPOKEN_VERSIONS } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { commandCodec } from '../kv/codec.js';
 import { type KvStateMachine, openKv } from '../kv/state-machine.js';
@@ -154,7 +155,7 @@ export class SimNode implements NodeView {
     const clientUrl = `http://${this.address}`;
     const logger = this.logger(process);
     const bootstrap: Bootstrap = await Bootstrap.open(
-      { id: this.id, peerAddress: this.address, clientUrl },
+      { id: this.id, peerAddress: this.address, clientUrl, versions: SPOKEN_VERSIONS },
       this.firstStart === 'join'
         ? { kind: 'join', endpoints: [] }
         : {
@@ -176,7 +177,7 @@ export class SimNode implements NodeView {
       number: this.number,
       address: this.address,
       process,
-      incarnation: () => bootstrap.identity.incarnation,
+      identity: () => bootstrap.identity,
     });
     await transport.start(this.receiver(process, bootstrap));
     await bootstrap.complete(new AbortController().signal);
@@ -229,6 +230,9 @@ export class SimNode implements NodeView {
       identity: () => bootstrap.identity,
       codec: commandCodec,
       version: 'simulated',
+      logger,
+      upgradeDelayMs: settings.upgradeDelayMs,
+      founded: bootstrap.founded,
       newId: () => `${this.id}-${this.random.integer(0, 2 ** 32 - 1).toString(16)}`,
     });
     if (process.hasEnded) return;

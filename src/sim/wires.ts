@@ -1,5 +1,5 @@
 import type { NodeId } from '../raft/types.js';
-import type { Receiver } from '../transport/contract.js';
+import type { Identity, Receiver } from '../transport/contract.js';
 import type { Links } from './links.js';
 import type { Trace } from './trace.js';
 import type { Process, Scheduler } from './virtual-clock.js';
@@ -21,8 +21,7 @@ export interface Endpoint {
   readonly number: number;
   readonly address: string;
   readonly process: Process;
-  /** '' until the node knows who it is. */
-  readonly incarnation: () => string;
+  readonly identity: () => Identity;
   receiver: Receiver | null;
   /** Who asked something last under each name: answers go back the way on which the question came. */
   readonly askers: Map<NodeId, Endpoint>;

@@ -122,7 +122,9 @@ export type ForwardOperation =
   | 'promoteMember'
   | 'setMembers'
   | 'planMembers'
-  | 'transferLeadership';
+  | 'transferLeadership'
+  | 'clusterVersionStatus'
+  | 'raiseClusterVersion';
 
 /** What a transport delivers to. The node implements it. */
 export interface Receiver {

@@ -14,6 +14,8 @@ const operations: Readonly<Record<ForwardOperation, { readonly changes: boolean 
   setMembers: { changes: true },
   planMembers: { changes: false },
   transferLeadership: { changes: true },
+  clusterVersionStatus: { changes: false },
+  raiseClusterVersion: { changes: true },
 };
 
 export function isForwardOperation(name: string): name is ForwardOperation {

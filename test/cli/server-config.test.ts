@@ -43,6 +43,7 @@ describe('defaults and precedence', () => {
       valueBytesMax: 1_048_576,
       logEntriesMax: 100_000,
       logBytesMax: 67_108_864,
+      upgradeDelayMs: 600_000,
     });
   });
 

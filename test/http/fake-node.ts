@@ -3,6 +3,7 @@ import { RaftkvError } from '../../src/errors.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
+  ClusterVersionStatus,
   LockRequest,
   MemberAddress,
   MemberStatus,
@@ -77,6 +78,14 @@ export class FakeNode implements NodePort {
       health: 'healthy',
     },
   ];
+  /** What it answers to those who ask for the cluster version; tests change it. */
+  versions: ClusterVersionStatus = {
+    clusterVersion: 1,
+    spokenByAll: 2,
+    held: false,
+    raiseInMs: 60_000,
+    members: [{ id: 'n1', oldest: 1, newest: 2, reason: '' }],
+  };
   private readonly opened = openKv(new MemoryDisk().directory(), 'state-1');
   private kv: KvStateMachine | undefined;
   private writing: Promise<unknown> = this.opened.then((kv) => {
@@ -212,6 +221,22 @@ export class FakeNode implements NodePort {
   lockState(name: Uint8Array) {
     this.throwFailure();
     return this.locks.state(name);
+  }
+
+  async clusterVersionStatus(): Promise<ClusterVersionStatus> {
+    this.throwFailure();
+    return this.versions;
+  }
+
+  async raiseClusterVersion(version: number, timeoutMs: number): Promise<number> {
+    this.calls.push(`raiseClusterVersion ${version} ${timeoutMs}`);
+    this.throwFailure();
+    return version;
+  }
+
+  async holdClusterVersion(hold: boolean, timeoutMs: number): Promise<void> {
+    this.calls.push(`holdClusterVersion ${hold} ${timeoutMs}`);
+    this.throwFailure();
   }
 
   async members(): Promise<readonly MemberStatus[]> {

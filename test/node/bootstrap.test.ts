@@ -32,7 +32,7 @@ class World {
   ): Promise<Bootstrap> {
     const log = await this.logOf(disk);
     const bootstrap = await Bootstrap.open(
-      { id, peerAddress: address, clientUrl: `http://${id}:8000` },
+      { id, peerAddress: address, clientUrl: `http://${id}:8000`, versions: SPOKEN_VERSIONS },
       firstStart,
       {
         log,

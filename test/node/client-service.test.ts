@@ -36,6 +36,9 @@ function follower() {
       versions: SPOKEN_VERSIONS,
     }),
     version: 'tested',
+    logger: kit.logger,
+    upgradeDelayMs: 0,
+    founded: false,
     newId: () => '0',
   });
   return { kit, service, forwarded, watches };

@@ -62,6 +62,7 @@ export class FakeStateMachine implements StateMachine<string> {
   appliedTerm = 0;
   flushedIndex: number;
   bufferedBytes = 0;
+  clusterVersion = 1;
   isFlushSlow = false;
   readonly applied: Entry[] = [];
   readonly activated: StagedSnapshot[] = [];

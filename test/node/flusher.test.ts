@@ -79,6 +79,16 @@ describe('flusher', () => {
     expect([stateMachine.flushedIndex, stateMachine.flushes.length]).toEqual([1, 2]);
   });
 
+  it('flushes at once when the cluster version was raised, so that an older program finds a state that it refuses', async () => {
+    const { stateMachine, flusher } = start();
+    stateMachine.appliedIndex = 1;
+    flusher.noteChanges();
+    expect(stateMachine.flushes).toHaveLength(0);
+    stateMachine.clusterVersion = 2;
+    flusher.noteChanges();
+    expect(stateMachine.flushes).toHaveLength(1);
+  });
+
   it.each([
     { what: 'half the entries', logBytesMax: 1_000_000, appliedIndex: 5, bufferedBytes: 0 },
     { what: 'half the bytes', logBytesMax: 2_000, appliedIndex: 1, bufferedBytes: 1_000 },

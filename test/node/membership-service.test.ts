@@ -9,11 +9,11 @@ import { NodeKit, Outcome } from './node-kit.js';
 const nobodyAnswers = () => Promise.reject(new RaftkvError('unavailable', 'Nobody answers.'));
 
 /** The service of the leader n1 of {n1, n2, n3}; n2 answers, and n3 does when a test says so. */
-async function start(greet: (address: string) => Promise<Identity> = nobodyAnswers) {
+async function start(greet: (address: string) => Promise<Identity> = nobodyAnswers, neededVersion = () => 1) {
   const kit = new NodeKit();
   await kit.lead();
   const self = { id: 'n1', clientUrl: 'http://n1:8000' };
-  const service = new MembershipService(kit.node, kit.clock, self, () => [], greet);
+  const service = new MembershipService(kit.node, kit.clock, self, () => [], greet, neededVersion);
   const members = () => kit.node.raft.configuration.members.map((member) => member.id);
   /** n2 acknowledges all there is, so that what was proposed is committed. */
   const commit = async () => {
@@ -414,6 +414,71 @@ describe('setting the members', () => {
     await kit.clock.pass(40);
     await commit();
     expect(next.value).toMatchObject({ removed: ['n4'] });
+  });
+});
+
+describe('adding a member in a cluster that has moved on', () => {
+  const newest = (newest: number) => async () => ({
+    ...identity,
+    id: 'n4',
+    incarnation: 'n4-1',
+    versions: { oldest: 1, newest },
+  });
+
+  it('asks the node what it speaks, and adds one that speaks the version', async () => {
+    const { kit, service, commit } = await start(newest(2), () => 2);
+    const added = new Outcome(service.add(newcomer, 1000));
+    await commit();
+    expect([added.value, kit.node.raft.configuration.learners]).toEqual([true, ['n4']]);
+  });
+
+  it('refuses an older program, with a code that it knows and a sentence', async () => {
+    const { kit, service } = await start(newest(1), () => 2);
+    const { lastIndex } = kit.node.raft;
+    await expect(service.add(newcomer, 1000)).rejects.toMatchObject({
+      code: 'member_not_ready',
+      message: expect.stringContaining('n4 speaks cluster version 1 and the cluster has moved to version 2'),
+    });
+    expect(kit.node.raft.lastIndex).toBe(lastIndex);
+  });
+
+  it('refuses what it cannot ask, and an address at which another node answers', async () => {
+    const silent = await start(nobodyAnswers, () => 2);
+    await expect(silent.service.add(newcomer, 1000)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('n1 cannot ask n4 which cluster version it speaks: Nobody answers.'),
+    });
+    const other = await start(
+      async () => ({ ...identity, id: 'n9' }),
+      () => 2,
+    );
+    await expect(other.service.add(newcomer, 1000)).rejects.toMatchObject({
+      code: 'bad_request',
+      message: expect.stringContaining('At n4:7000 answers n9'),
+    });
+  });
+
+  it('lets a node ask again that came while the version was being raised', async () => {
+    let needed = 1;
+    const { kit, service, commit } = await start(newest(2), () => needed);
+    // Another change is under way, and the cluster moves on before it is committed.
+    const first = new Outcome(
+      service.add({ ...newcomer, id: 'n5', incarnation: 'n5-1', peer: 'n5:7000' }, 1000),
+    );
+    const second = new Outcome(service.add(newcomer, 1000));
+    await kit.clock.settle();
+    needed = 2;
+    await commit();
+    await kit.clock.pass(200);
+    expect([first.value, second.value]).toEqual([true, 'change_in_progress']);
+    expect(kit.node.raft.configuration.learners).toEqual(['n5']);
+  });
+
+  it('takes a member that is only named, because it gets nothing before it says who it is', async () => {
+    const { kit, service, commit } = await start(nobodyAnswers, () => 2);
+    const added = new Outcome(service.add({ ...newcomer, incarnation: '' }, 1000));
+    await commit();
+    expect([added.value, kit.node.raft.configuration.learners]).toEqual([true, ['n4']]);
   });
 });
 
