@@ -212,13 +212,9 @@ export class RaftNode<Result> {
 
   /**
    * Proposes a command and resolves with what applying it gave. Rejects with `no_leader`, `overloaded` or `shutting_down`
-<<<<<<< HEAD
-   * when nothing happened, and with `outcome_unknown` when leadership or the deadline was lost after it was proposed. What
-   * is proposed stays proposed when `signal` is aborted; only the waiting ends, with `outcome_unknown`.
-=======
    * when nothing happened, with `bad_request` when the members could not apply it, and with `outcome_unknown` when leadership
-   * or the deadline was lost after it was proposed.
->>>>>>> 97b014e (kv, raft: a command that cannot be applied never enters a log)
+   * or the deadline was lost after it was proposed. What is proposed stays proposed when `signal` is aborted; only the waiting
+   * ends, with `outcome_unknown`.
    */
   propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<Result> {
     const refusal = this.refusal();
