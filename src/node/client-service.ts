@@ -39,6 +39,7 @@ import {
 } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
+import { CatchUp } from './catch-up.js';
 import type { NodeLogger } from './contracts.js';
 import { LeaderReads } from './leader-reads.js';
 import { LeaseKeeper, type LeaseTable } from './lease-keeper.js';
@@ -110,6 +111,7 @@ export class ClientService implements NodePort {
   private readonly leaseKeeper: LeaseKeeper;
   private readonly locks: LockService;
   private readonly versions: VersionKeeper;
+  private readonly catchUp = new CatchUp();
 
   constructor(private readonly parts: ClientServiceParts) {
     const { id, clientUrl } = parts.identity();
@@ -222,9 +224,8 @@ export class ClientService implements NodePort {
     if (node.stopping) return { ready: false, reason: 'shutting down' };
     if (this.role() === 'removed') return { ready: false, reason: 'this node was removed from the cluster' };
     if (raft.leader === null) return { ready: false, reason: 'no leader known' };
-    if (raft.commitIndex - store.appliedIndex > CATCHING_UP_ENTRIES)
-      return { ready: false, reason: 'catching up' };
-    return { ready: true, reason: '' };
+    const reason = this.catchUp.reason(store.appliedIndex, Math.max(raft.catchUpIndex, raft.commitIndex));
+    return { ready: reason === '', reason };
   }
 
   /** Looks after leases and the cluster version while this node leads. */
@@ -510,9 +511,6 @@ export class ClientService implements NodePort {
  * at version 1 may have members that know no other way to say it; clients cannot write below the reserved prefix.
  */
 const HOLD_KEY = Buffer.from(`${RESERVED_PREFIX}cluster-version/hold`);
-
-/** A node that is further behind its commit index than this says that it is catching up. */
-const CATCHING_UP_ENTRIES = 1000;
 
 function json(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));

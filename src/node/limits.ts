@@ -67,6 +67,11 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 /** The log is kept for a follower that has its snapshot until it was silent for this long. */
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
+/** A node that is this many entries behind its leader, and was further behind before, has caught up. */
+export const CAUGHT_UP_ENTRIES_MAX = 250;
+/** A node that had caught up is behind again when so many entries are missing. */
+export const FALLEN_BEHIND_ENTRIES = 1_000;
+
 /** How often the leader compares the configuration's addresses with those at which its members are. */
 export const ADDRESS_REVIEW_MS = 1_000;
 /** How often a leader looks whether all members speak a newer cluster version, and how often in a new cluster. */

@@ -123,6 +123,9 @@ export class Core {
   /** Candidates: the leader itself asked for this campaign (TimeoutNow). */
   campaignIsTransfer = false;
 
+  /** What a member must have applied to have caught up, as the leader of `term` last said; index 0 while none has. */
+  catchUp: { term: Term; index: Index } = { term: 0, index: 0 };
+
   /** Followers: appends are held back, because the log is full. */
   holdsAppendsBack = false;
 

@@ -19,6 +19,7 @@ import { checkQuorum, confirmReads, holdsLease, startReadRound, takeRead } from 
 import {
   advanceCommit,
   broadcastHeartbeat,
+  catchUpIndex,
   handleUnreachable,
   lacksCommit,
   proposeEntries,
@@ -290,6 +291,12 @@ export class Raft {
 
   get commitIndex(): Index {
     return this.core.log.commitIndex;
+  }
+
+  /** What this node must have applied to have caught up with its leader; 0 while no leader has said. */
+  get catchUpIndex(): Index {
+    const { core } = this;
+    return core.role === 'leader' ? catchUpIndex(core) : core.catchUp.index;
   }
 
   get configuration(): Configuration {

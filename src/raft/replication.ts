@@ -176,7 +176,25 @@ export function sendHeartbeat(core: Core, to: NodeId, progress: Progress): void 
   progress.commitSent = Math.max(progress.commitSent, commitIndex);
   const { departing } = progress;
   if (departing && commitIndex >= departing.index) departing.toldInRound ??= core.round + 1;
-  core.outbox.send({ type: 'heartbeat', ...core.envelope(to), round: core.round, commitIndex });
+  core.outbox.send({
+    type: 'heartbeat',
+    ...core.envelope(to),
+    round: core.round,
+    commitIndex,
+    catchUpIndex: catchUpIndex(core),
+  });
+}
+
+/** Leader: what a member, this one included, must have applied to hold everything that was ever committed. */
+export function catchUpIndex(core: Core): Index {
+  return Math.max(core.log.commitIndex, core.termStartIndex);
+}
+
+/** Follower: how far the leader's members must be. A leader that does not say tells at least what is committed. */
+function noteCatchUp(core: Core, message: Heartbeat): void {
+  const { catchUp, term } = core;
+  const index = message.catchUpIndex || message.commitIndex;
+  core.catchUp = { term, index: catchUp.term === term ? Math.max(catchUp.index, index) : index };
 }
 
 /** Follower: the consistency check, the repair of conflicts, and the commit index (Figure 2, AppendEntries). */
@@ -190,6 +208,9 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
     return;
   }
   checkCommitted(core, message);
+  if (core.catchUp.term === core.term && message.commitIndex > core.catchUp.index) {
+    core.catchUp.index = message.commitIndex;
+  }
   const lastVerified = message.previousIndex + message.entries.length;
   if (message.previousIndex < log.commitIndex && lastVerified <= log.commitIndex) {
     // All of it is committed here: nothing to compare, and it may be compacted already.
@@ -404,6 +425,7 @@ function handleRejection(core: Core, message: AppendEntriesResponse, progress: P
 export function handleHeartbeat(core: Core, message: Heartbeat): void {
   core.log.commitTo(message.commitIndex);
   if (core.refusesAppends) return;
+  noteCatchUp(core, message);
   core.outbox.send({ type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round });
 }
 

@@ -164,6 +164,11 @@ export interface Heartbeat extends Envelope {
   readonly round: number;
   /** The leader's commit index, at most what this follower is known to hold. */
   readonly commitIndex: Index;
+  /**
+   * A member that has applied everything up to here has caught up: the leader's commit index, or the start of the leader's
+   * term where that is not committed yet. Absent, or 0, from a leader that does not say.
+   */
+  readonly catchUpIndex?: Index;
 }
 
 export interface HeartbeatResponse extends Envelope {

@@ -91,6 +91,7 @@ export function decodeHeartbeats(
     term: counter(sent.term),
     round: counter(sent.round),
     commitIndex: counter(sent.commitIndex),
+    catchUpIndex: counter(sent.catchUpIndex ?? 0),
   }));
 }
 

@@ -105,6 +105,7 @@ export interface WireHeartbeatRequest {
   readonly term: number;
   readonly round: number;
   readonly commitIndex: number;
+  readonly catchUpIndex?: number;
 }
 
 export interface WireHeartbeatResponse {

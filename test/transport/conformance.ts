@@ -75,7 +75,7 @@ export function transportConformance(name: string, open: () => Promise<World>): 
             ],
             commitIndex: big - 1,
           },
-          { type: 'heartbeat', ...from.envelope(to), round: 12, commitIndex: big },
+          { type: 'heartbeat', ...from.envelope(to), round: 12, commitIndex: big, catchUpIndex: big },
           { type: 'timeoutNow', ...from.envelope(to) },
         ];
         const answers: Message[] = [
