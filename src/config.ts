@@ -33,6 +33,10 @@ export interface ServerConfig {
   readonly firstStart: FirstStart;
   /** What a follower does with a request that needs the leader: answer 307, or do the work itself. */
   readonly clientRouting: 'redirect' | 'serve';
+  /** Names by which clients may call this node, besides those that it knows itself. */
+  readonly allowedHosts: readonly string[];
+  /** Origins whose web pages may use this node, such as `https://app.example.com`. */
+  readonly corsOrigins: readonly string[];
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** The largest value that a PUT accepts. */
   readonly valueBytesMax: number;

@@ -6,6 +6,7 @@
 export const errorCatalogue = {
   // Requests that are wrong.
   bad_request: { status: 400, title: 'The request is malformed' },
+  origin_not_allowed: { status: 403, title: 'A web page of another origin may not do that' },
   key_not_found: { status: 404, title: 'No such key' },
   member_not_found: { status: 404, title: 'No such member' },
   lease_not_found: { status: 404, title: 'No such lease' },
@@ -27,6 +28,7 @@ export const errorCatalogue = {
   precondition_failed: { status: 412, title: 'The condition does not hold' },
   value_too_large: { status: 413, title: 'The value is too large' },
   answer_too_large: { status: 413, title: 'The answer would be too large' },
+  host_not_allowed: { status: 421, title: 'The host is not one of this node' },
   idempotency_mismatch: { status: 422, title: 'The idempotency key belongs to another request' },
   // Requests that met the cluster at a bad time.
   unavailable: { status: 503, title: 'The read could not be confirmed' },

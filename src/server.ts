@@ -5,6 +5,7 @@ import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { RaftkvError } from './errors.js';
 import { buildApp } from './http/app.js';
+import { ownNames } from './http/own-names.js';
 import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
@@ -242,6 +243,8 @@ class Server implements RunningServer {
       port,
       clientRouting,
       valueBytesMax,
+      allowedHosts: [...ownNames(), ...config.allowedHosts],
+      corsOrigins: config.corsOrigins,
       logger,
       counts: { logLinesDropped: () => this.sink.dropped },
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,

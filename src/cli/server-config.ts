@@ -106,11 +106,13 @@ async function fromFile(path: string, problems: string[]): Promise<Source> {
   return found;
 }
 
-/** A file may give the initial cluster as a mapping and endpoints as a list; everything else is a plain value. */
+const listNames: ReadonlySet<SettingName> = new Set(['join', 'allowed-host', 'cors-origin']);
+
+/** A file may give the initial cluster as a mapping, and what is a list as one; everything else is a plain value. */
 function textOfYaml(name: SettingName, value: unknown): string | undefined {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
     return String(value);
-  if (name === 'join' && Array.isArray(value) && value.every((entry) => typeof entry === 'string')) {
+  if (listNames.has(name) && Array.isArray(value) && value.every((entry) => typeof entry === 'string')) {
     return value.join(',');
   }
   if (name === 'initial-cluster' && typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -150,6 +152,8 @@ class ConfigReader {
       advertisePeer,
       firstStart: this.firstStart(id, advertisePeer),
       clientRouting: this.value('client-routing', (text) => routings.find((routing) => routing === text)),
+      allowedHosts: this.value('allowed-host', (text) => list(text, hostName)),
+      corsOrigins: this.value('cors-origin', (text) => list(text, webOrigin)),
       logLevel: this.value('log-level', (text) => logLevels.find((level) => level === text)),
       valueBytesMax: this.value('value-bytes-max', (text) => positiveInteger(text, VALUE_BYTES_LIMIT)),
       logEntriesMax: this.value('log-entries-max', (text) => positiveInteger(text)),
@@ -319,6 +323,23 @@ function parsePeer(text: string): { readonly host: string; readonly text: string
 function parseDelay(text: string): number | undefined {
   const milliseconds = durationMs(text);
   return milliseconds <= DELAY_MS_MAX ? milliseconds : undefined;
+}
+
+/** The parts of a list; undefined where one of them is wrong. */
+function list(text: string, parsePart: (text: string) => string | undefined): readonly string[] | undefined {
+  const parts = text === '' ? [] : text.split(',').map((part) => parsePart(part.trim()));
+  const known = parts.filter((part) => part !== undefined);
+  return known.length === parts.length ? known : undefined;
+}
+
+function hostName(text: string): string | undefined {
+  return /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(text) ? text.toLowerCase() : undefined;
+}
+
+/** As browsers write it: without a path, and without a port that the scheme implies. */
+function webOrigin(text: string): string | undefined {
+  if (!/^https?:\/\/[^/?#@*\s]+\/?$/i.test(text) || !URL.canParse(text)) return undefined;
+  return new URL(text).origin;
 }
 
 function positiveInteger(text: string, maximum = Number.MAX_SAFE_INTEGER): number | undefined {

@@ -71,6 +71,21 @@ export const settings = {
     expects: 'redirect or serve',
     default: 'redirect',
   },
+  'allowed-host': {
+    placeholder: 'NAME,…',
+    description:
+      'further names by which clients call this node. IP addresses, names without a dot, the host name and what members ' +
+      'advertise are always allowed; other names are refused, because web pages can make them up',
+    expects: 'host names without a port such as kv.example.com, separated by commas',
+    default: '',
+  },
+  'cors-origin': {
+    placeholder: 'ORIGIN,…',
+    description:
+      'origins whose web pages may read and change what is here; pages of others may change nothing',
+    expects: 'origins such as https://app.example.com, separated by commas; each must be named',
+    default: '',
+  },
   'log-level': {
     placeholder: 'LEVEL',
     description: 'trace, debug, info, warn, error or silent',

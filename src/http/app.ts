@@ -14,6 +14,7 @@ import { registerLeaseRoutes } from './lease-routes.js';
 import { registerLockRoutes } from './lock-routes.js';
 import { HttpMetrics, type ProcessCounts } from './metrics.js';
 import { registerOpenApiRoute } from './openapi.js';
+import { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType } from './problem.js';
 import { routedUrl } from './target.js';
@@ -26,6 +27,10 @@ export interface AppDependencies {
   readonly clientRouting: 'redirect' | 'serve';
   /** The largest value that a PUT accepts. */
   readonly valueBytesMax: number;
+  /** Names of this node by which clients may call it, besides those that {@link Origins} allows to everybody. */
+  readonly allowedHosts: readonly string[];
+  /** Origins whose web pages may do what any client may. */
+  readonly corsOrigins: readonly string[];
   readonly logger: Logger;
   readonly counts: ProcessCounts;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
@@ -44,7 +49,7 @@ const closeSweepMs = 20;
  * what was accepted, refuses what still arrives on open connections, and completes within the grace period.
  */
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
-  const { port, clientRouting, valueBytesMax, logger } = dependencies;
+  const { port, clientRouting, valueBytesMax, allowedHosts, corsOrigins, logger } = dependencies;
   const metrics = new HttpMetrics(port, dependencies.counts);
   const connections = new Connections();
   const context: HttpContext = {
@@ -55,6 +60,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     metrics,
     closing: new AbortController(),
     connections,
+    origins: new Origins({ allowedHosts, corsOrigins, members: () => port.locations() }),
   };
 
   const app = fastify({
@@ -158,6 +164,7 @@ function refuseUnknown(exchange: Exchange, methods: ReadonlyMap<RegExp, Set<stri
   for (const [pattern, known] of methods) {
     if (!pattern.test(path)) continue;
     const allow = [...known].sort().join(', ');
+    if (exchange.answersPreflight(allow)) return;
     exchange.fail(new RaftkvError('method_not_allowed', `Use one of: ${allow}.`), ['Allow', allow]);
     return;
   }
@@ -200,7 +207,7 @@ function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: st
   const allow = status === 405 ? 'Allow:\r\n' : '';
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n${allow}` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // A client that neither reads nor hangs up must not hold the socket.
   after(1_000, () => socket.destroy());

@@ -9,6 +9,7 @@ import type { Logger } from '../logger.js';
 import { hasBody, parseJson, readBody } from './body.js';
 import type { Connections } from './connections.js';
 import type { HttpMetrics } from './metrics.js';
+import type { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
 import { originForm, splitTarget, type Target } from './target.js';
@@ -23,6 +24,7 @@ export interface HttpContext {
   /** Aborted once, when the server begins to close, with what refuses requests from then on as the reason. */
   readonly closing: AbortController;
   readonly connections: Connections;
+  readonly origins: Origins;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -34,6 +36,9 @@ export const jsonBytesMax = 65_536;
 /** How long, and for how many bytes, a client that was refused may go on sending before the connection is closed. */
 const lingerMs = 2_000;
 const lingerBytesMax = 16 * 1024 * 1024;
+
+/** How long a browser may remember what it was told of a page. */
+const preflightSeconds = 600;
 
 /** A smaller document leaves in one packet in any case. */
 const compressedBytesMin = 1_400;
@@ -58,6 +63,10 @@ export class Exchange {
   consistency: ServedConsistency = 'stale';
   /** The revision that a write took, which this node may not have applied yet. */
   writtenRevision: Revision = 0;
+  /** What caches on the way may do with the answer; {@link fail} and changes leave it as it is. */
+  caching: 'no-store' | 'no-cache' = 'no-store';
+  /** The origin of the page that may read the answer; undefined where no page asked. */
+  private origin: string | undefined;
   private readonly reply: FastifyReply;
   private readonly response: ServerResponse;
   private readonly originalUrl: string;
@@ -74,6 +83,32 @@ export class Exchange {
     this.response = reply.raw;
     this.originalUrl = request.originalUrl;
     this.target = splitTarget(this.originalUrl);
+  }
+
+  /** What is wrong with a request whatever it asks for, and with where it comes from. */
+  checkHead(): void {
+    const { origins } = this.context;
+    origins.checkHost(this.request, this.originalUrl, this.startedAtMs);
+    this.origin = origins.checkOrigin(this.request);
+    // The router would end the path here, and so act on less than was asked for.
+    if (this.originalUrl.includes('#')) {
+      throw new RaftkvError('bad_request', 'The path or the query holds a bare "#"; write it as %23.');
+    }
+  }
+
+  /** Answers the question by which a browser finds out whether a page may send a request; false where this is none. */
+  answersPreflight(methods: string): boolean {
+    const { headers, method } = this.request;
+    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return false;
+    this.send(204, null, null, [
+      'Access-Control-Allow-Methods',
+      methods,
+      'Access-Control-Allow-Headers',
+      '*',
+      'Access-Control-Max-Age',
+      String(preflightSeconds),
+    ]);
+    return true;
   }
 
   /** Whole milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
@@ -156,6 +191,8 @@ export class Exchange {
    */
   staysHere(redirectNever: boolean): boolean {
     if (redirectNever || this.context.clientRouting === 'serve') return true;
+    // A page may be redirected to another origin only once, and then as nobody: browsers send `Origin: null` there.
+    if (this.request.headers.origin !== undefined) return true;
     const route = this.context.port.route();
     if (route.kind === 'leader') return true;
     if (route.kind === 'noLeader') {
@@ -188,6 +225,7 @@ export class Exchange {
   }
 
   fail(error: unknown, headers: readonly string[] = []): void {
+    this.caching = 'no-store';
     const problem = problemOf(error);
     if (this.response.destroyed) {
       // The client has left, which is why most of what it asked for fails.
@@ -249,13 +287,7 @@ export class Exchange {
     this.reply.hijack();
     if (response.headersSent || response.destroyed) return undefined;
     // Between here and the client nobody may keep the stream, or hold it back until it is larger.
-    const headers = [
-      ...this.commonHeaders(contentType),
-      'Cache-Control',
-      'no-store',
-      'X-Accel-Buffering',
-      'no',
-    ];
+    const headers = [...this.commonHeaders(contentType), 'X-Accel-Buffering', 'no'];
     context.metrics.observe(this.route, request.method ?? '', 200, performance.now() - this.startedAtMs);
     response.writeHead(200, headers);
     response.flushHeaders();
@@ -277,7 +309,13 @@ export class Exchange {
       this.consistency,
       'X-Content-Type-Options',
       'nosniff',
+      'Cache-Control',
+      this.caching,
     ];
+    // No credentials are allowed, so that a star stands for all headers.
+    if (this.origin !== undefined)
+      headers.push('Access-Control-Allow-Origin', this.origin, 'Access-Control-Expose-Headers', '*');
+    if (this.origin !== undefined || this.caching === 'no-cache') headers.push('Vary', 'Origin');
     if (position.cluster !== '') headers.push('Raftkv-Cluster', position.cluster);
     if (contentType !== null) headers.push('Content-Type', contentType);
     return headers;
@@ -335,7 +373,7 @@ export function endpoint(
     const exchange = new Exchange(context, route, request, reply);
     exchange.attempt(() => {
       if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
-      checkHead(exchange.request, request.originalUrl);
+      exchange.checkHead();
       if (exchange.target.query.includes('cluster=')) refuseOtherCluster(exchange);
       handler(exchange);
     });
@@ -353,15 +391,4 @@ function refuseOtherCluster({ context, target }: Exchange): void {
       'belongs to another one: read everything anew, and name this cluster from then on.',
     { cluster },
   );
-}
-
-/** What is wrong with a request whatever it asks for. */
-function checkHead(request: IncomingMessage, url: string): void {
-  if (request.headers.host === undefined && request.httpVersionMajor === 1 && request.httpVersionMinor >= 1) {
-    throw new RaftkvError('bad_request', 'The Host header is missing, which HTTP/1.1 demands. Send it.');
-  }
-  // The router would end the path here, and so act on less than was asked for.
-  if (url.includes('#')) {
-    throw new RaftkvError('bad_request', 'The path or the query holds a bare "#"; write it as %23.');
-  }
 }

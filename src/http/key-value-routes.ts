@@ -147,7 +147,17 @@ function get(exchange: Exchange): void {
 /** The plan of a read that says nothing of its own. */
 const linearizableRead: ReadPlan = planRead(new Query('', getNames), 0);
 
+/** A value is data, whatever its type says: as a page it runs nothing and is of no origin, and no other page can embed it. */
+const asData = [
+  'Content-Security-Policy',
+  "sandbox; default-src 'none'",
+  'Cross-Origin-Resource-Policy',
+  'same-origin',
+] as const;
+
 function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCondition | undefined): void {
+  // A cache may keep it and must ask whether it still holds; of the past, too, which is compacted one day.
+  exchange.caching = 'no-cache';
   if (condition !== undefined) {
     const verdict = judgeRead(condition, item?.modRevision);
     if (verdict === 'preconditionFailed') throw preconditionFailed(item?.modRevision ?? 0);
@@ -158,7 +168,7 @@ function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCon
   }
   if (item === undefined) throw keyNotFound();
   const contentType = item.contentType === '' ? contentTypeDefault : item.contentType;
-  exchange.send(200, contentType, asBuffer(item.value), ['ETag', `"${item.modRevision}"`]);
+  exchange.send(200, contentType, asBuffer(item.value), ['ETag', `"${item.modRevision}"`, ...asData]);
 }
 
 function list(exchange: Exchange): void {

@@ -29,6 +29,8 @@ export interface NodePort {
   route(): Route;
   /** The cluster's id ('' until this node knows it), the store's revision and the current term, for the headers of every answer. Cheap. */
   position(): { readonly cluster: string; readonly revision: Revision; readonly term: Term };
+  /** Where the members are, as this node knows it now; itself at least. */
+  locations(): readonly MemberLocation[];
   status(): NodeStatus;
   readiness(): Readiness;
 
@@ -244,6 +246,14 @@ export interface MemberStatus {
   readonly matchIndex?: number;
   /** From the leader only: milliseconds since its last answer; absent when it never answered. */
   readonly lastContactMs?: number;
+}
+
+/** Where a member can be reached. */
+export interface MemberLocation {
+  /** `host:port` of its gRPC server. */
+  readonly peer: string;
+  /** Its client URL; '' while not known. */
+  readonly client: string;
 }
 
 /** A member as an operator names it. */

@@ -10,6 +10,7 @@ import type {
   LockResult,
   LockState,
   MemberAddress,
+  MemberLocation,
   MemberStatus,
   MembershipChange,
   MembershipPlan,
@@ -189,6 +190,15 @@ export class ClientService implements NodePort {
   position() {
     const { cluster } = this.parts.identity();
     return { cluster, revision: this.parts.store.revision, term: this.parts.node.raft.term };
+  }
+
+  locations(): readonly MemberLocation[] {
+    const { peerAddress, clientUrl } = this.parts.identity();
+    const { members } = this.parts.node.raft.configuration;
+    return [
+      { peer: peerAddress, client: clientUrl },
+      ...members.map((member) => ({ peer: member.peerAddress, client: this.clientUrlOf(member.id) })),
+    ];
   }
 
   status(): NodeStatus {

@@ -1,5 +1,5 @@
 import { RaftkvError } from '../errors.js';
-import type { NodePort, NodeStatus, Readiness, Route } from '../http/port.js';
+import type { MemberLocation, NodePort, NodeStatus, Readiness, Route } from '../http/port.js';
 import type { Identity } from '../transport/contract.js';
 
 /**
@@ -31,6 +31,11 @@ export class LatePort implements NodePort {
 
   position() {
     return this.real?.position() ?? { cluster: this.identity().cluster, revision: 0, term: 0 };
+  }
+
+  locations(): readonly MemberLocation[] {
+    const { peerAddress, clientUrl } = this.identity();
+    return this.real?.locations() ?? [{ peer: peerAddress, client: clientUrl }];
   }
 
   status(): NodeStatus {

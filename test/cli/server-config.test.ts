@@ -39,6 +39,8 @@ describe('defaults and precedence', () => {
       advertisePeer: '127.0.0.1:7101',
       firstStart: { kind: 'none' },
       clientRouting: 'redirect',
+      allowedHosts: [],
+      corsOrigins: [],
       logLevel: 'info',
       valueBytesMax: 1_048_576,
       logEntriesMax: 100_000,

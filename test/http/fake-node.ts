@@ -112,6 +112,10 @@ export class FakeNode implements NodePort {
     return { cluster: 'c0ffee', revision: this.revision, term: this.term };
   }
 
+  locations() {
+    return this.memberList;
+  }
+
   status(): NodeStatus {
     return {
       cluster: 'c0ffee',

@@ -17,6 +17,8 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
     port: node,
     clientRouting: 'redirect',
     valueBytesMax: 1_000,
+    allowedHosts: [],
+    corsOrigins: [],
     logger: createLogger('n1', 'silent', { write: () => {} }),
     counts: { logLinesDropped: () => 0 },
     ...options,
