@@ -1,5 +1,6 @@
 import { Attempts } from './attempts.js';
 import type { Answer, Call, Outcome, StreamCall } from './call.js';
+import { Discovery } from './discovery.js';
 import { Endpoints, nodeOfLocation } from './endpoints.js';
 import { isOfNode, notRaftkv, RaftkvClientError } from './errors.js';
 import {
@@ -11,6 +12,7 @@ import {
   reasonOf,
   wasSent,
 } from './fetch.js';
+import { membersCall, membersIn } from './members-call.js';
 import { after, Pauses, sleep } from './timing.js';
 import { isFoldable, queryOf, textOf } from './wire.js';
 
@@ -25,6 +27,7 @@ export interface CallerOptions {
   readonly fetch: Fetch | undefined;
   readonly redirects: 'follow' | 'never';
   readonly waitForNodes: boolean;
+  readonly discover: boolean;
 }
 
 /** Makes calls to the nodes of one cluster: chooses the node, follows redirects, and repeats what may be repeated. */
@@ -34,9 +37,15 @@ export class Caller {
   private readonly timeoutMs: number;
   private readonly fetch: Fetch;
   private readonly foldsPaths: boolean;
+  private readonly discovery: Discovery | undefined;
 
   constructor(options: CallerOptions) {
     this.endpoints = new Endpoints(options.endpoints, options.redirects);
+    if (options.discover) {
+      this.discovery = new Discovery(this.endpoints, async (endpoint) =>
+        membersIn(await this.callOnce(endpoint, membersCall)),
+      );
+    }
     this.timeoutMs = options.timeoutMs;
     this.waitForNodes = options.waitForNodes;
     // Not stored as it is: in browsers fetch wants to be called as a method of the window.
@@ -64,8 +73,12 @@ export class Caller {
       for (const endpoint of this.endpoints.inTurn(call.where)) {
         const outcome = await this.attempt(endpoint, call, attempts);
         const answer = attempts.judge(endpoint, outcome);
-        if (answer !== undefined) return answer;
+        if (answer !== undefined) {
+          this.discovery?.answered(endpoint);
+          return answer;
+        }
         this.endpoints.failed(endpoint);
+        this.discovery?.failed();
         if (attempts.leftMs() <= 0) throw attempts.failure();
       }
       if (attempts.reachedNobody() && !this.waitForNodes) throw attempts.failure();
@@ -161,6 +174,7 @@ export class Caller {
           if (!isOfNode(response.headers)) throw notRaftkv(200);
           call.checkHead?.(response.headers);
           live = true;
+          this.discovery?.answered(endpoint);
           yield* chunksOf(response.body, controller);
           return;
         }

@@ -1,4 +1,5 @@
 import { Caller } from './caller.js';
+import { checkBytes, checkOptionalBytes, checkOptions, type OptionNames } from './check-options.js';
 import type {
   AddMemberResult,
   MemberAddress,
@@ -9,6 +10,8 @@ import type {
   NodeStatus,
   SetMembersResult,
 } from './cluster-types.js';
+import { deletePrefix } from './delete-prefix.js';
+import { Entry } from './entry.js';
 import { RaftkvClientError } from './errors.js';
 import type { Fetch } from './fetch.js';
 import type { KeptLease } from './kept-lease.js';
@@ -17,7 +20,6 @@ import {
   checkContentType,
   conditionHeaders,
   durationText,
-  entryOf,
   orUndefined,
   type PageJson,
   pageOf,
@@ -25,15 +27,34 @@ import {
 } from './key-values.js';
 import type { LeaseListOptions, LeaseOptions } from './leases.js';
 import * as leases from './leases.js';
+import {
+  type ListAndWatchEvent,
+  type ListAndWatchOptions,
+  listAndWatch,
+  listAndWatchOptionNames,
+} from './list-and-watch.js';
 import type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
 import * as locks from './locks.js';
-import { membershipCall } from './membership.js';
-import type { CallOptions, DeleteOptions, ListOptions, PutOptions, ReadOptions } from './options.js';
+import { membershipCall, membersOf } from './membership.js';
+import {
+  type CallOptions,
+  callOptionNames,
+  type DeleteOptions,
+  type DeletePrefixOptions,
+  deleteOptionNames,
+  deletePrefixOptionNames,
+  type ListOptions,
+  listOptionNames,
+  type PutOptions,
+  putOptionNames,
+  type ReadOptions,
+  readOptionNames,
+  txnOptionNames,
+} from './options.js';
 import type {
   AcquiredLock,
   DeleteResult,
   ElectedLeader,
-  Entry,
   GrantedLease,
   LeaseList,
   LeaseState,
@@ -44,7 +65,7 @@ import type {
   RevokedLease,
 } from './results.js';
 import { onlyReads, type Txn, type TxnResult, type TxnResultJson, txnResult } from './txn.js';
-import { type WatchEvent, type WatchOptions, watch } from './watch.js';
+import { type ReadyEvent, type WatchEvent, type WatchOptions, watch, watchOptionNames } from './watch.js';
 import { type Bytes, bytesOf, pathBelow, textOf, toWire } from './wire.js';
 
 const timeoutMsDefault = 5_000;
@@ -65,28 +86,45 @@ export interface RaftkvClientOptions {
   readonly redirects?: 'follow' | 'never';
   /** False fails a call at once where no endpoint accepts a connection, rather than when its time is up. */
   readonly waitForNodes?: boolean;
+  /**
+   * Asks the cluster for its members now and then, and takes their client URLs for further endpoints: one endpoint is then
+   * enough to begin with, and members that come later are found. Leave it out where those URLs lead nowhere from here, as in
+   * most browsers, behind a proxy and outside of a container network.
+   */
+  readonly discover?: boolean;
 }
+
+const clientOptionNames: OptionNames<RaftkvClientOptions> = {
+  endpoints: true,
+  timeoutMs: true,
+  fetch: true,
+  redirects: true,
+  waitForNodes: true,
+  discover: true,
+};
 
 /**
  * A client of one cluster. It holds no connection of its own and needs no closing.
  *
- * Every method throws {@link RaftkvClientError} with what the server said, and {@link NotReachableError} where no node
+ * Every method throws TypeError for an option that it does not know, {@link RaftkvClientError} with what the server said, and {@link NotReachableError} where no node
  * answered. A change is repeated under one idempotency key until its answer is known or the time is up, and made once; when the
  * time is up and it may have been made, the code is `outcome_unknown`.
  */
 export class RaftkvClient {
   private readonly caller: Caller;
 
-  /** @throws RaftkvClientError `bad_request` for an endpoint that is none. */
+  /** @throws RaftkvClientError `bad_request` for an endpoint that is none. TypeError for an option that there is not. */
   constructor(options: RaftkvClientOptions) {
+    checkOptions('RaftkvClient', options, clientOptionNames);
     const {
       endpoints,
       timeoutMs = timeoutMsDefault,
       fetch,
       redirects = 'follow',
       waitForNodes = true,
+      discover = false,
     } = options;
-    this.caller = new Caller({ endpoints, timeoutMs, fetch, redirects, waitForNodes });
+    this.caller = new Caller({ endpoints, timeoutMs, fetch, redirects, waitForNodes, discover });
   }
 
   /** The key's value; undefined where there is no such key, or an error `key_not_found` with `mustExist`. */
@@ -96,24 +134,30 @@ export class RaftkvClient {
     key: Bytes,
     options: ReadOptions & { readonly mustExist?: boolean } = {},
   ): Promise<Entry | undefined> {
+    checkBytes('The key', key);
+    checkOptions('get', options, readOptionNames);
     const answer = this.caller.call({ ...readCall(options), path: pathBelow('/v1/kv', key) });
-    return orUndefined(answer.then(entryOf), options.mustExist);
+    return orUndefined(
+      answer.then((found) => new Entry(found)),
+      options.mustExist,
+    );
   }
 
   /** The key's value as text; U+FFFD stands where the bytes are not UTF-8. */
   async getText(key: Bytes, options?: ReadOptions): Promise<string | undefined> {
-    const entry = await this.get(key, options);
-    return entry === undefined ? undefined : textOf(entry.value);
+    return (await this.get(key, options))?.text;
   }
 
   /** The key's value read as JSON; its shape is for the caller to know. Throws SyntaxError where it is none. */
   async getJson<Value = unknown>(key: Bytes, options?: ReadOptions): Promise<Value | undefined> {
-    const text = await this.getText(key, options);
-    return text === undefined ? undefined : JSON.parse(text);
+    return (await this.get(key, options))?.json<Value>();
   }
 
   /** Stores a value. */
   async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
+    checkBytes('The key', key);
+    checkBytes('The value', value);
+    checkOptions('put', options, putOptionNames);
     const { contentType = 'application/octet-stream', ttlSeconds, lease } = options;
     checkContentType(contentType);
     return this.caller.callJson({
@@ -132,7 +176,7 @@ export class RaftkvClient {
   }
 
   /** Stores a value as JSON, with the media type `application/json` unless another one is given. */
-  putJson(key: Bytes, value: unknown, options: PutOptions = {}): Promise<PutResult> {
+  async putJson(key: Bytes, value: unknown, options: PutOptions = {}): Promise<PutResult> {
     return this.put(key, JSON.stringify(value), { contentType: 'application/json', ...options });
   }
 
@@ -140,6 +184,8 @@ export class RaftkvClient {
   delete(key: Bytes, options: DeleteOptions & { readonly mustExist: true }): Promise<DeleteResult>;
   delete(key: Bytes, options?: DeleteOptions): Promise<DeleteResult | undefined>;
   async delete(key: Bytes, options: DeleteOptions = {}): Promise<DeleteResult | undefined> {
+    checkBytes('The key', key);
+    checkOptions('delete', options, deleteOptionNames);
     const call = {
       ...changeCall(options),
       method: 'DELETE',
@@ -149,19 +195,21 @@ export class RaftkvClient {
     return orUndefined(this.caller.callJson<DeleteResult>(call), options.mustExist);
   }
 
-  /** Deletes every key that starts with the prefix, at one revision. The prefix may not be empty. */
-  deletePrefix(prefix: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
-    return this.caller.callJson({
-      ...changeCall(options),
-      method: 'DELETE',
-      path: '/v1/kv',
-      query: { prefix },
-    });
+  /**
+   * Deletes every key that starts with the prefix, which may not be empty: at one revision, or in parts where `inParts` allows
+   * it. Fails with `too_many_keys` where they are too many for one change.
+   */
+  async deletePrefix(prefix: Bytes, options: DeletePrefixOptions = {}): Promise<DeleteResult> {
+    checkBytes('The prefix', prefix);
+    checkOptions('deletePrefix', options, deletePrefixOptionNames);
+    return deletePrefix(this.caller, prefix, options);
   }
 
   /** One page of keys in byte order; `cursor` is the `nextCursor` of the page before. */
   async list(options: ListOptions & { readonly cursor?: string | undefined } = {}): Promise<Page> {
     const { prefix, keysOnly, limit, cursor } = options;
+    checkOptionalBytes('The prefix', prefix);
+    checkOptions('list', options, { ...listOptionNames, cursor: true });
     const call = readCall(options);
     const page: PageJson = await this.caller.callJson({
       ...call,
@@ -173,6 +221,7 @@ export class RaftkvClient {
 
   /** All pages in turn, which show one revision. Ends with `compacted` where that went meanwhile. */
   async *listAll(options: ListOptions = {}): AsyncGenerator<Page, void, void> {
+    checkOptions('listAll', options, listOptionNames);
     let left = options.limit ?? Number.POSITIVE_INFINITY;
     let cursor: string | undefined;
     do {
@@ -188,6 +237,7 @@ export class RaftkvClient {
    * `options` say; those of a read are refused for any other.
    */
   async txn(txn: Txn, options: ReadOptions = {}): Promise<TxnResult> {
+    checkOptions('txn', options, txnOptionNames);
     const { consistency, minRevision, revision } = options;
     const how = onlyReads(txn) ? { ...readCall(options), reads: true } : changeCall(options);
     const result: TxnResultJson = await this.caller.callJson({
@@ -201,35 +251,44 @@ export class RaftkvClient {
   }
 
   /** Grants a lease: keys that are put with it go when it ends. */
-  grantLease(options: LeaseOptions): Promise<GrantedLease> {
+  async grantLease(options: LeaseOptions): Promise<GrantedLease> {
+    checkOptions('grantLease', options, leases.leaseOptionNames);
     return leases.grantLease(this.caller, options);
   }
 
   /** Lets a lease live for its whole time again, or for another time from now on. Fails with `lease_not_found`. */
-  keepAlive(
+  async keepAlive(
     lease: string,
     options: CallOptions & { readonly ttlSeconds?: number | undefined } = {},
   ): Promise<GrantedLease> {
+    checkOptions('keepAlive', options, { ...callOptionNames, ttlSeconds: true });
     return leases.keepAlive(this.caller, lease, options);
   }
 
   /** A lease, what is left of it, and its keys. Fails with `lease_not_found`. */
-  lease(lease: string, options: CallOptions = {}): Promise<LeaseState> {
+  async lease(lease: string, options: CallOptions = {}): Promise<LeaseState> {
+    checkOptions('lease', options, callOptionNames);
     return leases.leaseState(this.caller, lease, options);
   }
 
   /** The leases, in order of their ids. */
-  leases(options: LeaseListOptions = {}): Promise<LeaseList> {
+  async leases(options: LeaseListOptions = {}): Promise<LeaseList> {
+    checkOptions('leases', options, leases.leaseListOptionNames);
     return leases.listLeases(this.caller, options);
   }
 
   /** Ends a lease and deletes its keys, at one revision. Fails with `lease_not_found`. */
-  revokeLease(lease: string, options: CallOptions = {}): Promise<RevokedLease> {
+  async revokeLease(lease: string, options: CallOptions = {}): Promise<RevokedLease> {
+    checkOptions('revokeLease', options, callOptionNames);
     return leases.revokeLease(this.caller, lease, options);
   }
 
   /** Works with a lease that is kept alive meanwhile and revoked afterwards. Stop when its `signal` aborts. */
-  withLease<Result>(options: LeaseOptions, work: (lease: KeptLease) => Promise<Result>): Promise<Result> {
+  async withLease<Result>(
+    options: LeaseOptions,
+    work: (lease: KeptLease) => Promise<Result>,
+  ): Promise<Result> {
+    checkOptions('withLease', options, leases.leaseOptionNames);
     return leases.withLease(this.caller, options, work);
   }
 
@@ -237,31 +296,36 @@ export class RaftkvClient {
    * Takes a lock, which nobody keeps alive but the caller, by {@link keepAlive} of its lease; see {@link lockGuard}. Fails with
    * `lock_held`, which tells the holder's `token` and `value`, where another holds it and the time to wait is up.
    */
-  lock(name: string, options: LockOptions = {}): Promise<AcquiredLock> {
+  async lock(name: string, options: LockOptions = {}): Promise<AcquiredLock> {
+    checkOptions('lock', options, locks.lockOptionNames);
     return locks.lock(this.caller, name, options);
   }
 
   /** Gives a lock back. Fails with `lock_not_held` where that token does not hold it. */
-  unlock(name: string, token: number, options: CallOptions = {}): Promise<ReleasedLock> {
+  async unlock(name: string, token: number, options: CallOptions = {}): Promise<ReleasedLock> {
+    checkOptions('unlock', options, callOptionNames);
     return locks.unlock(this.caller, name, token, options);
   }
 
   /** Who holds a lock, and how many wait for it. */
-  lockState(name: string, options: CallOptions = {}): Promise<LockState> {
+  async lockState(name: string, options: CallOptions = {}): Promise<LockState> {
+    checkOptions('lockState', options, callOptionNames);
     return locks.lockState(this.caller, name, options);
   }
 
   /** Takes a lock and keeps it until it is released or lost. Fails as {@link lock} does. */
-  lockGuard(name: string, options: LockOptions = {}): Promise<LockGuard> {
+  async lockGuard(name: string, options: LockOptions = {}): Promise<LockGuard> {
+    checkOptions('lockGuard', options, locks.lockOptionNames);
     return locks.lockGuard(this.caller, name, options);
   }
 
   /** Works under a lock that is kept meanwhile and given back afterwards. Stop when its `signal` aborts. */
-  withLock<Result>(
+  async withLock<Result>(
     name: string,
     options: LockOptions,
     work: (guard: LockGuard) => Promise<Result>,
   ): Promise<Result> {
+    checkOptions('withLock', options, locks.lockOptionNames);
     return locks.withLock(this.caller, name, options, work);
   }
 
@@ -269,7 +333,8 @@ export class RaftkvClient {
    * Waits until this candidate is elected: until it holds the lock of that name, with `value` for all to see. It leads until it
    * resigns or the guard's `signal` aborts. Give a `signal` to end a candidacy.
    */
-  campaign(name: string, value: string, options: CampaignOptions = {}): Promise<LockGuard> {
+  async campaign(name: string, value: string, options: CampaignOptions = {}): Promise<LockGuard> {
+    checkOptions('campaign', options, locks.campaignOptionNames);
     return locks.campaign(this.caller, name, value, options);
   }
 
@@ -280,7 +345,8 @@ export class RaftkvClient {
   }
 
   /** Gives the office back, so that the next candidate is elected at once. */
-  resign(leadership: LockGuard, options: CallOptions = {}): Promise<void> {
+  async resign(leadership: LockGuard, options: CallOptions = {}): Promise<void> {
+    checkOptions('resign', options, callOptionNames);
     return leadership.release(options);
   }
 
@@ -289,17 +355,37 @@ export class RaftkvClient {
    * nodes go; it ends only with an error: `compacted` where it would have to begin with changes that are not kept any more,
    * what the server refuses otherwise, or the reason of `signal`.
    */
-  watch(options: WatchOptions): AsyncGenerator<WatchEvent, void, void> {
+  watch(
+    options: WatchOptions & { readonly ready: true },
+  ): AsyncGenerator<WatchEvent | ReadyEvent, void, void>;
+  watch(options: WatchOptions): AsyncGenerator<WatchEvent, void, void>;
+  watch(options: WatchOptions): AsyncGenerator<WatchEvent | ReadyEvent, void, void> {
+    checkOptions('watch', options, watchOptionNames);
+    checkOptionalBytes('The key', options.key);
+    checkOptionalBytes('The prefix', options.prefix);
     return watch(this.caller, options);
   }
 
+  /**
+   * All keys with a prefix as a `list`, then every change of them in order and once, which keeps a copy of them up to date. A
+   * further `list` comes where changes were missed that are not kept any more, and takes the place of everything before it. It
+   * ends as {@link watch} does, but not with `compacted`.
+   */
+  listAndWatch(options: ListAndWatchOptions = {}): AsyncGenerator<ListAndWatchEvent, void, void> {
+    checkOptions('listAndWatch', options, listAndWatchOptionNames);
+    checkOptionalBytes('The prefix', options.prefix);
+    return listAndWatch(this.caller, options);
+  }
+
   /** What the first node that answers says of itself. */
-  status(options: CallOptions = {}): Promise<NodeStatus> {
+  async status(options: CallOptions = {}): Promise<NodeStatus> {
+    checkOptions('status', options, callOptionNames);
     return this.caller.callJson({ ...statusCall, ...options });
   }
 
   /** What every endpoint says of itself, or why it says nothing. Each is asked once. */
-  statuses(options: CallOptions = {}): Promise<readonly EndpointStatus[]> {
+  async statuses(options: CallOptions = {}): Promise<readonly EndpointStatus[]> {
+    checkOptions('statuses', options, callOptionNames);
     return Promise.all(
       this.caller.endpoints.all.map(async (endpoint) => {
         try {
@@ -313,48 +399,54 @@ export class RaftkvClient {
     );
   }
 
-  /** The members of the cluster, with what the leader knows of each. */
+  /**
+   * The members of the cluster, with what the leader knows of each. A node that was removed cannot tell; where only such nodes
+   * answer, it fails with `not_a_member`.
+   */
   async members(options: CallOptions = {}): Promise<readonly MemberStatus[]> {
-    const { members }: { members: readonly MemberStatus[] } = await this.caller.callJson({
-      ...options,
-      method: 'GET',
-      path: '/v1/members',
-      where: 'anywhere',
-      repeat: 'always',
-    });
-    return members;
+    checkOptions('members', options, callOptionNames);
+    return membersOf(this.caller, options);
   }
 
   /** Adds a learner, which is promoted by itself once it has caught up. Harmless when repeated. */
-  addMember(member: NewMember, options: CallOptions = {}): Promise<AddMemberResult> {
+  async addMember(member: NewMember, options: CallOptions = {}): Promise<AddMemberResult> {
+    checkOptions('addMember', options, callOptionNames);
     return this.changeMembers({ kind: 'add', member }, options);
   }
 
   /** Removes a member, the leader included. */
-  removeMember(id: string, options: CallOptions & ForceOptions = {}): Promise<{ readonly removed: string }> {
+  async removeMember(
+    id: string,
+    options: CallOptions & ForceOptions = {},
+  ): Promise<{ readonly removed: string }> {
+    checkOptions('removeMember', options, { ...callOptionNames, force: true });
     return this.changeMembers({ kind: 'remove', id, force: options.force }, options);
   }
 
   /** Makes a learner a voter now. */
-  promoteMember(id: string, options: CallOptions = {}): Promise<{ readonly promoted: string }> {
+  async promoteMember(id: string, options: CallOptions = {}): Promise<{ readonly promoted: string }> {
+    checkOptions('promoteMember', options, callOptionNames);
     return this.changeMembers({ kind: 'promote', id }, options);
   }
 
   /** Makes these the voters, all at once, and removes all others. Harmless when repeated. */
-  setMembers(
+  async setMembers(
     members: readonly MemberAddress[],
     options: CallOptions & ForceOptions = {},
   ): Promise<SetMembersResult> {
+    checkOptions('setMembers', options, { ...callOptionNames, force: true });
     return this.changeMembers({ kind: 'set', members, force: options.force }, options);
   }
 
   /** What a change of the membership would do; nothing is changed. */
-  planMembers(change: MembershipChange, options: CallOptions = {}): Promise<MembershipPlan> {
+  async planMembers(change: MembershipChange, options: CallOptions = {}): Promise<MembershipPlan> {
+    checkOptions('planMembers', options, callOptionNames);
     return this.caller.callJson(membershipCall(change, true, options));
   }
 
   /** Hands leadership over, to the most up-to-date voter unless one is named; resolves with the new leader. */
-  transferLeadership(to?: string, options: CallOptions = {}): Promise<{ readonly leader: string }> {
+  async transferLeadership(to?: string, options: CallOptions = {}): Promise<{ readonly leader: string }> {
+    checkOptions('transferLeadership', options, callOptionNames);
     return this.caller.callJson({
       ...options,
       method: 'POST',

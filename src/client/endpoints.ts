@@ -7,7 +7,8 @@ const redirectsRestMs = 60_000;
 /** The nodes that a client knows: who to ask first, and whether the leader can be reached under the name that nodes give. */
 export class Endpoints {
   /** As they were given. */
-  readonly all: readonly string[];
+  private readonly given: readonly string[];
+  private learned: readonly string[] = [];
   /** The one that answered last comes first. */
   private order: readonly string[];
   private leader: string | undefined;
@@ -19,9 +20,28 @@ export class Endpoints {
     if (endpoints.length === 0) {
       throw new RaftkvClientError('bad_request', 'No endpoint is given. Give the URL of at least one node.');
     }
-    this.all = [...new Set(endpoints.map(checkEndpoint))];
-    this.order = this.all;
+    this.given = [...new Set(endpoints.map(checkEndpoint))];
+    this.order = this.given;
     this.followsRedirects = redirects === 'follow';
+  }
+
+  /** Those that were given, and then those that were learned. */
+  get all(): readonly string[] {
+    return [...this.given, ...this.learned];
+  }
+
+  /** Takes the URLs of all members for further endpoints, in place of those that were learned before. */
+  learn(urls: readonly string[]): void {
+    // From encrypted connections nobody is led to ones that are not.
+    const protocols = this.given.every((url) => url.startsWith('https:')) ? ['https:'] : ['http:', 'https:'];
+    const usable = urls.filter((url) => URL.canParse(url) && protocols.includes(new URL(url).protocol));
+    const found = usable.map((url) => url.replace(/\/+$/, '')).filter((url) => !this.given.includes(url));
+    this.learned = [...new Set(found)];
+    const { all } = this;
+    this.order = [
+      ...this.order.filter((endpoint) => all.includes(endpoint)),
+      ...all.filter((endpoint) => !this.order.includes(endpoint)),
+    ];
   }
 
   /** Whom to ask, in turn. */

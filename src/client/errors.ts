@@ -9,7 +9,7 @@ export class RaftkvClientError extends Error {
   /**
    * Stable. The server's own codes, such as `key_not_found`, and those of this library: `unreachable` (see
    * {@link NotReachableError}), `outcome_unknown` (the server has it, too), `lease_lost`, `idempotency_unsupported`,
-   * `bad_request` (refused before it was sent), `other_cluster` (a watch came to another cluster; the server has it, too) and
+   * `bad_request` (refused before it was sent), `not_a_member` (only nodes that were removed answer), `other_cluster` (a watch came to another cluster; the server has it, too) and
    * `not_raftkv` (something else answers there).
    */
   readonly code: string;

@@ -1,8 +1,8 @@
-import type { Answer, Call } from './call.js';
+import type { Call } from './call.js';
 import { RaftkvClientError } from './errors.js';
 import { Item, type ItemJson } from './item.js';
-import type { CallOptions, ConditionOptions, Consistency, ReadOptions } from './options.js';
-import type { Entry, Page } from './results.js';
+import type { CallOptions, ConditionOptions, ReadOptions } from './options.js';
+import type { Page } from './results.js';
 
 /** A page as the server writes it. */
 export interface PageJson {
@@ -13,16 +13,6 @@ export interface PageJson {
 
 export function pageOf({ revision, items, nextCursor }: PageJson): Page {
   return { revision, items: items.map((item) => new Item(item)), nextCursor };
-}
-
-export function entryOf({ headers, body }: Answer): Entry {
-  return {
-    value: body,
-    modRevision: Number(headers.get('ETag')?.replaceAll('"', '')),
-    contentType: headers.get('Content-Type') ?? '',
-    revision: Number(headers.get('Raftkv-Revision')),
-    consistency: headers.get('Raftkv-Consistency') as Consistency,
-  };
 }
 
 /** The options that all calls share, without those that belong to one. */

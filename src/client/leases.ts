@@ -1,5 +1,6 @@
 import type { Call } from './call.js';
 import type { Caller } from './caller.js';
+import type { OptionNames } from './check-options.js';
 import { KeptLease } from './kept-lease.js';
 import { changeCall, patience } from './key-values.js';
 import type { CallOptions } from './options.js';
@@ -18,6 +19,10 @@ export interface LeaseListOptions extends CallOptions {
   /** Only those with greater ids, as the next page after this one. */
   readonly after?: string | undefined;
 }
+
+const call = { timeoutMs: true, signal: true } as const;
+export const leaseOptionNames: OptionNames<LeaseOptions> = { ...call, ttlSeconds: true };
+export const leaseListOptionNames: OptionNames<LeaseListOptions> = { ...call, limit: true, after: true };
 
 export function grantLease(caller: Caller, options: LeaseOptions): Promise<GrantedLease> {
   return caller.callJson({

@@ -1,4 +1,5 @@
 import type { Caller } from './caller.js';
+import type { OptionNames } from './check-options.js';
 import { isPassing, RaftkvClientError } from './errors.js';
 import type { KeptLease } from './kept-lease.js';
 import { changeCall, patience } from './key-values.js';
@@ -18,6 +19,17 @@ export interface LockOptions extends CallOptions {
 }
 
 export type CampaignOptions = Omit<LockOptions, 'waitSeconds' | 'value'>;
+
+export const campaignOptionNames: OptionNames<CampaignOptions> = {
+  timeoutMs: true,
+  signal: true,
+  ttlSeconds: true,
+};
+export const lockOptionNames: OptionNames<LockOptions> = {
+  ...campaignOptionNames,
+  waitSeconds: true,
+  value: true,
+};
 
 const ttlSecondsDefault = 30;
 /** How long a candidate waits at a time: nodes do not hold requests forever. */

@@ -1,3 +1,4 @@
+import type { OptionNames } from './check-options.js';
 import type { Bytes } from './wire.js';
 
 /** What every method takes. */
@@ -53,3 +54,43 @@ export interface ListOptions extends ReadOptions {
   /** At most so many items: in `list` of this page, 1 to 1,000; in `listAll` of all pages together. */
   readonly limit?: number | undefined;
 }
+
+export interface DeletePrefixOptions extends CallOptions {
+  /**
+   * Deletes the keys in several changes where they are too many for one. Other clients may see some keys gone and others still
+   * there; where the call fails, what is deleted stays deleted. `timeoutMs` then bounds each part.
+   */
+  readonly inParts?: boolean | undefined;
+  /** With `inParts`: called after each part with the number of keys that are gone so far. */
+  readonly onProgress?: ((deleted: number) => void) | undefined;
+}
+
+const call = { timeoutMs: true, signal: true } as const;
+const read = { ...call, consistency: true, minRevision: true, revision: true } as const;
+const condition = { ...call, ifRevision: true, ifAbsent: true } as const;
+
+/** Transactions that only read take the options of a read. */
+export const txnOptionNames: OptionNames<ReadOptions> = read;
+export const callOptionNames: OptionNames<CallOptions> = call;
+export const readOptionNames: OptionNames<ReadOptions & { readonly mustExist?: boolean }> = {
+  ...read,
+  mustExist: true,
+};
+export const putOptionNames: OptionNames<PutOptions> = {
+  ...condition,
+  contentType: true,
+  ttlSeconds: true,
+  lease: true,
+};
+export const deleteOptionNames: OptionNames<DeleteOptions> = { ...condition, mustExist: true };
+export const deletePrefixOptionNames: OptionNames<DeletePrefixOptions> = {
+  ...call,
+  inParts: true,
+  onProgress: true,
+};
+export const listOptionNames: OptionNames<ListOptions> = {
+  ...read,
+  prefix: true,
+  keysOnly: true,
+  limit: true,
+};

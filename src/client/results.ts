@@ -1,5 +1,4 @@
 import type { Item } from './item.js';
-import type { Consistency } from './options.js';
 
 export interface PutResult {
   /** The revision that the change took. */
@@ -18,18 +17,8 @@ export interface DeleteResult {
   readonly revision: number;
   /** How many keys are gone. */
   readonly deleted: number;
-}
-
-/** A key's value, as `get` reads it. */
-export interface Entry {
-  readonly value: Uint8Array;
-  /** The revision of the key's last change: for `ifRevision`. */
-  readonly modRevision: number;
-  readonly contentType: string;
-  /** The store's revision on the node that answered. */
-  readonly revision: number;
-  /** What was really served. */
-  readonly consistency: Consistency;
+  /** In how many changes, where a prefix was deleted in several; they have different revisions. */
+  readonly parts?: number;
 }
 
 export interface Page {

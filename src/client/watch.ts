@@ -1,4 +1,5 @@
 import type { Caller } from './caller.js';
+import type { OptionNames } from './check-options.js';
 import { errorOfProblem, isPassing, NotReachableError, RaftkvClientError } from './errors.js';
 import { readEventStream, type StreamMessage } from './event-stream.js';
 import type { FetchHeaders } from './fetch.js';
@@ -21,9 +22,22 @@ export interface WatchOptions {
   readonly cluster?: string | undefined;
   /** Gives the item before the change, too. */
   readonly previous?: boolean | undefined;
+  /** Gives a {@link ReadyEvent} first, once a node has begun the watch. */
+  readonly ready?: boolean | undefined;
   /** Ends the watch with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
+
+export const watchOptionNames: OptionNames<WatchOptions> = {
+  key: true,
+  prefix: true,
+  fromRevision: true,
+  after: true,
+  cluster: true,
+  previous: true,
+  ready: true,
+  signal: true,
+};
 
 export interface WatchEventBase {
   /** For `after`. */
@@ -50,6 +64,12 @@ export interface DeleteEvent extends WatchEventBase {
 
 export type WatchEvent = PutEvent | DeleteEvent;
 
+/** The watch has begun: every change after `revision` will be given out. */
+export interface ReadyEvent {
+  readonly type: 'ready';
+  readonly revision: number;
+}
+
 /** What ends a watch; after everything else it goes on. */
 function isFinal(error: unknown): boolean {
   if (!(error instanceof RaftkvClientError)) return true;
@@ -59,7 +79,15 @@ function isFinal(error: unknown): boolean {
 }
 
 /** Every change, in order and once, across broken connections and nodes that come and go. */
-export async function* watch(caller: Caller, options: WatchOptions): AsyncGenerator<WatchEvent, void, void> {
+export function watch(
+  caller: Caller,
+  options: WatchOptions & { readonly ready: true },
+): AsyncGenerator<WatchEvent | ReadyEvent, void, void>;
+export function watch(caller: Caller, options: WatchOptions): AsyncGenerator<WatchEvent, void, void>;
+export async function* watch(
+  caller: Caller,
+  options: WatchOptions,
+): AsyncGenerator<WatchEvent | ReadyEvent, void, void> {
   const { key, prefix, fromRevision, previous, signal } = options;
   const pauses = new Pauses();
   const checkHead = clusterCheck(options.cluster);
@@ -84,6 +112,8 @@ export async function* watch(caller: Caller, options: WatchOptions): AsyncGenera
     try {
       for await (const message of readEventStream(stream)) {
         if (message.event === 'error') throw errorOfProblem(JSON.parse(message.data));
+        // A stream begins by saying from where it goes on.
+        if (!wasLive && options.ready === true) yield readyAt(message);
         wasLive = true;
         pauses.reset();
         // What is not after the position was given out before, by another node.
@@ -114,6 +144,11 @@ function clusterCheck(expected: string | undefined): (headers: FetchHeaders) => 
         'another one: read everything anew, and begin another watch.',
     );
   };
+}
+
+function readyAt({ data }: StreamMessage): ReadyEvent {
+  const { revision }: { readonly revision: number } = JSON.parse(data);
+  return { type: 'ready', revision };
 }
 
 interface EventJson extends ItemJson {

@@ -41,6 +41,37 @@ describe('a timeout of 40 days', () => {
   });
 });
 
+describe('an entry', () => {
+  it('tells its text, its JSON, and what the headers say of the key', async () => {
+    const server = await fake((_, response) =>
+      sendJson(
+        response,
+        200,
+        { max: 'ü' },
+        {
+          ETag: '"9"',
+          'Raftkv-Revision': '12',
+          'Raftkv-Create-Revision': '7',
+          'Raftkv-Version': '3',
+          'Raftkv-Lease': '5',
+          'Raftkv-Consistency': 'linearizable',
+        },
+      ),
+    );
+    const client = new RaftkvClient({ endpoints: [server.url] });
+    const entry = await client.get('a', { mustExist: true });
+    expect([entry.text, entry.json<{ max: string }>().max]).toEqual(['{"max":"ü"}', 'ü']);
+    expect(entry).toMatchObject({
+      modRevision: 9,
+      revision: 12,
+      createRevision: 7,
+      version: 3,
+      lease: '5',
+      consistency: 'linearizable',
+    });
+  });
+});
+
 describe('the leader', () => {
   it('row 34: is found by a redirect, to which the body is sent again, and remembered', async () => {
     const leader = await fake(putDone);

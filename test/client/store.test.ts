@@ -32,6 +32,9 @@ describe('put and get', () => {
     expect(await client.get('a/ü?')).toEqual({
       value: Uint8Array.from(Buffer.from('hello')),
       modRevision: 1,
+      createRevision: undefined,
+      version: undefined,
+      lease: undefined,
       contentType: 'application/octet-stream',
       revision: 1,
       consistency: 'linearizable',
@@ -235,5 +238,38 @@ describe('the cluster', () => {
     expect(plan.after.faultTolerance).toBe(1);
     expect(node.calls).toEqual(['planMembers {"kind":"remove","id":"n1"}']);
     await expect(client.removeMember('a/b')).rejects.toEqual(refusal('bad_request'));
+  });
+});
+
+describe('deletePrefix of more keys than one change may delete', () => {
+  const count = 10_300;
+
+  beforeEach(async () => {
+    const keys = Array.from({ length: count }, (_, number) => `many/${number}`);
+    for (let at = 0; at < count; at += 128) {
+      const success = keys.slice(at, at + 128).map((key) => ({ put: { key, value: '' } }));
+      await client.txn({ success });
+    }
+    await client.put('other', 'stays');
+  });
+
+  it('is refused, or done in parts where that is allowed', async () => {
+    await expect(client.deletePrefix('many/')).rejects.toEqual(refusal('too_many_keys'));
+    const progress: number[] = [];
+    const result = await client.deletePrefix('many/', {
+      inParts: true,
+      onProgress: (deleted) => progress.push(deleted),
+    });
+    expect(result.deleted).toBe(count);
+    expect(result.parts).toBeGreaterThan(1);
+    expect(progress).toEqual(progress.toSorted((one, other) => one - other));
+    expect(progress.at(-1)).toBe(count);
+    expect((await client.list()).items.map(({ key }) => key)).toEqual(['other']);
+  });
+
+  it('has one revision where one change is enough, in parts or not', async () => {
+    const { revision } = await client.put('few/a', '');
+    const result = await client.deletePrefix('few/', { inParts: true });
+    expect(result).toEqual({ revision: revision + 1, deleted: 1 });
   });
 });

@@ -3,7 +3,7 @@ import { array, assert, asyncProperty, integer } from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RaftkvClient, type WatchEvent } from '../../src/client/index.js';
 import { listen, serve } from '../http/kit.js';
-import { type Arrived, deadUrl, FakeServer, sendProblem } from './fake-server.js';
+import { type Arrived, deadUrl, FakeServer, sendJson, sendProblem } from './fake-server.js';
 
 /** After a fetch that was given up, Node opens a connection in reserve, and a server that closes waits for what it may send. */
 const closeGraceMs = 50;
@@ -104,6 +104,39 @@ describe('a watch', () => {
     expect((await first)[0]?.revision).toBeGreaterThan(1);
     clearInterval(putting);
     await app.close();
+  });
+
+  it('says once that it is ready, from when on no change is missed', async () => {
+    const { app, node } = serve({ closeGraceMs });
+    await node.opens();
+    const client = new RaftkvClient({ endpoints: [`http://127.0.0.1:${await listen(app)}`] });
+    await client.put('a', '1');
+    const seen: string[] = [];
+    for await (const event of client.watch({ key: 'a', ready: true })) {
+      seen.push(`${event.type} ${event.revision}`);
+      // Nothing tells of the put but the watch.
+      if (event.type === 'ready') await client.put('a', '2');
+      else break;
+    }
+    expect(seen).toEqual(['ready 1', 'put 2']);
+    await app.close();
+  });
+
+  it('says that it is ready once, however often its connection breaks', async () => {
+    const server = await fake();
+    let connections = 0;
+    server.answer = (arrived, response) => {
+      connections += 1;
+      stream(response, streamAfter(positionOf(arrived)));
+      if (connections === 1) response.end();
+    };
+    const client = new RaftkvClient({ endpoints: [server.url] });
+    const types: string[] = [];
+    for await (const event of client.watch({ prefix: 'k', fromRevision: 1, ready: true })) {
+      types.push(event.type);
+      if (types.length > changes.length) break;
+    }
+    expect(types).toEqual(['ready', ...changes.map(() => 'put')]);
   });
 
   it('loses, repeats and reorders nothing where connections are cut at any byte', async () => {
@@ -249,5 +282,54 @@ describe('a watch', () => {
     await vi.advanceTimersByTimeAsync(63_000);
     expect(asked).toEqual([undefined, '1', '2']);
     expect(await first).toMatchObject({ value: { revision: 10 } });
+  });
+});
+
+describe('listAndWatch', () => {
+  it('gives what is there, and then every change of it', async () => {
+    const { app, node } = serve({ closeGraceMs });
+    await node.opens();
+    const client = new RaftkvClient({ endpoints: [`http://127.0.0.1:${await listen(app)}`] });
+    await client.put('k/a', '1');
+    await client.put('k/b', '1');
+    await client.put('other', '1');
+    const copy = new Map<string, string>();
+    const types: string[] = [];
+    for await (const event of client.listAndWatch({ prefix: 'k/' })) {
+      types.push(event.type);
+      if (event.type === 'list') {
+        copy.clear();
+        for (const item of event.items) copy.set(item.key, item.text);
+        await client.put('k/b', '2');
+        await client.delete('k/a');
+      } else if (event.type === 'put') copy.set(event.key, event.item.text);
+      else copy.delete(event.key);
+      if (types.length === 3) break;
+    }
+    expect(types).toEqual(['list', 'put', 'delete']);
+    expect([...copy]).toEqual([['k/b', '2']]);
+    await app.close();
+  });
+
+  it('begins again with a listing where changes are not kept any more', async () => {
+    const server = await fake();
+    let lists = 0;
+    server.answer = ({ path }, response) => {
+      if (path === '/v1/watch' && lists === 1) {
+        sendProblem(response, 410, 'compacted');
+      } else if (path === '/v1/watch') {
+        stream(response, streamAfter('9'));
+      } else {
+        lists += 1;
+        sendJson(response, 200, { revision: lists === 1 ? 3 : 9, items: [] });
+      }
+    };
+    const client = new RaftkvClient({ endpoints: [server.url] });
+    const seen: string[] = [];
+    for await (const event of client.listAndWatch({ prefix: 'k' })) {
+      seen.push(`${event.type} ${event.revision}`);
+      if (event.type === 'put') break;
+    }
+    expect(seen).toEqual(['list 3', 'list 9', 'put 10']);
   });
 });
