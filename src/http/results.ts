@@ -5,6 +5,7 @@ import {
   DELETED_KEYS_MAX,
   LEASES_MAX,
   type LeaseId,
+  PASSED_KEYS_MAX,
   type Revision,
   TXN_ANSWER_BYTES_MAX,
 } from '../kv/types.js';
@@ -42,9 +43,10 @@ export function refusalOf(result: CommandResult): Error {
     case 'tooManyKeys':
       return new RaftkvError(
         'too_many_keys',
-        `One change may delete at most ${DELETED_KEYS_MAX} keys, with names of at most ${DELETED_KEY_BYTES_MAX} bytes together, and ` +
-          'this would delete more. Nothing was changed; delete them in parts, by longer prefixes, or list them and delete each.',
-        { keysMax: DELETED_KEYS_MAX },
+        `One change may delete at most ${DELETED_KEYS_MAX} keys, with names of at most ${DELETED_KEY_BYTES_MAX} bytes together, and the ` +
+          `prefixes of a transaction may pass over ${PASSED_KEYS_MAX} keys together. This would be more. Nothing was changed; do it in ` +
+          'parts, by longer prefixes, or list the keys and change each.',
+        { keysMax: DELETED_KEYS_MAX, passedKeysMax: PASSED_KEYS_MAX },
       );
     case 'leaseNotFound':
       return leaseNotFound(result.lease);

@@ -11,7 +11,7 @@ export async function* walkAttached(layers: Layers, lease: LeaseId): AsyncGenera
   const walked = mergedWalk(
     layers.buffers.map((buffer) => buffer.attachments),
     layers.disk.scan(attachmentRange(lease)),
-    { prefix: keyId(attachmentKey(lease, NO_KEY)) },
+    { prefix: keyId(attachmentKey(lease, NO_KEY)), turn: layers.turn },
     walkedAttachments,
   );
   for await (const found of walked) {

@@ -1,5 +1,5 @@
 import type { Index } from '../raft/types.js';
-import type { Operation, OrderedStore } from '../storage/ordered-store.js';
+import type { KeyRange, Operation, OrderedStore } from '../storage/ordered-store.js';
 import type { IndexBounds } from './answer-index.js';
 import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
@@ -10,7 +10,14 @@ import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { type PastStep, pastEvents } from './past-events.js';
 import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
-import { type Current, currentKey, decodeCurrent, type Version } from './record-codec.js';
+import {
+  type Current,
+  currentKey,
+  decodeCurrent,
+  tombstoneKey,
+  tombstoneRange,
+  type Version,
+} from './record-codec.js';
 import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -20,6 +27,14 @@ const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
 /** Times an odd number, different numbers of 32 bits stay different. */
 const ODD_FACTOR = 0x9e3779b1;
+
+/** What a state is opened with. */
+export interface StateOptions {
+  /** Bounds of the index of answers. */
+  readonly answerIndex: IndexBounds;
+  /** Runs a task in another turn of the event loop. */
+  readonly soon: (task: () => void) => void;
+}
 
 /**
  * A state on disk and the changes on their way there.
@@ -54,11 +69,22 @@ export class BufferedStore {
   #inFlight: Promise<void> | undefined;
   #following: Promise<void> | undefined;
   #abandoned = false;
+  /** Whether there may be tombstones on disk that stand apart. Without any, a key that is not found is looked for once. */
+  #hasTombstones: boolean;
+  readonly #turn: () => Promise<void>;
   #failure: { readonly error: unknown } | undefined;
 
-  private constructor(name: string, store: OrderedStore, meta: Meta, answerIndex: IndexBounds) {
+  private constructor(
+    name: string,
+    store: OrderedStore,
+    meta: Meta,
+    { answerIndex, soon }: StateOptions,
+    hasTombstones: boolean,
+  ) {
     this.name = name;
     this.#store = store;
+    this.#hasTombstones = hasTombstones;
+    this.#turn = () => new Promise((resolve) => soon(resolve));
     this.meta = { ...meta };
     this.#active = new WriteBuffer(meta.answersDigest);
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
@@ -69,18 +95,17 @@ export class BufferedStore {
 
   /**
    * Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format.
-   *
-   * @param answerIndex Bounds of the index of answers.
    */
-  static async load(name: string, store: OrderedStore, answerIndex: IndexBounds): Promise<BufferedStore> {
+  static async load(name: string, store: OrderedStore, options: StateOptions): Promise<BufferedStore> {
     const record = store.get(metaKey);
     if (record === undefined) {
       await assertEmpty(name, store);
-      return new BufferedStore(name, store, emptyMeta, answerIndex);
+      return new BufferedStore(name, store, emptyMeta, options, false);
     }
     const meta = decodeMeta(record);
     await checkChanges(store, meta);
-    const state = new BufferedStore(name, store, meta, answerIndex);
+    const tombstones = tombstoneRange(new Uint8Array(0), undefined);
+    const state = new BufferedStore(name, store, meta, options, !(await isEmpty(store, tombstones)));
     await state.answers.load();
     await state.leases.load(store);
     return state;
@@ -113,7 +138,9 @@ export class BufferedStore {
     if (buffered !== undefined) return buffered.current;
     const cached = this.#currents.get(id);
     if (cached !== undefined) return cached;
-    const record = this.#store.get(currentKey(key));
+    const record =
+      this.#store.get(currentKey(key)) ??
+      (this.#hasTombstones ? this.#store.get(tombstoneKey(key)) : undefined);
     if (record === undefined) return undefined;
     const current = decodeCurrent(record);
     this.#currents.set(id, current);
@@ -219,14 +246,18 @@ export class BufferedStore {
     this.#active = new WriteBuffer(answersDigest);
     this.#flushing = buffer;
     try {
-      const layers = { buffers: [buffer], disk: this.#store, compactedRevision: meta.compactedRevision };
+      const { revision, compactedRevision } = meta;
+      const layers = { buffers: [buffer], disk: this.#store, revision, compactedRevision, turn: this.#turn };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
       const departure = await this.answers.leave(meta, buffer.answers);
       const { prunedRevision } = pruning;
       const { prunedAnswer, filedAnswer } = departure;
       const value = encodeMeta({ ...meta, prunedRevision, prunedAnswer, filedAnswer });
       const note: Operation = { kind: 'put', key: metaKey, value };
-      await this.#store.write(inTurn(pruning.operations, departure.operations, buffer.operations(), [note]));
+      const tombstonesApart = meta.clusterVersion >= 2;
+      this.#hasTombstones ||= tombstonesApart && buffer.deletes;
+      const changes = buffer.operations(tombstonesApart);
+      await this.#store.write(inTurn(pruning.operations, departure.operations, changes, [note]));
       this.#prunedRevision = prunedRevision;
       this.#flushedIndex = meta.appliedIndex;
       for (const [id, { current }] of buffer.keys.entries()) this.#currents.set(id, current);
@@ -246,7 +277,8 @@ export class BufferedStore {
 
   #layersOver(disk: Layers['disk']): Layers {
     const buffers = this.#flushing === undefined ? [this.#active] : [this.#active, this.#flushing];
-    return { buffers, disk, compactedRevision: this.meta.compactedRevision };
+    const { revision, compactedRevision } = this.meta;
+    return { buffers, disk, revision, compactedRevision, turn: this.#turn };
   }
 }
 
@@ -256,10 +288,13 @@ function* inTurn(...groups: readonly Iterable<Operation>[]): Generator<Operation
 
 /** A store without the record that every flush writes was never flushed, so it holds nothing. */
 async function assertEmpty(name: string, store: OrderedStore): Promise<void> {
-  const scan = store.scan({});
+  if (!(await isEmpty(store, {}))) throw stateDamaged(`The store ${name} has no record of how far it came.`);
+}
+
+async function isEmpty(store: OrderedStore, range: KeyRange): Promise<boolean> {
+  const scan = store.scan(range);
   try {
-    if ((await scan.next(1)).length > 0)
-      throw stateDamaged(`The store ${name} has no record of how far it came.`);
+    return (await scan.next(1)).length === 0;
   } finally {
     await scan.close();
   }

@@ -34,7 +34,7 @@ const FORMAT_VERSION_OLDEST = 1;
 
 /** The format in which a command is written: the oldest that has what it needs, see src/cluster-version.ts. */
 function formatOf(command: Command): number {
-  return command.kind === 'raiseVersion' ? 3 : 2;
+  return command.kind === 'raiseVersion' || (command.kind === 'txn' && command.isBounded === true) ? 3 : 2;
 }
 
 const CommandMessage = messageType('Command');
@@ -65,6 +65,7 @@ interface Decoded {
     readonly compare: readonly DecodedCompare[];
     readonly success: readonly DecodedOperation[];
     readonly failure: readonly DecodedOperation[];
+    readonly isBounded: boolean;
   } | null;
   readonly leaseGrant?: { readonly ttlMs: number } | null;
   readonly leaseKeepAlive?: { readonly lease: number; readonly ttlMs: number } | null;
@@ -181,7 +182,8 @@ export function decodeCommand(bytes: Uint8Array): DecodedCommand {
   if (version < FORMAT_VERSION_OLDEST) throw malformed('It names no format.');
   const command = fromMessage(message);
   // Older members would take it for something else, or for nothing.
-  if (formatOf(command) > Math.max(version, 2)) throw malformed(`Format ${version} has no ${command.kind}.`);
+  if (formatOf(command) > Math.max(version, 2))
+    throw malformed(`Format ${version} has no such ${command.kind}.`);
   try {
     checkWire(commandRules, bytes);
   } catch (error) {
@@ -229,6 +231,7 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
       compare: asList(txn.compare).map(fromCompare),
       success: asList(txn.success).map(fromOperation),
       failure: asList(txn.failure).map(fromOperation),
+      ...(txn.isBounded ? { isBounded: true } : {}),
     };
   }
   const { leaseGrant, leaseKeepAlive, leaseRevoke, leaseExpire, tick, raiseVersion } = message;
@@ -401,7 +404,7 @@ function toPut({ key, value, contentType, lease }: Omit<PutCommand, 'kind'>): Pu
   return { key, value, contentType, lease: toCounter(lease), condition: undefined, ttlMs: undefined };
 }
 
-function toTxn({ compare, success, failure }: TxnCommand) {
+function toTxn({ compare, success, failure, isBounded }: TxnCommand) {
   for (const { length } of [compare, success, failure]) {
     assert(
       length <= TXN_OPERATIONS_MAX,
@@ -412,6 +415,7 @@ function toTxn({ compare, success, failure }: TxnCommand) {
     compare: compare.map(toCompare),
     success: success.map(toOperation),
     failure: failure.map(toOperation),
+    isBounded,
   };
 }
 

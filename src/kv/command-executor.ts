@@ -70,10 +70,12 @@ export class CommandExecutor {
     }
     switch (command.kind) {
       case 'deletePrefix':
-        return this.#performAhead(prepared, [command]);
+        return this.#performAhead(prepared, [command], false);
       case 'txn': {
         const operations = branchOf(this.#live, command);
-        return operations.some(walksPrefix) ? this.#performAhead(prepared, operations) : undefined;
+        return operations.some(walksPrefix)
+          ? this.#performAhead(prepared, operations, command.isBounded === true)
+          : undefined;
       }
       case 'leaseRevoke':
       case 'leaseExpire': {
@@ -86,10 +88,14 @@ export class CommandExecutor {
   }
 
   /** Does ahead, in many turns, what takes long about ten thousand keys; nothing is applied meanwhile. */
-  async #performAhead(prepared: Prepared, operations: readonly TxnOperation[]): Promise<void> {
+  async #performAhead(
+    prepared: Prepared,
+    operations: readonly TxnOperation[],
+    isBounded: boolean,
+  ): Promise<void> {
     const layers = this.#live.freeze();
     try {
-      const branch = new Branch(this.#live, layers);
+      const branch = new Branch(this.#live, layers, isBounded);
       for (const operation of operations) await branch.perform(operation);
       prepared.branch = branch;
     } finally {
@@ -199,7 +205,7 @@ export class CommandExecutor {
 
   #transact(command: TxnCommand, prepared: Branch | undefined): CommandResult {
     const operations = branchOf(this.#live, command);
-    const branch = prepared ?? new Branch(this.#live, undefined);
+    const branch = prepared ?? new Branch(this.#live, undefined, false);
     if (prepared === undefined) for (const operation of operations) branch.perform(operation);
     const { refusal, results } = branch;
     if (refusal !== undefined) return refusal;

@@ -2,7 +2,7 @@ import type { Operation } from '../storage/ordered-store.js';
 import { readChanges } from './change-index.js';
 import type { MutableMeta } from './meta-codec.js';
 import type { Layers } from './reader.js';
-import { currentKey, decodeCurrent, versionKey } from './record-codec.js';
+import { currentKey, decodeCurrent, tombstoneKey, versionKey } from './record-codec.js';
 import type { Revision } from './types.js';
 import { keyId } from './write-buffer.js';
 
@@ -70,7 +70,8 @@ export async function pruneHistory(
       if (change.previous > 0) remove(versionKey(change.key, change.previous));
       if (change.kind === 'delete') {
         remove(versionKey(change.key, change.revision));
-        if (isForgotten(layers, change.key, change.revision)) remove(currentKey(change.key));
+        const tombstone = forgottenTombstone(layers, change.key, change.revision);
+        if (tombstone !== undefined) remove(tombstone);
       }
     }
     remove(record.key);
@@ -80,11 +81,19 @@ export async function pruneHistory(
   return { operations, prunedRevision: through };
 }
 
-/** Whether the key is still as that deletion left it: neither this flush nor an earlier one brought it back. */
-function isForgotten({ buffers, disk }: Layers, key: Uint8Array, deletedAt: Revision): boolean {
-  if (buffers.some((buffer) => buffer.keys.get(keyId(key)) !== undefined)) return false;
-  const record = disk.get(currentKey(key));
-  if (record === undefined) return false;
-  const current = decodeCurrent(record);
-  return current.deleted && current.modRevision === deletedAt;
+/** The tombstone of a key that is still as that deletion left it: neither this flush nor an earlier one brought it back. */
+function forgottenTombstone(
+  { buffers, disk }: Layers,
+  key: Uint8Array,
+  deletedAt: Revision,
+): Uint8Array | undefined {
+  if (buffers.some((buffer) => buffer.keys.get(keyId(key)) !== undefined)) return undefined;
+  // One that was written before cluster version 2 stands among the keys that exist.
+  for (const recordKey of [tombstoneKey(key), currentKey(key)]) {
+    const record = disk.get(recordKey);
+    if (record === undefined) continue;
+    const current = decodeCurrent(record);
+    return current.deleted && current.modRevision === deletedAt ? recordKey : undefined;
+  }
+  return undefined;
 }

@@ -3,6 +3,8 @@ import type { KeyId, SortedMap } from './write-buffer.js';
 
 /** What is read in one step, between which the event loop gets a turn. */
 const FOUND_PER_STEP = 128;
+/** Steps from buffers alone take turns less often: a turn costs more than such a step. */
+const STEPS_PER_TURN = 8;
 
 /** How what lies in buffers and on disk is told apart and read. */
 export interface Walked<Value, Found> {
@@ -19,10 +21,24 @@ export interface Walked<Value, Found> {
 export async function* mergedWalk<Value, Found>(
   buffers: readonly SortedMap<Value>[],
   scan: Scan,
-  { prefix, after }: { readonly prefix: KeyId; readonly after?: KeyId | undefined },
+  {
+    prefix,
+    after,
+    turn,
+  }: {
+    readonly prefix: KeyId;
+    readonly after?: KeyId | undefined;
+    /** Resolves in another turn of the event loop. */
+    readonly turn: () => Promise<void>;
+  },
   walked: Walked<Value, Found>,
 ): AsyncGenerator<readonly Found[]> {
   const buffered = new BufferCursor(buffers, prefix, after, walked.fromBuffer);
+  let steps = 0;
+  const pause = () => {
+    steps += 1;
+    return steps % STEPS_PER_TURN === 0 ? turn() : undefined;
+  };
   try {
     for (;;) {
       const pairs = await scan.next(FOUND_PER_STEP);
@@ -33,6 +49,7 @@ export async function* mergedWalk<Value, Found>(
         buffered.takeBefore(id, FOUND_PER_STEP, found);
         while ((buffered.peek() ?? id) < id) {
           yield found.splice(0);
+          await pause();
           buffered.takeBefore(id, FOUND_PER_STEP, found);
         }
         found.push(buffered.take(id) ?? walked.fromDisk(id, pair));
@@ -43,6 +60,7 @@ export async function* mergedWalk<Value, Found>(
       const found: Found[] = [];
       buffered.takeBefore(undefined, FOUND_PER_STEP, found);
       yield found;
+      await pause();
     }
   } finally {
     await scan.close();

@@ -1,5 +1,6 @@
 import { AssertionError } from '../assert.js';
-import { itemAt, type Layers, readItem, walk } from './reader.js';
+import { PrefixWalks } from './prefix-walks.js';
+import { itemAt, type Layers, readItem } from './reader.js';
 import { isTrue } from './transaction.js';
 import {
   type CommandResult,
@@ -33,11 +34,12 @@ export async function readTransaction(
     const item = readItem(layers, one.key, revision);
     return isTrue(one, item, () => item?.value);
   });
+  const walks = new PrefixWalks(layers, revision);
   const results: TxnResult[] = [];
   let bytes = 0;
   for (const operation of succeeded ? success : failure) {
     const items: Item[] = [];
-    for await (const item of found(layers, operation, revision, signal)) {
+    for await (const item of found(layers, walks, operation, revision, signal)) {
       items.push(item);
       bytes += TXN_ITEM_BYTES + item.key.length + item.value.length + item.contentType.length;
       if (bytes > TXN_ANSWER_BYTES_MAX) return { kind: 'answerTooLarge', revision };
@@ -49,6 +51,7 @@ export async function readTransaction(
 
 async function* found(
   layers: Layers,
+  walks: PrefixWalks,
   operation: TxnOperation,
   revision: Revision,
   signal: AbortSignal | undefined,
@@ -59,7 +62,7 @@ async function* found(
     return;
   }
   if (operation.kind !== 'getPrefix') throw new AssertionError(`A read does not ${operation.kind}.`);
-  for await (const keys of walk(layers, operation.prefix, undefined)) {
+  for await (const keys of walks.under(operation.prefix)) {
     signal?.throwIfAborted();
     for (const key of keys) {
       const item = itemAt(layers, key, revision, false);

@@ -1,5 +1,6 @@
 import type { KeyRange, Scan } from '../storage/ordered-store.js';
 import { stateDamaged } from './damage.js';
+import { JoinedScan } from './joined-scan.js';
 import { mergedWalk, type Walked } from './merged-walk.js';
 import {
   type Current,
@@ -9,6 +10,8 @@ import {
   decodeVersion,
   type KeyState,
   keyOfCurrent,
+  tombstoneKey,
+  tombstoneRange,
   type Version,
   versionKey,
 } from './record-codec.js';
@@ -31,8 +34,12 @@ export interface Layers {
     get(key: Uint8Array): Uint8Array | undefined;
     scan(range: KeyRange): Scan;
   };
+  /** The newest revision of the view. */
+  readonly revision: Revision;
   /** Versions that ended before this revision may be gone. */
   readonly compactedRevision: Revision;
+  /** Resolves in another turn of the event loop. */
+  readonly turn: () => Promise<void>;
 }
 
 function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
@@ -40,7 +47,7 @@ function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Cur
     const buffered = buffer.keys.get(id);
     if (buffered !== undefined) return buffered.current;
   }
-  const record = disk.get(currentKey(key));
+  const record = disk.get(currentKey(key)) ?? disk.get(tombstoneKey(key));
   return record === undefined ? undefined : decodeCurrent(record);
 }
 
@@ -57,16 +64,24 @@ export interface FoundKey {
   readonly current: Current;
 }
 
-/** All keys with the prefix, tombstones included, in byte order, a bounded number at a time. */
+/**
+ * All keys with the prefix that may exist at a revision, in byte order, a bounded number at a time, with turns of the event
+ * loop in between. Tombstones are among them; but those that are on disk, and stand apart there, only for a revision of the
+ * past: however many keys were deleted, a walk of what there is now does not pass over them.
+ */
 export function walk(
   layers: Layers,
   prefix: Uint8Array,
   after: Uint8Array | undefined,
+  revision: Revision,
 ): AsyncGenerator<readonly FoundKey[]> {
+  const { buffers, disk, turn } = layers;
+  const current = disk.scan(currentRange(prefix, after));
+  const isPast = revision < layers.revision;
   return mergedWalk(
-    layers.buffers.map((buffer) => buffer.keys),
-    layers.disk.scan(currentRange(prefix, after)),
-    { prefix: keyId(prefix), after: after && keyId(after) },
+    buffers.map((buffer) => buffer.keys),
+    isPast ? new JoinedScan(current, disk.scan(tombstoneRange(prefix, after))) : current,
+    { prefix: keyId(prefix), after: after && keyId(after), turn },
     walkedKeys,
   );
 }
@@ -88,7 +103,7 @@ export async function readPage(
 ): Promise<ListResult> {
   const items: Item[] = [];
   let bytes = 0;
-  for await (const keys of walk(layers, request.prefix, request.after)) {
+  for await (const keys of walk(layers, request.prefix, request.after, revision)) {
     request.signal?.throwIfAborted();
     for (const found of keys) {
       const full = items.length >= request.limit || bytes >= PAGE_BYTES_MAX;

@@ -8,7 +8,8 @@ import type { LeaseId, LogTime, Revision } from './types.js';
  *
  * | key | value |
  * | --- | --- |
- * | `c` key | {@link Current}: what the key is now |
+ * | `c` key | {@link Current}: what the key is now; before cluster version 2 also the tombstone of a deleted key |
+ * | `t` key | {@link Current} of a deleted key, apart from those that exist so that listing these does not pass over it |
  * | `v` escaped key, revision | {@link Version}: what the key was from that revision on, with the value; written once |
  * | `l` lease | {@link Lease} |
  * | `k` lease, key | empty: the key is attached to the lease |
@@ -26,6 +27,7 @@ export const REVISION_BYTES = 6;
 export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
 
 const TAG_CURRENT = 0x63;
+const TAG_TOMBSTONE = 0x74;
 const TAG_VERSION = 0x76;
 const TAG_LEASE = 0x6c;
 const TAG_ATTACHMENT = 0x6b;
@@ -88,21 +90,39 @@ export function successor(
 }
 
 export function currentKey(key: Uint8Array): Uint8Array {
+  return taggedKey(TAG_CURRENT, key);
+}
+
+/** Where a tombstone stands, apart from the keys that exist. */
+export function tombstoneKey(key: Uint8Array): Uint8Array {
+  return taggedKey(TAG_TOMBSTONE, key);
+}
+
+function taggedKey(tag: number, key: Uint8Array): Uint8Array {
   const record = Buffer.allocUnsafe(1 + key.length);
-  record[0] = TAG_CURRENT;
+  record[0] = tag;
   record.set(key, 1);
   return record;
 }
 
 /** The range of the current records of all keys with this prefix, or of those of them after a key. */
 export function currentRange(prefix: Uint8Array, after: Uint8Array | undefined) {
-  const start = currentKey(prefix);
+  return rangeOf(TAG_CURRENT, prefix, after);
+}
+
+/** The same of the tombstones that stand apart. */
+export function tombstoneRange(prefix: Uint8Array, after: Uint8Array | undefined) {
+  return rangeOf(TAG_TOMBSTONE, prefix, after);
+}
+
+function rangeOf(tag: number, prefix: Uint8Array, after: Uint8Array | undefined) {
+  const start = taggedKey(tag, prefix);
   // The smallest key after another one is that key and a zero byte.
-  const next = after === undefined ? start : Buffer.concat([currentKey(after), Buffer.of(0)]);
+  const next = after === undefined ? start : Buffer.concat([taggedKey(tag, after), Buffer.of(0)]);
   return { gte: Buffer.compare(next, start) > 0 ? next : start, lt: endOfPrefix(start) };
 }
 
-/** The key of which this is the current record. */
+/** The key of which this is the current record, or the tombstone. */
 export function keyOfCurrent(record: Uint8Array): Uint8Array {
   return record.subarray(1);
 }

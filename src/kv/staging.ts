@@ -1,8 +1,7 @@
 import { assert, present } from '../assert.js';
 import type { SnapshotMetadata } from '../raft/types.js';
 import type { OrderedStore, StoreDirectory } from '../storage/ordered-store.js';
-import type { IndexBounds } from './answer-index.js';
-import { BufferedStore } from './buffered-store.js';
+import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { stateDamaged } from './damage.js';
 import { decodeSnapshot } from './snapshot-stream.js';
 
@@ -14,15 +13,14 @@ const STATE_NAME = /^state-([1-9]\d*)$/;
 /** Snapshots that arrived and wait to become the live state. */
 export class SnapshotStaging {
   readonly #directory: StoreDirectory;
-  readonly #answerIndex: IndexBounds;
+  readonly #options: StateOptions;
   readonly #staged = new Map<string, { readonly state: BufferedStore; readonly store: OrderedStore }>();
   /** The highest number given in this process, so that two snapshots that arrive at once get two stores. */
   #lastNumber = 0;
 
-  /** @param answerIndex Bounds of the index of answers. */
-  constructor(directory: StoreDirectory, answerIndex: IndexBounds) {
+  constructor(directory: StoreDirectory, options: StateOptions) {
     this.#directory = directory;
-    this.#answerIndex = answerIndex;
+    this.#options = options;
   }
 
   /**
@@ -36,7 +34,7 @@ export class SnapshotStaging {
       for await (const pairs of decodeSnapshot(metadata, chunks, BATCH_BYTES)) {
         await store.write(pairs.map(({ key, value }) => ({ kind: 'put', key, value })));
       }
-      const state = await BufferedStore.load(name, store, this.#answerIndex);
+      const state = await BufferedStore.load(name, store, this.#options);
       if (state.meta.appliedIndex !== metadata.index || state.meta.appliedTerm !== metadata.term) {
         throw stateDamaged(`The snapshot of index ${metadata.index} holds the state of another index.`);
       }

@@ -13,7 +13,7 @@ import {
 import type { StoreDirectory } from '../storage/ordered-store.js';
 import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
-import { BufferedStore } from './buffered-store.js';
+import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
 import { admitCommand } from './command-codec.js';
 import { CommandExecutor } from './command-executor.js';
@@ -23,6 +23,7 @@ import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
+import { passesTooManyKeys, walksPrefix } from './transaction.js';
 import type {
   CommandResult,
   Item,
@@ -73,7 +74,7 @@ export async function openKv(
 ): Promise<KvStateMachine> {
   const store = await directory.open(name);
   try {
-    const live = await BufferedStore.load(name, store, options.answerIndex ?? INDEX_BOUNDS);
+    const live = await BufferedStore.load(name, store, stateOptions(options));
     return new KvStateMachine(directory, live, options);
   } catch (error) {
     await store.close();
@@ -101,7 +102,7 @@ export class KvStateMachine {
 
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
-    this.#staging = new SnapshotStaging(directory, options.answerIndex ?? INDEX_BOUNDS);
+    this.#staging = new SnapshotStaging(directory, stateOptions(options));
     this.#live = live;
     this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
     this.#executor = new CommandExecutor(live, this.#historyRevisions);
@@ -222,6 +223,21 @@ export class KvStateMachine {
     const layers = this.#live.freeze();
     try {
       return await readTransaction(layers, command, readable, signal);
+    } finally {
+      await layers.close();
+    }
+  }
+
+  /** Whether a transaction passes over more keys than one may, as this member has them. Throws the reason of the signal. */
+  async passesTooManyKeys(command: TxnCommand, signal?: AbortSignal): Promise<boolean> {
+    if (![...command.success, ...command.failure].some(walksPrefix)) return false;
+    // A repeat gets the first answer, however much there is to pass over by now.
+    const { idempotency } = command;
+    if (idempotency && this.#live.answers.find(idempotency, this.logTimeMs).result !== undefined)
+      return false;
+    const layers = this.#live.freeze();
+    try {
+      return await passesTooManyKeys(layers, command, signal);
     } finally {
       await layers.close();
     }
@@ -352,6 +368,10 @@ export class KvStateMachine {
     }
     return revision;
   }
+}
+
+function stateOptions({ answerIndex = INDEX_BOUNDS, soon = setImmediate }: KvOptions): StateOptions {
+  return { answerIndex, soon };
 }
 
 function infoOf({ lease, ttlMs, expiresAtMs, generation, own }: Lease, logTimeMs: LogTime): LeaseInfo {

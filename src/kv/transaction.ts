@@ -1,14 +1,17 @@
 import { present, unreachable } from '../assert.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith, type PlannedChanges } from './changes.js';
-import { currentVersion, type Layers, toItem, walk } from './reader.js';
+import { PrefixWalks } from './prefix-walks.js';
+import { currentVersion, type Layers, toItem } from './reader.js';
 import type { Current, KeyState } from './record-codec.js';
 import {
   type Compare,
   type CompareOperator,
   DELETED_KEY_BYTES_MAX,
   DELETED_KEYS_MAX,
+  DELETED_KEYS_PASSED_MAX,
   type Item,
+  PASSED_KEYS_MAX,
   type Revision,
   TXN_ANSWER_BYTES_MAX,
   TXN_ITEM_BYTES,
@@ -60,11 +63,18 @@ export class Branch {
   #deletedKeys = 0;
   #deletedBytes = 0;
   #answerBytes = 0;
+  #passedKeys = 0;
+  readonly #isBounded: boolean;
+  #walks: PrefixWalks | undefined;
 
-  /** @param layers The live state; needed where prefixes are walked, and not to change meanwhile. */
-  constructor(live: BufferedStore, layers: Layers | undefined) {
+  /**
+   * @param layers The live state; needed where prefixes are walked, and not to change meanwhile.
+   * @param isBounded Whether {@link PASSED_KEYS_MAX} holds.
+   */
+  constructor(live: BufferedStore, layers: Layers | undefined, isBounded: boolean) {
     this.#live = live;
     this.#layers = layers;
+    this.#isBounded = isBounded;
     this.#revision = live.meta.revision + 1;
   }
 
@@ -141,18 +151,18 @@ export class Branch {
 
   async #getPrefix(prefix: Uint8Array): Promise<void> {
     const items: Item[] = [];
-    const layers = this.#walkable();
     const touched = this.#touchedUnder(prefix).sort((a, b) => (a.id < b.id ? -1 : 1));
     let at = 0;
-    for await (const found of walk(layers, prefix, undefined)) {
+    for await (const found of this.#walked().under(prefix)) {
       for (const one of found) {
         for (let next = touched[at]; next !== undefined && next.id < one.id; next = touched[at]) {
           this.#answer(itemOf(next), items);
           at += 1;
         }
+        if (!this.#passes()) return;
         // What the branch made of it comes in its turn.
-        if (one.current.deleted || this.#touched.has(one.id)) continue;
-        this.#answer(toItem(one.key, one.current, currentVersion(layers, one).value), items);
+        if (this.#touched.has(one.id)) continue;
+        this.#answer(toItem(one.key, one.current, currentVersion(this.#walkable(), one).value), items);
         if (this.#refusal !== undefined) return;
       }
     }
@@ -163,14 +173,24 @@ export class Branch {
   async #deletePrefix(prefix: Uint8Array): Promise<void> {
     let deleted = 0;
     for (const touched of this.#touchedUnder(prefix)) deleted += this.#delete(touched);
-    for await (const found of walk(this.#walkable(), prefix, undefined)) {
+    for await (const found of this.#walked().under(prefix)) {
       for (const { id, key, current } of found) {
-        if (current.deleted || this.#touched.has(id)) continue;
+        if (!this.#passes()) return;
+        if (this.#touched.has(id)) continue;
         deleted += this.#delete(this.#remember(id, key, current));
         if (this.#refusal !== undefined) return;
       }
     }
     this.results.push({ kind: 'delete', deleted });
+  }
+
+  /** Counts a key that a walk passed over. False once they are too many for this command. */
+  #passes(): boolean {
+    this.#passedKeys += 1;
+    if (this.#isBounded && this.#passedKeys > PASSED_KEYS_MAX) {
+      this.#refusal = { kind: 'tooManyKeys', revision: this.#revision - 1 };
+    }
+    return this.#refusal === undefined;
   }
 
   #delete(touched: Touched): number {
@@ -210,9 +230,15 @@ export class Branch {
     return touched;
   }
 
+  /** The keys with a prefix that the branch wrote, and did not delete. */
   #touchedUnder(prefix: Uint8Array): Touched[] {
     const start = keyId(prefix);
-    return [...this.#touched.values()].filter(({ id }) => id.startsWith(start));
+    return [...this.#touched.values()].filter(({ id, now }) => now !== undefined && id.startsWith(start));
+  }
+
+  #walked(): PrefixWalks {
+    this.#walks ??= new PrefixWalks(this.#walkable(), this.#live.meta.revision);
+    return this.#walks;
   }
 
   #walkable(): Layers {
@@ -274,4 +300,28 @@ function isInOrder(order: number, op: CompareOperator): boolean {
     case '>':
       return order > 0;
   }
+}
+
+/**
+ * Whether either branch passes over more keys than one may, in this state: {@link PASSED_KEYS_MAX} that exist, and
+ * {@link DELETED_KEYS_PASSED_MAX} that were deleted. Throws the reason of `signal` once that is aborted.
+ */
+export async function passesTooManyKeys(
+  layers: Layers,
+  { success, failure }: TxnCommand,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const branch of [success, failure]) {
+    const walks = new PrefixWalks(layers, layers.revision);
+    let existing = 0;
+    for (const operation of branch) {
+      if (!('prefix' in operation)) continue;
+      for await (const found of walks.under(operation.prefix)) {
+        signal?.throwIfAborted();
+        existing += found.length;
+        if (existing > PASSED_KEYS_MAX || walks.passed - existing > DELETED_KEYS_PASSED_MAX) return true;
+      }
+    }
+  }
+  return false;
 }

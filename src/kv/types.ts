@@ -108,6 +108,17 @@ export const TXN_ANSWER_BYTES_MAX = 1024 * 1024;
 export const TXN_ITEM_BYTES = 64;
 
 /**
+ * How many keys that exist the gets and deletions by prefix of a branch may pass over together, each as often as it is under
+ * one of their prefixes: applying a command holds up every write. Replicas agree on it, from cluster version 2 on.
+ */
+export const PASSED_KEYS_MAX = 20_000;
+/**
+ * How many tombstones a transaction may pass over when a leader looks at it before it proposes it. Only before cluster version
+ * 2, and for a moment after deletions, do walks pass over tombstones at all.
+ */
+export const DELETED_KEYS_PASSED_MAX = 200_000;
+
+/**
  * Does the first branch if every comparison holds, and the second otherwise, all of it at one revision or not at all.
  * Operations are done in order, and each sees what those before it did. Where a branch changes a key more than once, the
  * last change is the key's one version of that revision.
@@ -117,6 +128,8 @@ export interface TxnCommand extends Repeatable {
   readonly compare: readonly Compare[];
   readonly success: readonly TxnOperation[];
   readonly failure: readonly TxnOperation[];
+  /** Whether {@link PASSED_KEYS_MAX} holds; from cluster version 2 on, where a prefix is walked. */
+  readonly isBounded?: boolean;
 }
 
 export type CompareOperator = '=' | '!=' | '<' | '>';

@@ -8,6 +8,7 @@ import {
   encodeCurrent,
   encodeVersion,
   leaseKey,
+  tombstoneKey,
   type Version,
   versionKey,
 } from './record-codec.js';
@@ -102,6 +103,7 @@ export class WriteBuffer {
   /** Entries of the change index, in the order of the changes. */
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
+  #deletes = false;
 
   /** @param answersDigest Of all answers before those of this buffer. */
   constructor(answersDigest: number) {
@@ -117,8 +119,14 @@ export class WriteBuffer {
     return this.changes.length;
   }
 
+  /** Whether any key was deleted. */
+  get deletes(): boolean {
+    return this.#deletes;
+  }
+
   /** Adds a version of a key. */
   add({ id, key, current, version, record, leaseBefore }: BufferedChange): void {
+    if (version.deleted) this.#deletes = true;
     const known = this.keys.get(id);
     if (known === undefined) {
       this.keys.set(id, { key, current, versions: [version] });
@@ -149,10 +157,13 @@ export class WriteBuffer {
    * What brings the store to where this buffer is: each key's last record, each version, what is attached, the leases, the
    * answers, and the change index. Made one by
    * one, because all together would hold the event loop; the buffer must not change meanwhile.
+   *
+   * @param tombstonesApart Whether tombstones stand apart from the keys that exist: from cluster version 2 on.
    */
-  *operations(): Generator<Operation> {
+  *operations(tombstonesApart: boolean): Generator<Operation> {
     for (const { key, current, versions } of this.keys.values()) {
-      yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
+      if (tombstonesApart) yield* apart(key, current, versions);
+      else yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
       for (const version of versions) {
         yield { kind: 'put', key: versionKey(key, version.modRevision), value: encodeVersion(version) };
       }
@@ -167,6 +178,22 @@ export class WriteBuffer {
     yield* this.answers.operations();
     yield* changeRecords(this.changes);
   }
+}
+
+/** What a key is now, in one of the two places in which it may stand; nothing is left in the other one. */
+function* apart(key: Uint8Array, current: Current, versions: readonly Version[]): Generator<Operation> {
+  if (current.deleted) {
+    yield { kind: 'delete', key: currentKey(key) };
+    yield { kind: 'put', key: tombstoneKey(key), value: encodeCurrent(current) };
+    return;
+  }
+  yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
+  if (versions.some(followsTombstone)) yield { kind: 'delete', key: tombstoneKey(key) };
+}
+
+/** Whether a version created its key anew: the first one of a key that had others. */
+export function followsTombstone({ version, previous }: Version): boolean {
+  return version === 1 && previous > 0;
 }
 
 /** The version of exactly this revision, if the buffer holds it. */

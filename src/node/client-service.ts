@@ -34,6 +34,7 @@ import {
   RESERVED_PREFIX,
   type Revision,
   type TxnCommand,
+  type TxnOperation,
   type TxnReadOptions,
   type Watcher,
   type WatchRequest,
@@ -62,6 +63,7 @@ export interface StoreReader extends LeaseTable {
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
   readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult>;
+  passesTooManyKeys(command: TxnCommand, signal?: AbortSignal): Promise<boolean>;
   watch(request: WatchRequest): Watcher;
   /** Whoever watches gets this error and no more events. */
   endWatches(error: Error): void;
@@ -250,6 +252,36 @@ export class ClientService implements NodePort {
   }
 
   async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
+    if (command.kind === 'txn' && walksPrefix(command)) {
+      return this.writeWithinBounds(command, timeoutMs, signal);
+    }
+    return this.writeAsItIs(command, timeoutMs, signal);
+  }
+
+  /**
+   * A transaction that walks prefixes is applied by every member, and holds up all writes meanwhile. One that passes over too
+   * many keys is refused by what this member has, before it is proposed; from cluster version 2 on, also by every member
+   * alike when it is applied.
+   */
+  private async writeWithinBounds(
+    command: TxnCommand,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<CommandResult> {
+    const { store, clock } = this.parts;
+    const deadline = clock.now() + timeoutMs;
+    if (await store.passesTooManyKeys(command, signal)) {
+      return { kind: 'tooManyKeys', revision: store.revision };
+    }
+    const bounded: TxnCommand = store.clusterVersion >= 2 ? { ...command, isBounded: true } : command;
+    return this.writeAsItIs(bounded, Math.max(1, deadline - clock.now()), signal);
+  }
+
+  private async writeAsItIs(
+    command: Command,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<CommandResult> {
     const { node, codec } = this.parts;
     const payload = codec.encode(command);
     if (node.raft.role === 'leader') return this.propose(payload, timeoutMs, signal);
@@ -529,4 +561,9 @@ function json(value: unknown): Uint8Array {
 /** The other side is this same program, at most a version apart; it says what it sends by the operation's name. */
 function parse<Value>(bytes: Uint8Array): Value {
   return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as Value;
+}
+
+function walksPrefix({ success, failure }: TxnCommand): boolean {
+  const walks = (operation: TxnOperation) => 'prefix' in operation;
+  return success.some(walks) || failure.some(walks);
 }
