@@ -18,6 +18,7 @@ import { addSim } from './sim.js';
 import { addStatus } from './status.js';
 import type { Terminal } from './terminal.js';
 import { addTxn } from './txn.js';
+import { addUpgrade } from './upgrade.js';
 import { addWatch } from './watch.js';
 
 /** What a process of this program can end with. */
@@ -49,6 +50,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addImport(program, terminal);
   addStatus(program, terminal);
   addMember(program, terminal);
+  addUpgrade(program, terminal);
   addLeader(program, terminal);
   addBench(program, terminal);
   addSim(program, terminal);

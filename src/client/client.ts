@@ -2,6 +2,7 @@ import { Caller } from './caller.js';
 import { checkBytes, checkOptionalBytes, checkOptions, type OptionNames } from './check-options.js';
 import type {
   AddMemberResult,
+  ClusterVersionStatus,
   MemberAddress,
   MemberStatus,
   MembershipChange,
@@ -457,11 +458,39 @@ export class RaftkvClient {
     });
   }
 
+  /** The cluster version, and what each member speaks. */
+  clusterVersion(options: CallOptions = {}): Promise<ClusterVersionStatus> {
+    return this.caller.callJson({ ...options, ...clusterVersionCall, method: 'GET' });
+  }
+
+  /**
+   * Moves the cluster to a version now, which locks older programs out for good; resolves with the version in force. Fails with
+   * `cluster_not_upgraded` while a member does not speak it.
+   */
+  async raiseClusterVersion(version: number, options: CallOptions = {}): Promise<number> {
+    const body = JSON.stringify({ clusterVersion: version });
+    const { clusterVersion }: { clusterVersion: number } = await this.caller.callJson({
+      ...options,
+      ...clusterVersionCall,
+      method: 'PUT',
+      body,
+    });
+    return clusterVersion;
+  }
+
+  /** Stops the leader from moving the cluster to the next version by itself, or lets it go on. */
+  async holdClusterVersion(hold: boolean, options: CallOptions = {}): Promise<void> {
+    const path = `${clusterVersionCall.path}/hold`;
+    await this.caller.callJson({ ...options, ...clusterVersionCall, method: hold ? 'PUT' : 'DELETE', path });
+  }
+
   private changeMembers<Result>(change: MembershipChange, options: CallOptions): Promise<Result> {
     return this.caller.callJson(membershipCall(change, false, options));
   }
 }
 
+/** Any node passes on what the leader has to do, and a repeat changes nothing more. */
+const clusterVersionCall = { path: '/v1/cluster-version', where: 'anywhere', repeat: 'always' } as const;
 const statusCall = { method: 'GET', path: '/v1/status', where: 'anywhere', repeat: 'always' } as const;
 
 export interface ForceOptions {

@@ -68,6 +68,29 @@ export interface SetMembersResult {
   readonly removed: readonly string[];
 }
 
+/** The cluster version, and how far the cluster is on its way to the next one. */
+export interface ClusterVersionStatus {
+  /** The version in force. */
+  readonly clusterVersion: number;
+  /** The newest version that every member speaks; a member that is not connected counts as version 1. */
+  readonly spokenByAll: number;
+  /** Whether the leader was stopped from moving the cluster by itself. */
+  readonly held: boolean;
+  /** Milliseconds until the leader moves the cluster to `spokenByAll`; null when it is not about to. */
+  readonly raiseInMs: number | null;
+  readonly members: readonly MemberVersions[];
+}
+
+/** What a member speaks. */
+export interface MemberVersions {
+  readonly id: string;
+  /** null while the member is not connected. */
+  readonly oldest: number | null;
+  readonly newest: number | null;
+  /** Why nothing is known of it, to be read after its name; '' otherwise. */
+  readonly reason: string;
+}
+
 /** A change of the membership. `force` makes it even where the rest would have no live quorum. */
 export type MembershipChange =
   | { readonly kind: 'add'; readonly member: NewMember }

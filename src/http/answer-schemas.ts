@@ -125,6 +125,17 @@ const member = object({
   '?lastContactMs': number,
 });
 
+const versionOrNull = { type: ['integer', 'null'] };
+export const clusterVersionShown = object({
+  clusterVersion: integer,
+  spokenByAll: integer,
+  held: flag,
+  raiseInMs: { type: ['number', 'null'] },
+  members: list(object({ id: text, oldest: versionOrNull, newest: versionOrNull, reason: text })),
+});
+export const clusterVersionRaised = object({ clusterVersion: integer });
+export const clusterVersionHeld = object({ held: flag });
+
 export const membersListed = object({ members: list(member) });
 export const memberAdded = object({ cluster: text, member, added: flag });
 export const memberRemoved = object({ removed: text });

@@ -6,6 +6,7 @@ import { after, every } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { registerClusterRoutes } from './cluster-routes.js';
+import { registerClusterVersionRoutes } from './cluster-version-routes.js';
 import { Connections } from './connections.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
@@ -114,6 +115,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   registerLockRoutes(app, context);
   registerWatchRoute(app, context);
   registerClusterRoutes(app, context);
+  registerClusterVersionRoutes(app, context);
   registerHealthRoutes(app, context);
   registerOpenApiRoute(app, context);
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));

@@ -9,6 +9,7 @@ import { problemContentType } from './problem.js';
 import { Query, queryNames } from './query.js';
 import {
   addMemberBody,
+  clusterVersionBody,
   grantLeaseBody,
   keepAliveBody,
   lockBody,
@@ -404,6 +405,30 @@ export const openApiDocument = {
           'no_leader',
           'outcome_unknown',
         ]),
+      }),
+    },
+    '/v1/cluster-version': {
+      get: operation('The cluster version, and how far the cluster is on its way to the next', common, {
+        '200': answer('The version in force, and what each member speaks', json(answers.clusterVersionShown)),
+      }),
+      put: operation(
+        'Move the cluster to a version now, which locks older programs out for good',
+        common,
+        {
+          '200': answer('The version in force', json(answers.clusterVersionRaised)),
+          ...refusals([...bodyRefusals, 'cluster_not_upgraded']),
+        },
+        body(clusterVersionBody),
+      ),
+    },
+    '/v1/cluster-version/hold': {
+      put: operation('Stop the leader from moving the cluster to the next version by itself', common, {
+        '200': answer('Held', json(answers.clusterVersionHeld)),
+        ...refusals(writeRefusals),
+      }),
+      delete: operation('Let the leader move the cluster to the next version', common, {
+        '200': answer('Not held', json(answers.clusterVersionHeld)),
+        ...refusals(writeRefusals),
       }),
     },
     '/v1/leader': {

@@ -70,6 +70,22 @@ export const transferBody = jsonBody(
   '{"to":"n2"}',
 );
 
+export const clusterVersionBody = jsonBody(
+  {
+    type: 'object',
+    properties: {
+      clusterVersion: {
+        type: 'integer',
+        minimum: 1,
+        description: 'the cluster version to move to, such as 2',
+      },
+    },
+    required: ['clusterVersion'],
+    additionalProperties: false,
+  },
+  '{"clusterVersion":2}',
+);
+
 /** A lease lives between a second and a year; a fraction of a millisecond would say nothing. */
 export const TTL_SECONDS_MAX = 31_536_000;
 

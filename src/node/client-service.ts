@@ -22,22 +22,21 @@ import type {
   UnlockRequest,
   UnlockResult,
 } from '../http/port.js';
-import {
-  type Command,
-  type CommandResult,
-  type Item,
-  type LeaseId,
-  type LeaseInfo,
-  type ListRequest,
-  type ListResult,
-  type LogTime,
-  RESERVED_PREFIX,
-  type Revision,
-  type TxnCommand,
-  type TxnOperation,
-  type TxnReadOptions,
-  type Watcher,
-  type WatchRequest,
+import type {
+  Command,
+  CommandResult,
+  Item,
+  LeaseId,
+  LeaseInfo,
+  ListRequest,
+  ListResult,
+  LogTime,
+  Revision,
+  TxnCommand,
+  TxnOperation,
+  TxnReadOptions,
+  Watcher,
+  WatchRequest,
 } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
@@ -49,7 +48,7 @@ import { LockService } from './lock-service.js';
 import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
-import { VersionKeeper } from './version-keeper.js';
+import { HOLD_KEY, VersionService } from './version-service.js';
 import { noLeader, readUnavailable, removed } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
@@ -113,7 +112,7 @@ export class ClientService implements NodePort {
   private readonly logClock: LogClock;
   private readonly leaseKeeper: LeaseKeeper;
   private readonly locks: LockService;
-  private readonly versions: VersionKeeper;
+  private readonly versions: VersionService;
   private readonly catchUp = new CatchUp();
 
   constructor(private readonly parts: ClientServiceParts) {
@@ -163,23 +162,25 @@ export class ClientService implements NodePort {
       return (await parts.transport.handshake(address, hello, timeoutMs)).identity;
     };
     const connections = () => parts.transport.connections();
-    const clusterVersion = () => store.clusterVersion;
-    this.versions = new VersionKeeper({
+    this.versions = new VersionService({
       node,
       clock,
       logger: parts.logger,
       identity: parts.identity,
       connections,
-      clusterVersion,
+      clusterVersion: () => store.clusterVersion,
       isHeld: () => store.get(HOLD_KEY) !== undefined,
       delayMs: parts.upgradeDelayMs,
       founded: parts.founded,
       confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
       propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
+      write: (...parameters) => this.write(...parameters),
+      forward: async (operation, payload, timeoutMs, signal) =>
+        parse(await this.forward(operation, json(payload), timeoutMs, signal)),
     });
-    this.membership = new MembershipService(node, clock, { id, clientUrl }, connections, greet, () =>
-      Math.max(store.clusterVersion, this.versions.raisingTo ?? 0),
-    );
+    const neededVersion = () => this.versions.neededVersion;
+    const self = { id, clientUrl };
+    this.membership = new MembershipService(node, clock, self, connections, greet, neededVersion);
   }
 
   route(): Route {
@@ -243,12 +244,12 @@ export class ClientService implements NodePort {
   /** Looks after leases and the cluster version while this node leads. */
   start(): void {
     this.leaseKeeper.start();
-    this.versions.start();
+    this.versions.keeper.start();
   }
 
   stop(): void {
     this.leaseKeeper.stop();
-    this.versions.stop();
+    this.versions.keeper.stop();
   }
 
   async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
@@ -359,37 +360,20 @@ export class ClientService implements NodePort {
     return this.locks.state(name);
   }
 
-  async clusterVersionStatus(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus> {
-    const { raft } = this.parts.node;
-    if (raft.role === 'leader' || raft.leader === null) return this.versions.status();
-    try {
-      return parse(await this.forward('clusterVersionStatus', EMPTY, timeoutMs, signal));
-    } catch {
-      // The leader may have just gone, or be too old to know of cluster versions.
-      return this.versions.status();
-    }
+  clusterVersionStatus(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus> {
+    return this.versions.status(timeoutMs, signal);
   }
 
-  async raiseClusterVersion(
+  raiseClusterVersion(
     version: ClusterVersion,
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<ClusterVersion> {
-    const { raft } = this.parts.node;
-    if (raft.role === 'leader') return this.versions.raise(version, timeoutMs);
-    // Asked here as well, because an older leader knows nothing of it.
-    this.versions.requireSpokenByAll(version);
-    const answer = await this.forward('raiseClusterVersion', json({ version }), timeoutMs, signal);
-    return parse<{ clusterVersion: ClusterVersion }>(answer).clusterVersion;
+    return this.versions.raise(version, timeoutMs, signal);
   }
 
-  async holdClusterVersion(hold: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    const value = new Uint8Array(0);
-    await this.write(
-      hold ? { kind: 'put', key: HOLD_KEY, value, contentType: '' } : { kind: 'delete', key: HOLD_KEY },
-      timeoutMs,
-      signal,
-    );
+  holdClusterVersion(hold: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    return this.versions.hold(hold, timeoutMs, signal);
   }
 
   async members(timeoutMs: number, signal?: AbortSignal): Promise<readonly MemberStatus[]> {
@@ -490,10 +474,10 @@ export class ClientService implements NodePort {
         return json({ leader: await this.membership.transfer(to, timeoutMs, signal) });
       }
       case 'clusterVersionStatus':
-        return json(this.versions.status());
+        return json(this.versions.keeper.status());
       case 'raiseClusterVersion': {
         const { version } = parse<{ version: ClusterVersion }>(request.payload);
-        return json({ clusterVersion: await this.versions.raise(version, timeoutMs) });
+        return json({ clusterVersion: await this.versions.keeper.raise(version, timeoutMs) });
       }
     }
   }
@@ -547,12 +531,6 @@ export class ClientService implements NodePort {
     return member?.clientUrl ?? '';
   }
 }
-
-/**
- * While this key exists, the leader does not raise the cluster version. An ordinary key, because a cluster that is to be held
- * at version 1 may have members that know no other way to say it; clients cannot write below the reserved prefix.
- */
-const HOLD_KEY = Buffer.from(`${RESERVED_PREFIX}cluster-version/hold`);
 
 function json(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));

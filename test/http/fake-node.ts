@@ -1,4 +1,5 @@
 import { systemClock } from '../../src/clock.js';
+import { requireClusterVersion } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
 import type {
   AddMemberRequest,
@@ -235,6 +236,7 @@ export class FakeNode implements NodePort {
   async raiseClusterVersion(version: number, timeoutMs: number): Promise<number> {
     this.calls.push(`raiseClusterVersion ${version} ${timeoutMs}`);
     this.throwFailure();
+    requireClusterVersion(this.versions.spokenByAll, version, 'The test');
     return version;
   }
 

@@ -1,0 +1,68 @@
+import { Buffer } from 'node:buffer';
+import type { ClusterVersion } from '../cluster-version.js';
+import type { ClusterVersionStatus } from '../http/port.js';
+import { type Command, type CommandResult, RESERVED_PREFIX } from '../kv/types.js';
+import type { Raft } from '../raft/raft.js';
+import type { ForwardOperation } from '../transport/contract.js';
+import { VersionKeeper, type VersionKeeperParts } from './version-keeper.js';
+
+/**
+ * While this key exists, the leader does not raise the cluster version. An ordinary key, because a cluster that is to be held
+ * at version 1 may have members that know no other way to say it; clients cannot write below the reserved prefix.
+ */
+export const HOLD_KEY = Buffer.from(`${RESERVED_PREFIX}cluster-version/hold`);
+
+export interface VersionServiceParts extends Omit<VersionKeeperParts, 'node'> {
+  readonly node: VersionKeeperParts['node'] & { readonly raft: Pick<Raft, 'leader'> };
+  /** Makes a change as a client would, on any node. */
+  readonly write: (command: Command, timeoutMs: number, signal?: AbortSignal) => Promise<CommandResult>;
+  /** Asks the leader. The payload and the answer are JSON. */
+  readonly forward: (
+    operation: ForwardOperation,
+    payload: unknown,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ) => Promise<unknown>;
+}
+
+/** What clients ask of the cluster version on any node: what needs the leader is sent there. */
+export class VersionService {
+  readonly keeper: VersionKeeper;
+
+  constructor(private readonly parts: VersionServiceParts) {
+    this.keeper = new VersionKeeper(parts);
+  }
+
+  /** What a node must speak to become a member: the version in force, or the one to which the cluster is being moved. */
+  get neededVersion(): ClusterVersion {
+    return Math.max(this.parts.clusterVersion(), this.keeper.raisingTo ?? 0);
+  }
+
+  async status(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus> {
+    const { raft } = this.parts.node;
+    if (raft.role === 'leader' || raft.leader === null) return this.keeper.status();
+    try {
+      const status = await this.parts.forward('clusterVersionStatus', {}, timeoutMs, signal);
+      return status as ClusterVersionStatus;
+    } catch {
+      // The leader may have just gone, or be too old to know of cluster versions. What this node sees is an answer too.
+      return this.keeper.status();
+    }
+  }
+
+  async raise(version: ClusterVersion, timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersion> {
+    if (this.parts.node.raft.role === 'leader') return this.keeper.raise(version, timeoutMs);
+    // An older leader would only say that it does not know the operation.
+    this.keeper.requireSpokenByAll(version);
+    const answer = await this.parts.forward('raiseClusterVersion', { version }, timeoutMs, signal);
+    return (answer as { readonly clusterVersion: ClusterVersion }).clusterVersion;
+  }
+
+  async hold(held: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const key = HOLD_KEY;
+    const command: Command = held
+      ? { kind: 'put', key, value: new Uint8Array(0), contentType: '' }
+      : { kind: 'delete', key };
+    await this.parts.write(command, timeoutMs, signal);
+  }
+}
