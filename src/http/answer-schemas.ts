@@ -110,7 +110,13 @@ export const status = object({
   clusterVersion: integer,
   uptimeSeconds: integer,
   reason: text,
-  counters: object({ logWrites: integer, logBatches: integer, stalls: integer, longestStallMs: integer }),
+  counters: object({
+    logWrites: integer,
+    logBatches: integer,
+    stalls: integer,
+    longestStallMs: integer,
+    messagesRefused: integer,
+  }),
 });
 
 const member = object({

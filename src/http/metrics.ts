@@ -79,6 +79,15 @@ export class HttpMetrics {
         this.inc(process.logLinesDropped());
       },
     });
+    new client.Counter({
+      name: 'raftkv_peer_messages_refused_total',
+      help: 'Messages between members that no member sends, and that were dropped.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(port.status().counters.messagesRefused);
+      },
+    });
     const streams = () => this.streams;
     new client.Gauge({
       name: 'raftkv_watches',

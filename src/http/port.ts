@@ -205,6 +205,8 @@ export interface NodeCounters {
   /** How often the whole process was held up, by the machine or by work of its own, long enough to miss its ticks. */
   readonly stalls: number;
   readonly longestStallMs: number;
+  /** Messages between members that no member sends, and that were dropped. */
+  readonly messagesRefused: number;
 }
 
 /** The body of GET /v1/cluster-version. */

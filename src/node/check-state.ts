@@ -1,5 +1,5 @@
 import { RaftkvError } from '../errors.js';
-import { type Entry, EntryKind, type Index, type Term } from '../raft/types.js';
+import { type Entry, EntryKind, type Index, TERM_MAX, type Term } from '../raft/types.js';
 
 /**
  * The log and the state are two databases that were written apart; together they must still tell one story (correctness
@@ -14,11 +14,12 @@ export function checkStateAgainstLog(
     refuse(payload: Uint8Array): string | null;
   },
   log: {
+    readonly hardState: { readonly term: Term };
     readonly compacted: { readonly index: Index; readonly term: Term };
     readonly entries: readonly Entry[];
   },
 ): void {
-  const what = disagreement(state, log);
+  const what = termBeyondLast(log) ?? disagreement(state, log);
   if (what === null) {
     checkEntries(state, log);
     return;
@@ -28,6 +29,12 @@ export function checkStateAgainstLog(
     `${what} Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data ` +
       'directory.',
   );
+}
+
+/** A term that no entry can have, which versions up to 0.1 took from any peer: no leader could ever emerge in it. */
+function termBeyondLast({ hardState }: Parameters<typeof checkStateAgainstLog>[1]): string | null {
+  if (hardState.term <= TERM_MAX) return null;
+  return `The log is in term ${hardState.term}, which no election can have reached; the last one is ${TERM_MAX}.`;
 }
 
 /**

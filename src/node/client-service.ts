@@ -49,7 +49,7 @@ import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
 import { HOLD_KEY, VersionService } from './version-service.js';
-import { noLeader, readUnavailable, removed } from './waiting.js';
+import { noLeader, quarantined, readUnavailable } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
 export interface StoreReader extends LeaseTable {
@@ -139,8 +139,8 @@ export class ClientService implements NodePort {
       write: (command, timeoutMs, signal) => this.write(command, timeoutMs, signal),
       confirmRead: (timeoutMs, signal) => this.confirmRead(timeoutMs, signal),
       waitForRevision: (revision, timeoutMs, signal) => this.waitForRevision(revision, timeoutMs, signal),
-      list: (request) => store.list(request),
-      get: (key) => store.get(key),
+      list: (request) => this.readable.list(request),
+      get: (key) => this.readable.get(key),
       whenApplied: async (holds, timeoutMs, signal) => {
         const late = readUnavailable();
         await node
@@ -155,7 +155,7 @@ export class ClientService implements NodePort {
       // From now on its time counts.
       this.logClock.now();
     });
-    node.onRemoval(() => store.endWatches(removed()));
+    node.onReadsEnd((error) => store.endWatches(error));
     parts.node.finishesFirst(() => parts.node.raft.role === 'leader' && this.leaderReads.size > 0);
     const greet = async (address: string, timeoutMs: number) => {
       const hello = { identity: parts.identity(), initialCluster: '' };
@@ -235,6 +235,7 @@ export class ClientService implements NodePort {
     const { node, store } = this.parts;
     const { raft } = node;
     if (node.stopping) return { ready: false, reason: 'shutting down' };
+    if (raft.quarantine !== null) return { ready: false, reason: `in quarantine: ${raft.quarantine}` };
     if (this.role() === 'removed') return { ready: false, reason: 'this node was removed from the cluster' };
     if (raft.leader === null) return { ready: false, reason: 'no leader known' };
     const reason = this.catchUp.reason(store.appliedIndex, Math.max(raft.catchUpIndex, raft.commitIndex));
@@ -291,7 +292,7 @@ export class ClientService implements NodePort {
 
   async confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     // It gets the log no more, so it would wait in vain for what the leader names.
-    if (this.parts.node.raft.isRemoved) throw removed();
+    this.requireReadable();
     const deadline = this.parts.clock.now() + timeoutMs;
     const index = await this.leaderReads.index(timeoutMs, signal);
     if (this.parts.store.appliedIndex >= index) return;
@@ -319,33 +320,33 @@ export class ClientService implements NodePort {
   }
 
   get(key: Uint8Array, revision: Revision | undefined): Item | undefined {
-    return this.parts.store.get(key, revision);
+    return this.readable.get(key, revision);
   }
 
-  list(request: ListRequest): Promise<ListResult> {
-    return this.parts.store.list(request);
+  async list(request: ListRequest): Promise<ListResult> {
+    return this.readable.list(request);
   }
 
-  readTxn(command: TxnCommand, options: TxnReadOptions = {}): Promise<CommandResult> {
-    return this.parts.store.readTxn(command, options);
+  async readTxn(command: TxnCommand, options: TxnReadOptions = {}): Promise<CommandResult> {
+    return this.readable.readTxn(command, options);
   }
 
   watch(request: WatchRequest): Watcher {
-    if (this.parts.node.raft.isRemoved) throw removed();
+    this.requireReadable();
     return this.parts.store.watch(request);
   }
 
   lease(id: LeaseId): LeaseInfo | undefined {
-    const info = this.parts.store.lease(id);
+    const info = this.readable.lease(id);
     return info && this.atThisMoment(info);
   }
 
   leases(after: LeaseId, limit: number): readonly LeaseInfo[] {
-    return this.parts.store.leases(after, limit).map((info) => this.atThisMoment(info));
+    return this.readable.leases(after, limit).map((info) => this.atThisMoment(info));
   }
 
-  leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]> {
-    return this.parts.store.leaseKeys(id, limit);
+  async leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]> {
+    return this.readable.leaseKeys(id, limit);
   }
 
   acquireLock(request: LockRequest, timeoutMs: number): Promise<LockResult> {
@@ -356,7 +357,7 @@ export class ClientService implements NodePort {
     return this.locks.release(request, timeoutMs, signal);
   }
 
-  lockState(name: Uint8Array): Promise<LockState> {
+  async lockState(name: Uint8Array): Promise<LockState> {
     return this.locks.state(name);
   }
 
@@ -482,6 +483,19 @@ export class ClientService implements NodePort {
     }
   }
 
+  /** The store, for reads that need not be new: any node answers them, unless what it holds may be wrong. */
+  private get readable(): StoreReader {
+    const { quarantine } = this.parts.node.raft;
+    if (quarantine !== null) throw quarantined(quarantine);
+    return this.parts.store;
+  }
+
+  /** Throws where nothing new can be read any more. */
+  private requireReadable(): void {
+    const error = this.parts.node.whyUnreadable();
+    if (error !== null) throw error;
+  }
+
   /** Of the leader: its clock stamps what goes into the log. */
   private propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     const { node, codec } = this.parts;
@@ -501,7 +515,8 @@ export class ClientService implements NodePort {
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
-    const { leader } = this.parts.node.raft;
+    const { leader, quarantine } = this.parts.node.raft;
+    if (quarantine !== null) return Promise.reject(quarantined(quarantine));
     if (leader === null) return Promise.reject(noLeader());
     return this.parts.transport.forward(leader, { operation, payload }, timeoutMs, signal);
   }

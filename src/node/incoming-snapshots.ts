@@ -10,9 +10,12 @@ interface Offers {
   offerSnapshot(staged: StagedSnapshot, step: () => void): boolean;
 }
 
-/** Follower: snapshots that arrive from a leader (§7), beside appends and applies (correctness rule 25). */
+/**
+ * Follower: snapshots that arrive from the leader (§7), beside appends and applies (correctness rule 25). Whether one is wanted
+ * is decided by its header, before a byte of it is written; at most one is being written at a time.
+ */
 export class IncomingSnapshots {
-  private incoming: { readonly term: number; abandoned: boolean } | null = null;
+  private incoming: { abandoned: boolean } | null = null;
   /** Who waits for the core's answer to an offered snapshot, in the order of the offers. */
   private readonly answersWaiting: ((response: InstallSnapshotResponse) => void)[] = [];
 
@@ -23,13 +26,20 @@ export class IncomingSnapshots {
     private readonly offers: Offers,
   ) {}
 
-  /** Takes an arriving snapshot to the disk, and then to the core, which decides whether it is wanted. */
+  /** Takes an arriving snapshot to the disk, and then to the core, which decides whether it replaces the log. */
   async receive(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer> {
-    if (header.term < this.raft.term) return this.refusal();
-    // Two leaders may send in quick succession: the one of the newer term goes on.
-    if (this.incoming !== null && this.incoming.term > header.term) return this.refusal();
+    const objection = this.objectionTo(header);
+    if (objection !== null) {
+      this.logger.info({ peer: header.from }, `A snapshot of ${header.from} is not taken: ${objection}`);
+      return this.refusal();
+    }
+    // What it covers is committed here, so there is nothing to write; the core says how far this node is (rule 24).
+    if (header.snapshot.index <= this.raft.commitIndex) {
+      return this.answerOf(header, (step) => step());
+    }
+    // The leader begins another when it has given one up.
     if (this.incoming !== null) this.incoming.abandoned = true;
-    const transfer = { term: header.term, abandoned: false };
+    const transfer = { abandoned: false };
     this.incoming = transfer;
     try {
       const staged = await this.stateMachine.stageSnapshot(header.snapshot, whileWanted(chunks, transfer));
@@ -40,19 +50,52 @@ export class IncomingSnapshots {
   }
 
   private async install(header: SnapshotHeader, staged: StagedSnapshot): Promise<SnapshotAnswer> {
-    if (header.term < this.raft.term) {
+    const objection = this.objectionTo(header);
+    if (objection !== null) {
       await this.stateMachine.discard(staged);
       return this.refusal();
     }
-    const { from, fromIncarnation, to, term, snapshot } = header;
-    let answer: Promise<InstallSnapshotResponse> | undefined;
-    const taken = this.offers.offerSnapshot(staged, () => {
-      answer = new Promise((resolve) => {
-        this.answersWaiting.push(resolve);
-      });
-      this.raft.step({ type: 'installSnapshot', from, fromIncarnation, to, term, snapshot });
+    let taken = false;
+    const answer = this.answerOf(header, (step) => {
+      taken = this.offers.offerSnapshot(staged, step);
     });
     if (!taken) await this.stateMachine.discard(staged);
+    return answer;
+  }
+
+  /**
+   * Only the leader of the term has a reason to send the state, and this node has heard it before, because it sends none to
+   * whom it has not heard.
+   */
+  private objectionTo({ from, term, snapshot }: SnapshotHeader): string | null {
+    const { raft } = this;
+    if (raft.quarantine !== null) return 'this node is in quarantine.';
+    if (term !== raft.term || from !== raft.leader) {
+      const leader = raft.leader ?? 'nobody';
+      return `it is of term ${term}, and ${leader} leads term ${raft.term}.`;
+    }
+    if (snapshot.term > term) return `its last entry has term ${snapshot.term}, above term ${term}.`;
+    if (snapshot.configuration.voters.length === 0) return 'its configuration has no voter.';
+    return null;
+  }
+
+  /** Tells the core of a snapshot, by way of `offer`, and resolves with the core's answer. */
+  private async answerOf(
+    { from, fromIncarnation, to, term, snapshot }: SnapshotHeader,
+    offer: (step: () => void) => void,
+  ): Promise<SnapshotAnswer> {
+    let answer: Promise<InstallSnapshotResponse> | undefined;
+    offer(() => {
+      let settle: (response: InstallSnapshotResponse) => void = () => {};
+      const waiting = new Promise<InstallSnapshotResponse>((resolve) => {
+        settle = resolve;
+      });
+      this.answersWaiting.push(settle);
+      const nonsense = this.raft.step({ type: 'installSnapshot', from, fromIncarnation, to, term, snapshot });
+      // The core answers neither nonsense nor what put it into quarantine.
+      if (nonsense === null && this.raft.quarantine === null) answer = waiting;
+      else this.answersWaiting.splice(this.answersWaiting.indexOf(settle), 1);
+    });
     const response = await answer;
     if (response === undefined) return this.refusal();
     return { success: response.success, matchIndex: response.matchIndex, term: response.term };

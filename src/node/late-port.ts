@@ -60,7 +60,7 @@ export class LatePort implements NodePort {
       clusterVersion: 0,
       uptimeSeconds: 0,
       reason: `This node is ${this.reason()}.`,
-      counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0 },
+      counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0, messagesRefused: 0 },
     };
   }
 

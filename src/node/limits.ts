@@ -18,6 +18,8 @@ export const DEADLINE_TICKS = 2;
 /** A tick that is later than this is reported as a stall of this process. */
 export const TICK_LATENESS_MS_MAX = 50;
 
+/** Messages that no member sends are reported at most this often, those in between together. */
+export const NONSENSE_REPORT_MS = 60_000;
 /** Stalls are reported at most this often, those in between together. */
 export const STALL_REPORT_MS = 10_000;
 

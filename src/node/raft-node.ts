@@ -11,6 +11,7 @@ import { Flusher } from './flusher.js';
 import { stopInGoodOrder } from './graceful-stop.js';
 import { IncomingSnapshots } from './incoming-snapshots.js';
 import * as limits from './limits.js';
+import { Nonsense } from './nonsense.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
 import { PeerList } from './peer-list.js';
 import { ProposalQueue } from './proposal-queue.js';
@@ -20,6 +21,7 @@ import {
   noLeader,
   outcomeUnknown,
   overloaded,
+  quarantined,
   readUnavailable,
   removed,
   shuttingDown,
@@ -77,7 +79,8 @@ export class RaftNode<Result> {
   private readonly leaders = new Set<() => void>();
   /** What was accepted and has not come here yet, as those who accepted it know. */
   private readonly accepted: (() => boolean)[] = [];
-  private readonly removals: (() => void)[] = [];
+  private readonly readEnds: ((error: RaftkvError) => void)[] = [];
+  private readonly nonsense: Nonsense;
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
@@ -110,6 +113,7 @@ export class RaftNode<Result> {
       },
       options.restored,
     );
+    this.nonsense = new Nonsense(clock, logger);
     this.peerList = new PeerList(options.id, this.raft, transport);
     const fatal = (error: unknown) => this.die(error);
     this.queue = new ProposalQueue(clock, () => this.driver.wake());
@@ -190,11 +194,22 @@ export class RaftNode<Result> {
 
   // What peers deliver -------------------------------------------------------------------------------------------
 
-  onMessage(message: Message): void {
-    if (this.isDead || message.to !== this.options.id) return;
+  /**
+   * Returns null, or a sentence that says why no member sends such a message: then it changed nothing, and its stream is to be
+   * ended.
+   *
+   * @param fromMember Whether the sender is a member beyond doubt; as the configuration says, where nothing is said.
+   */
+  onMessage(message: Message, fromMember?: boolean): string | null {
+    if (this.isDead || message.to !== this.options.id) return null;
     this.ticker.catchUp();
-    this.guard(() => this.raft.step(message));
+    let nonsense: string | null = null;
+    this.guard(() => {
+      nonsense = this.raft.step(message, fromMember);
+    });
+    if (nonsense !== null) this.nonsense.note(message, nonsense);
     this.driver.wake();
+    return nonsense;
   }
 
   onUnreachable(peer: NodeId): void {
@@ -265,7 +280,8 @@ export class RaftNode<Result> {
     if (holds()) return Promise.resolve();
     // Nothing is applied any more that could bring it about.
     if (this.isShut) return Promise.reject(shuttingDown());
-    if (this.raft.isRemoved) return Promise.reject(removed());
+    const unreadable = this.whyUnreadable();
+    if (unreadable) return Promise.reject(unreadable);
     if (this.conditions.size >= limits.WAITING_MAX) {
       return Promise.reject(overloaded(`${limits.WAITING_MAX} reads are waiting on this node.`));
     }
@@ -303,9 +319,16 @@ export class RaftNode<Result> {
     return () => this.leaders.delete(listener);
   }
 
-  /** Calls back when this node learns that it was removed. */
-  onRemoval(listener: () => void): void {
-    this.removals.push(listener);
+  /** Calls back when nothing can be read here any more, because this node was removed or is in quarantine. */
+  onReadsEnd(listener: (error: RaftkvError) => void): void {
+    this.readEnds.push(listener);
+  }
+
+  /** Why nothing is read here: this node was removed, or is in quarantine. Null while it serves. */
+  whyUnreadable(): RaftkvError | null {
+    const { raft } = this;
+    if (raft.quarantine !== null) return quarantined(raft.quarantine);
+    return raft.isRemoved ? removed() : null;
   }
 
   /** While `holds`, somebody has accepted what only a leader can finish: a stop waits for it before it hands over. */
@@ -325,7 +348,13 @@ export class RaftNode<Result> {
   counters() {
     const { writes, batches } = this.driver.counts;
     const { count, longestMs } = this.ticker.stalls;
-    return { logWrites: writes, logBatches: batches, stalls: count, longestStallMs: Math.round(longestMs) };
+    return {
+      logWrites: writes,
+      logBatches: batches,
+      stalls: count,
+      longestStallMs: Math.round(longestMs),
+      messagesRefused: this.nonsense.count,
+    };
   }
 
   // The end --------------------------------------------------------------------------------------------------------
@@ -389,12 +418,24 @@ export class RaftNode<Result> {
   // What follows from a step ----------------------------------------------------------------------------------------
 
   private noteEvent(event: RaftEvent): void {
-    this.parts.logger.info({ event: event.name, term: event.term }, event.message);
+    const { logger } = this.parts;
+    const fields = { event: event.name, term: event.term };
+    if (event.name === 'quarantined') {
+      logger.error(fields, `This node is in quarantine from now on. ${event.message}`);
+      this.endReads(quarantined(event.message));
+      return;
+    }
+    logger.info(fields, event.message);
     if (event.name !== 'removed') return;
     // A leader that removed itself waits for just this.
     this.conditions.check();
-    this.conditions.rejectAll(removed);
-    for (const listener of this.removals) listener();
+    this.endReads(removed());
+  }
+
+  /** Nothing that is read here is worth anything any more. */
+  private endReads(error: RaftkvError): void {
+    this.conditions.rejectAll(() => error);
+    for (const listener of this.readEnds) listener(error);
   }
 
   private send(message: Message): void {

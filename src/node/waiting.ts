@@ -115,6 +115,11 @@ export const removed = () =>
     'unavailable',
     'This node was removed from the cluster, and cannot know what is new. Ask a member.',
   );
+export const quarantined = (reason: string) =>
+  new RaftkvError(
+    'unavailable',
+    `This node is in quarantine, because what it holds may be wrong. Ask another member. ${reason}`,
+  );
 export const noLeader = () =>
   new RaftkvError('no_leader', 'No leader is known right now. Nothing was changed; try again shortly.');
 export const overloaded = (what: string) =>

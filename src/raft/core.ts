@@ -20,6 +20,7 @@ import {
   type RaftEvent,
   type Role,
   type SnapshotMetadata,
+  TERM_MAX,
   type Term,
 } from './types.js';
 
@@ -97,11 +98,18 @@ export class Core {
   term: Term;
   vote: NodeId | null;
   leader: NodeId | null = null;
+  /** Who leads or led the current term, as far as this process knows: unlike {@link leader} it is not forgotten within the term. */
+  termLeader: NodeId | null = null;
   configurations: PlacedConfiguration[];
   /** Whether any configuration so far had this incarnation of this node. */
   wasMember = false;
   /** Whether the end of its membership was told to the log already. */
   removalIsTold = false;
+  /**
+   * What a member said and cannot be true, as a sentence; null as long as all was well. From then on this node takes part in
+   * nothing: no votes, acknowledgements, campaigns or reads (correctness rule 24). It lasts until the process ends.
+   */
+  quarantine: string | null = null;
   /** A sentence that tells why this node has its role. */
   roleReason = 'This node has just started.';
 
@@ -215,7 +223,7 @@ export class Core {
    * the newest configuration in that log is without it; the votes are counted without it as well (thesis §4.2.2).
    */
   get mayCampaign(): boolean {
-    if (this.removalHeardFrom !== null) return false;
+    if (this.removalHeardFrom !== null || this.quarantine !== null || this.term >= TERM_MAX) return false;
     const { id, incarnation } = this.options;
     return this.configurations.some(({ configuration }, position) => {
       const replacedAt = this.configurations[position + 1]?.index ?? Number.POSITIVE_INFINITY;
@@ -271,8 +279,18 @@ export class Core {
     this.event(name, reason);
   }
 
+  /** Takes part in nothing from now on. A leader steps down. */
+  enterQuarantine(reason: string): void {
+    if (this.quarantine !== null) return;
+    this.quarantine = reason;
+    this.becomeFollower(this.term, null, reason);
+    this.outbox.dropMessages();
+    this.event('quarantined', reason);
+  }
+
   /** A leader of this term was heard. */
   hearLeader(leader: NodeId): void {
+    this.termLeader = leader;
     this.becomeFollower(this.term, leader, `${leader} leads term ${this.term}.`);
     this.leaderSilenceTicks = 0;
     this.removalHeardFrom = null;
@@ -301,6 +319,7 @@ export class Core {
     if (term > this.term) {
       this.term = term;
       this.vote = null;
+      this.termLeader = null;
       this.outbox.hardStateChanged(this.term, this.vote);
     }
     // Only when this node led or campaigned, or follows somebody new, does its patience start again: a higher term
@@ -329,6 +348,7 @@ export class Core {
     this.leader = null;
     this.leaveRole();
     this.term += 1;
+    this.termLeader = null;
     this.vote = this.options.id;
     this.campaignIsTransfer = isTransfer;
     this.ownVoteSequence = this.outbox.hardStateChanged(this.term, this.vote);

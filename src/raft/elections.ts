@@ -2,7 +2,7 @@ import { allVoters, knowsIncarnation } from './configuration.js';
 import type { Core } from './core.js';
 import { hasMajority, isVotedDown } from './quorum.js';
 import { broadcastHeartbeat, followDeparted, followMembers, proposeEntries } from './replication.js';
-import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse } from './types.js';
+import { EntryKind, type NodeId, type RequestVote, type RequestVoteResponse, TERM_MAX } from './types.js';
 
 /**
  * Elections (§5.2), the restriction on who may win (§5.4.1), PreVote (thesis §9.6), and the stickiness that keeps a node
@@ -42,6 +42,7 @@ function preCampaign(core: Core, reason: string): void {
 
 /** Starts an election in the next term. */
 export function campaign(core: Core, isTransfer: boolean, reason: string): void {
+  if (core.term >= TERM_MAX) return;
   core.becomeCandidate(isTransfer, `${reason} Campaigning in term ${core.term + 1}.`);
   requestVotes(core, false);
 }
@@ -175,6 +176,7 @@ function becomeLeader(core: Core): void {
   core.votes.clear();
   core.role = 'leader';
   core.leader = core.options.id;
+  core.termLeader = core.options.id;
   core.heartbeatElapsedTicks = 0;
   core.quorumCheckElapsedTicks = 0;
   core.round = 0;

@@ -1,5 +1,5 @@
 import { assert } from '../assert.js';
-import { type Entry, EntryKind } from './types.js';
+import { type Entry, EntryKind, TERM_MAX } from './types.js';
 
 /**
  * The bytes of entries, the same on disk and on the wire. Integers are big-endian:
@@ -12,13 +12,12 @@ import { type Entry, EntryKind } from './types.js';
  * | 6 | index |
  * | n | payload |
  *
- * 48 bits hold more terms and indexes than a cluster can use and always fit a safe integer.
+ * 48 bits hold more terms and indexes than a cluster can use and always fit a safe integer; see `TERM_MAX`.
  */
 export const ENTRY_HEADER_BYTES = 17;
 
 const KIND_MAX = Math.max(...Object.values(EntryKind));
 const TWO_TO_32 = 2 ** 32;
-const INTEGER_MAX = 2 ** 48 - 1;
 
 /** Bytes that {@link encodeEntries} makes of this entry. */
 export function encodedBytes(entry: Entry): number {
@@ -80,10 +79,7 @@ export function decodeEntries(bytes: Uint8Array): readonly Entry[] {
 }
 
 function setUint48(view: DataView, offset: number, value: number): void {
-  assert(
-    Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX,
-    () => `${value} does not fit 48 bits.`,
-  );
+  assert(Number.isInteger(value) && value >= 0 && value <= TERM_MAX, () => `${value} does not fit 48 bits.`);
   view.setUint16(offset, Math.floor(value / TWO_TO_32));
   view.setUint32(offset + 2, value % TWO_TO_32);
 }

@@ -122,8 +122,9 @@ export function tellRemoval(core: Core): void {
   core.removalIsTold = isRemoved;
 }
 
-/** A sentence that tells why a node has its role; of one that was removed, that it was, whoever it hears of since. */
+/** Sentences that tell why a node has its role; of one in quarantine or removed, why that is, whoever it hears of since. */
 export function reasonOf(core: Core): string {
+  if (core.quarantine !== null) return `This node is in quarantine. ${core.quarantine}`;
   return core.isRemoved ? removalReason(core) : core.roleReason;
 }
 

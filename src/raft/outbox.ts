@@ -68,6 +68,13 @@ export class Outbox {
     this.messagesAfterPersist.push(message);
   }
 
+  /** Nothing that waits here leaves any more. */
+  dropMessages(): void {
+    this.messages = [];
+    this.messagesAfterPersist = [];
+    this.snapshotRequests = [];
+  }
+
   confirmRead(read: ReadConfirmed): void {
     this.reads.push(read);
   }

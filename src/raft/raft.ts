@@ -14,6 +14,7 @@ import {
   stepDownIfRemoved,
   tellRemoval,
 } from './membership.js';
+import { contradictionIn, isKnownMember, nonsenseIn } from './plausibility.js';
 import type { Progress } from './progress.js';
 import { checkQuorum, confirmReads, holdsLease, startReadRound, takeRead } from './reads.js';
 import {
@@ -98,8 +99,8 @@ export interface RaftStatus {
  * Where to read on: `elections.ts` (§5.2), `replication.ts` (§5.3, §5.4), `membership.ts` (§6), `snapshots.ts` (§7),
  * `reads.ts` (§8), `transfer.ts` (thesis §3.10), and `table.ts`, which says which role does what with which message.
  *
- * Caveats: one membership change at a time; a node whose disk lost what it had acknowledged is told by its peers, not by
- * itself.
+ * Caveats: one membership change at a time; a node whose disk lost what it had acknowledged finds that out from what its peers
+ * say, and is in quarantine from then on.
  */
 export class Raft {
   private readonly core: Core;
@@ -108,16 +109,30 @@ export class Raft {
     this.core = new Core(options, restored);
   }
 
-  /** A message came. Messages of an older term are answered where that helps the sender, and otherwise ignored. */
-  step(message: Message): void {
+  /**
+   * A message came. Messages of an older term are answered where that helps the sender, and otherwise ignored. Returns null, or
+   * a sentence that says why no member sends such a message; then it changed nothing, and whoever sent it is to be cut off.
+   *
+   * @param fromMember Whether the sender is a member beyond doubt. What such a sender says and cannot be true puts this node into
+   *   quarantine; from anybody else it is nonsense.
+   */
+  step(message: Message, fromMember = isKnownMember(this.core, message)): string | null {
     const { core } = this;
     assert(message.to === core.options.id, () => `A message for ${message.to} came to ${core.options.id}.`);
-    if (!this.isWelcome(message)) return;
+    const nonsense = nonsenseIn(core, message);
+    if (nonsense !== null) return nonsense;
+    if (core.quarantine !== null || !this.isWelcome(message)) return null;
+    const contradiction = contradictionIn(core, message);
+    if (contradiction !== null) {
+      if (!fromMember) return contradiction;
+      this.enterQuarantine(contradiction);
+      return null;
+    }
     if (message.term > core.term) {
       if (message.type === 'requestVote') {
         if (hearsLeader(core) && !message.leadershipTransfer) {
           rejectVote(core, message);
-          return;
+          return null;
         }
         if (!message.preVote) {
           core.becomeFollower(message.term, null, `${message.from} campaigns in term ${message.term}.`);
@@ -127,10 +142,27 @@ export class Raft {
       }
     } else if (message.term < core.term && !isNoticeOfRemoval(message)) {
       this.answerStale(message);
-      return;
+      return null;
     }
     dispatch(core, message);
     this.settle();
+    return null;
+  }
+
+  /**
+   * Something that cannot be true showed: this node takes part in nothing until its process ends. Only what is committed
+   * already is still handed out to be applied.
+   *
+   * @param reason A sentence that says what, and what to do.
+   */
+  enterQuarantine(reason: string): void {
+    this.core.enterQuarantine(reason);
+    this.settle();
+  }
+
+  /** Why this node is in quarantine; null while it is not. */
+  get quarantine(): string | null {
+    return this.core.quarantine;
   }
 
   /**
@@ -171,6 +203,7 @@ export class Raft {
   tick(): void {
     const { core } = this;
     core.now += 1;
+    if (core.quarantine !== null) return;
     if (core.role === 'leader') this.tickLeader();
     else tickElectionTimer(core);
     this.settle();

@@ -1,9 +1,7 @@
-import { assert } from '../assert.js';
 import { memberOf } from './configuration.js';
 import type { Core } from './core.js';
 import { refusalOf } from './entry-checks.js';
 import { encodedBytes } from './entry-codec.js';
-import type { RaftLog } from './log.js';
 import { type Departing, Progress } from './progress.js';
 import { majorityValue } from './quorum.js';
 import type {
@@ -15,7 +13,6 @@ import type {
   HeartbeatResponse,
   Index,
   NodeId,
-  Term,
 } from './types.js';
 
 /**
@@ -200,14 +197,6 @@ function noteCatchUp(core: Core, message: Heartbeat): void {
 /** Follower: the consistency check, the repair of conflicts, and the commit index (Figure 2, AppendEntries). */
 export function handleAppendEntries(core: Core, message: AppendEntries): void {
   const { log } = core;
-  if (!isWellFormed(message)) {
-    core.event(
-      'messageIgnored',
-      `An append of ${message.from} is no run of entries up to term ${message.term}.`,
-    );
-    return;
-  }
-  checkCommitted(core, message);
   if (core.catchUp.term === core.term && message.commitIndex > core.catchUp.index) {
     core.catchUp.index = message.commitIndex;
   }
@@ -297,37 +286,6 @@ function holdBack(core: Core, message: AppendEntries, lastVerified: Index): void
   core.holdsAppendsBack = true;
   core.log.commitTo(Math.min(message.commitIndex, lastVerified));
   if (lastVerified > message.previousIndex) acknowledge(core, message, lastVerified);
-}
-
-/** Whether the entries follow each other and `previousIndex`, in terms that never go down. No leader sends anything else. */
-function isWellFormed(message: AppendEntries): boolean {
-  let index = message.previousIndex;
-  let term = message.previousTerm;
-  for (const entry of message.entries) {
-    index += 1;
-    if (entry.index !== index || entry.term < term) return false;
-    term = entry.term;
-  }
-  return term <= message.term;
-}
-
-/** What is committed here stands in every later leader's log (§5.4.3); if it does not, this node must stop (row 24). */
-function checkCommitted(core: Core, message: AppendEntries): void {
-  const { log } = core;
-  checkCommittedTerm(log, message, message.previousIndex, message.previousTerm);
-  for (const entry of message.entries) {
-    if (entry.index > log.commitIndex) return;
-    checkCommittedTerm(log, message, entry.index, entry.term);
-  }
-}
-
-function checkCommittedTerm(log: RaftLog, message: AppendEntries, index: Index, term: Term): void {
-  const ours = index > log.commitIndex ? undefined : log.termAt(index);
-  if (ours === undefined || ours === term) return;
-  assert(
-    false,
-    `Index ${index} is committed here in term ${ours}, but leader ${message.from} has an entry of term ${term} there.`,
-  );
 }
 
 /**

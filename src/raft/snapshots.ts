@@ -24,6 +24,7 @@ export function handleInstallSnapshot(core: Core, message: InstallSnapshot): voi
     respond(core, message, snapshot.index);
     return;
   }
+  core.refusedInTerm = null;
   core.log.resetTo(snapshot);
   core.configurations = [{ index: snapshot.index, configuration: snapshot.configuration }];
   core.handedOutIndex = snapshot.index;

@@ -1,3 +1,4 @@
+import { AssertionError } from '../assert.js';
 import type { Core } from './core.js';
 import { campaign, handleRequestVote, handleRequestVoteResponse } from './elections.js';
 import { confirmReads } from './reads.js';
@@ -50,11 +51,9 @@ function handleVoteAnswer(core: Core, message: MessageOf<'requestVoteResponse'>)
   else handleRequestVoteResponse(core, message);
 }
 
-/** Two leaders in one term would break Election Safety (Figure 3). */
-function twoLeaders(core: Core, message: Message): never {
-  throw new Error(
-    `Election safety is broken: ${message.from} and ${core.options.id} both lead term ${core.term}.`,
-  );
+/** A leader knows who leads its term, so another leader's message never gets here (`plausibility.ts`). */
+function secondLeader(core: Core, message: Message): never {
+  throw new AssertionError(`${message.from} and ${core.options.id} both lead term ${core.term}.`);
 }
 
 function handleTimeoutNow(core: Core, message: TimeoutNow): void {
@@ -86,11 +85,11 @@ export const table: Readonly<Record<Role, Row>> = {
   leader: {
     requestVote: handleRequestVote,
     requestVoteResponse: ignore,
-    appendEntries: twoLeaders,
+    appendEntries: secondLeader,
     appendEntriesResponse: handleAppendEntriesResponse,
-    heartbeat: twoLeaders,
+    heartbeat: secondLeader,
     heartbeatResponse: handleHeartbeatResponseAndReads,
-    installSnapshot: twoLeaders,
+    installSnapshot: secondLeader,
     installSnapshotResponse: handleInstallSnapshotResponse,
     timeoutNow: ignore,
   },

@@ -7,10 +7,19 @@
 
 /** A member's name, unique within its cluster, chosen by the operator: `n1`. */
 export type NodeId = string;
-/** A logical clock that numbers elections; 0 before the first one (§5.1). A safe integer. */
+/** A logical clock that numbers elections; 0 before the first one (§5.1). At most {@link TERM_MAX}. */
 export type Term = number;
-/** A position in the log; the first entry has index 1, and 0 stands for "before the first" (§5.3). A safe integer. */
+/** A position in the log; the first entry has index 1, and 0 stands for "before the first" (§5.3). At most {@link INDEX_MAX}. */
 export type Index = number;
+
+/**
+ * The last term and the last index: what the format of entries holds (`entry-codec.ts`), so that nothing is accepted that no log
+ * could keep. An election a millisecond would take 8,900 years to get there.
+ */
+export const TERM_MAX: Term = 2 ** 48 - 1;
+export const INDEX_MAX: Index = 2 ** 48 - 1;
+/** By how much one message may raise a term. A node that was away jumps, but no cluster holds so many elections meanwhile. */
+export const TERM_JUMP_MAX = 2 ** 32;
 
 /** What an entry carries. The numbers are part of the format on disk and on the wire. */
 export const EntryKind = {
@@ -259,7 +268,7 @@ export interface RaftEvent {
     | 'conflictTruncated'
     | 'appendsHeldBack'
     | 'appendRefused'
-    | 'messageIgnored'
+    | 'quarantined'
     | 'removed';
   readonly term: Term;
   /** A full sentence for people: what happened and why. */

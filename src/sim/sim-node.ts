@@ -276,6 +276,8 @@ export class SimNode implements NodeView {
     const line = (fields: object, message: string) => {
       if (process.hasEnded) return;
       if ('event' in fields && fields.event === 'becameLeader') counts.elections += 1;
+      // A healthy node never has a reason for it, so it is judged like one that stops.
+      if ('event' in fields && fields.event === 'quarantined') this.stop(process, new Error(message));
       trace.note(TraceKind.role, this.number, message.length, 0, () => message);
     };
     return { debug: line, info: line, warn: line, error: line };

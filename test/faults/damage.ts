@@ -40,18 +40,27 @@ export async function flipLog(node: FaultNode, random: Prng): Promise<string> {
   return `bit ${bit} of byte ${place} of ${size} of ${name} turned`;
 }
 
-/** Whether the node starts with what is on its disk. A refusal must say what to do, and be no crash. */
+/**
+ * Whether the node starts with what is on its disk. Otherwise it refuses to start, or goes into quarantine when a peer shows it
+ * what it lost; either must say what to do, and be no crash. It does not run any more then.
+ */
 export async function startsAgain(node: FaultNode): Promise<boolean> {
   const run = node.start();
-  const isUp = await until(
+  const outcome = await until(
     `${node.id} ready, or refusing to start`,
     async () => {
-      if (run.exit !== undefined) return false;
-      return (await isReady(node.url)) ? true : undefined;
+      if (run.exit !== undefined) return 'ended';
+      if (await isReady(node.url)) return 'ready';
+      const reason = (await node.status())?.reason;
+      return reason?.includes('is in quarantine') && ADVICE.test(reason) ? 'quarantined' : undefined;
     },
     START_MS_MAX,
   );
-  if (isUp) return true;
+  if (outcome === 'ready') return true;
+  if (outcome === 'quarantined') {
+    await node.kill();
+    return false;
+  }
   // Damage at the beginning of a log that is one file leaves nothing at all, not even the name of the cluster.
   const isEmpty = run.exit?.code === 2 && run.errors.includes('holds no cluster yet');
   if (!(run.exit?.code === 1 || isEmpty) || !ADVICE.test(run.errors)) {

@@ -152,7 +152,8 @@ async function damage(
     note(`  ${node.id} takes it for an unfinished write, or it was in nothing that is needed`);
     return;
   }
-  note(`  ${node.id} refuses it: ${present(node.run, 'It ran.').errors.trim()}`);
+  const why = present(node.run, 'It ran.').errors.trim();
+  note(`  ${node.id} refuses it: ${why || 'it is in quarantine'}`);
   await replaceMember(cluster, node);
   note(`  ${node.id} was removed and joined with an empty directory`);
 }

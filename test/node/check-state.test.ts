@@ -3,7 +3,11 @@ import { checkStateAgainstLog } from '../../src/node/check-state.js';
 import { entryAt } from '../raft/core-kit.js';
 
 /** A log that was compacted up to index 5 of term 2, with the entries 6 and 7 of the terms 2 and 3. */
-const log = { compacted: { index: 5, term: 2 }, entries: [entryAt(6, 2), entryAt(7, 3)] };
+const log = {
+  hardState: { term: 3 },
+  compacted: { index: 5, term: 2 },
+  entries: [entryAt(6, 2), entryAt(7, 3)],
+};
 
 const refuse = () => null;
 
@@ -17,7 +21,7 @@ describe('the state and the log of a data directory (row 23)', () => {
   });
 
   it('belong together when both are new', () => {
-    const young = { compacted: { index: 0, term: 0 }, entries: [] };
+    const young = { hardState: { term: 0 }, compacted: { index: 0, term: 0 }, entries: [] };
     expect(() => checkStateAgainstLog({ appliedIndex: 0, appliedTerm: 0, refuse }, young)).not.toThrow();
   });
 
@@ -43,5 +47,12 @@ describe('the state and the log of a data directory (row 23)', () => {
       }),
     );
     expect(() => checkStateAgainstLog({ appliedIndex: 7, appliedTerm: 3, refuse }, log)).not.toThrow();
+  });
+
+  it('are refused when no leader can emerge in the term of the log', () => {
+    const beyond = { ...log, hardState: { term: Number.MAX_SAFE_INTEGER } };
+    expect(() => checkStateAgainstLog({ appliedIndex: 7, appliedTerm: 3, refuse }, beyond)).toThrow(
+      expect.objectContaining({ code: 'storage_damaged', message: expect.stringContaining('no election') }),
+    );
   });
 });

@@ -88,3 +88,35 @@ test('a node that learns of its removal ends what waits for more of the log', as
     service.watch({ key: new Uint8Array(), isPrefix: true, after: { revision: 0, number: 0 } }),
   ).toThrow('Ask a member');
 });
+
+test('a node in quarantine reads, watches and forwards nothing, and says why', async () => {
+  const { kit, service, forwarded, watches } = follower();
+  expect(service.readiness()).toMatchObject({ reason: 'no leader known' });
+  await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 7 });
+  const nothing = new Uint8Array(0);
+  const list = { prefix: nothing, after: undefined, limit: 1, keysOnly: false, revision: undefined };
+  const watch = { key: nothing, isPrefix: true, after: { revision: 0, number: 0 } };
+  for (const read of [
+    () => service.get(nothing, undefined),
+    () => service.watch(watch),
+    () => service.lease(1),
+    () => service.leases(0, 1),
+  ]) {
+    expect(read).toThrow('This node is in quarantine');
+  }
+  const outcomes = [
+    service.list(list),
+    service.leaseKeys(1, 1),
+    service.lockState(nothing),
+    service.confirmRead(1000),
+    service.waitForRevision(9, 1000),
+    service.removeMember('n3', false, 1000),
+  ].map((promise) => new Outcome(promise));
+  await kit.clock.settle();
+  expect(outcomes.map(({ value }) => value)).toEqual(Array(6).fill('unavailable'));
+  expect([forwarded, watches.ended]).toEqual([[], 1]);
+  expect(service.readiness()).toEqual({
+    ready: false,
+    reason: expect.stringContaining('in quarantine: The leader says that index 7 is committed'),
+  });
+});

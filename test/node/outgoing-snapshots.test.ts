@@ -17,6 +17,7 @@ function start() {
     if (message.type === 'installSnapshotResponse')
       told.push(`${message.fromIncarnation} holds ${message.matchIndex}, term ${message.term}`);
     else told.push(message.type);
+    return null;
   };
   raft.snapshotFailed = (id) => told.push(`${id} failed`);
   const view: { configuration: Configuration; follower: FollowerStatus | undefined } = {

@@ -4,6 +4,7 @@ import {
   APPEND_BYTES_MAX,
   DEADLINE_TICKS,
   GATHER_MS,
+  NONSENSE_REPORT_MS,
   TICK_MS,
   UNCOMMITTED_BYTES_MAX,
 } from '../../src/node/limits.js';
@@ -218,10 +219,35 @@ describe('the end', () => {
     expect(kit.transport.sent).toEqual([]);
   });
 
-  it('comes when a peer proves that this node lost what it had acknowledged', async () => {
+  it('does not come when a member shows that this node lost what it had acknowledged (rule 24)', async () => {
     const kit = new NodeKit();
+    const reads: string[] = [];
+    kit.node.onReadsEnd((error) => reads.push(error.message));
+    const waiting = new Outcome(kit.node.whenApplied(9, 1000));
     await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 7 });
-    expect(kit.deaths).toHaveLength(1);
+    expect([kit.deaths, waiting.value]).toEqual([[], 'unavailable']);
+    expect(reads).toEqual([expect.stringContaining('This node is in quarantine')]);
+    expect(kit.logger.lines.at(-1)).toContain(
+      'This node is in quarantine from now on. The leader says that index 7',
+    );
+    const [late, proposed] = [new Outcome(kit.node.whenApplied(9, 1000)), kit.propose('x')];
+    await kit.clock.settle();
+    expect([late.value, proposed.value, kit.transport.sent]).toEqual(['unavailable', 'no_leader', []]);
+    expect(kit.node.status().reason).toContain('This node is in quarantine.');
+  });
+
+  it('does not come of nonsense, which is counted, and told of once in a while', async () => {
+    const kit = new NodeKit();
+    const before = kit.node.status();
+    for (let count = 0; count < 3; count += 1)
+      await kit.hear('heartbeat', { term: 2 ** 53 - 1, round: 1, commitIndex: 1 });
+    expect([kit.node.status(), kit.deaths]).toEqual([before, []]);
+    expect(kit.node.counters().messagesRefused).toBe(3);
+    const told = () => kit.logger.lines.filter((line) => line.includes('no member sends it'));
+    expect(told()).toHaveLength(1);
+    kit.clock.stall(NONSENSE_REPORT_MS);
+    await kit.hear('heartbeat', { term: 2 ** 53 - 1, round: 1, commitIndex: 1 });
+    expect(told()[1]).toContain('So were 2 others');
   });
 
   it('comes when a tick breaks an invariant', async () => {
@@ -328,7 +354,8 @@ describe('peers', () => {
     await kit.acknowledge(3);
     await kit.acknowledge(3, 'n3');
     await kit.clock.pass(50);
-    await kit.hear('heartbeatResponse', { term: 2, round: 9 }, 'n3');
+    const round = Math.max(...kit.transport.sent.map((sent) => (sent.type === 'heartbeat' ? sent.round : 0)));
+    await kit.hear('heartbeatResponse', { term: 2, round }, 'n3');
     await kit.clock.pass(10);
     expect(kit.transport.peers.at(-1)?.map((peer) => peer.id)).toEqual(['n2']);
   });
