@@ -6,7 +6,7 @@ import { present } from '../../src/assert.js';
 import type { NodeStatus } from '../../src/http/port.js';
 import { isReady, membersOf, put, statusOf } from './client.js';
 import { freePorts } from './ports.js';
-import { type Exit, type ProgramOptions, ProgramRun } from './program.js';
+import { currentProgram, type Exit, type ProgramOptions, ProgramRun } from './program.js';
 import { until } from './wait.js';
 
 /** Lines of each node's log that a failed test shows. */
@@ -23,6 +23,8 @@ export class TestNode {
   readonly peer: string;
   /** The newest of its processes. */
   run: ProgramRun | undefined;
+  /** What its next process runs. */
+  program: string;
   private readonly earlier: string[] = [];
 
   constructor(
@@ -32,6 +34,7 @@ export class TestNode {
     readonly peerPort: number,
     private readonly options: ClusterOptions,
   ) {
+    this.program = options.program ?? currentProgram;
     this.url = `http://127.0.0.1:${httpPort}`;
     this.peer = `127.0.0.1:${peerPort}`;
   }
@@ -53,7 +56,8 @@ export class TestNode {
   /** @param flags How to start with an empty directory; none for one that knows its cluster. */
   start(flags: readonly string[] = []): ProgramRun {
     if (this.run !== undefined) this.earlier.push(this.run.output + this.run.errors);
-    this.run = new ProgramRun([...this.parameters, ...flags], this.options);
+    const { options, program } = this;
+    this.run = new ProgramRun([...this.parameters, ...flags], { ...options, program });
     return this.run;
   }
 

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 /** The checkout. This file is used as it is, and compiled elsewhere by the tester of faults. */
 const root = rootAbove(dirname(fileURLToPath(import.meta.url)));
-const program = join(root, 'bin/raftkv.js');
+/** The program of this checkout. */
+export const currentProgram = join(root, 'bin/raftkv.js');
 const built = join(root, 'dist/cli/main.js');
 
 export interface Exit {
@@ -16,6 +17,8 @@ export interface Exit {
 export interface ProgramOptions {
   /** For the runtime, such as `--max-old-space-size=256`. */
   readonly runtimeFlags?: readonly string[];
+  /** The `bin/raftkv.js` to run; that of this checkout unless given. */
+  readonly program?: string;
   readonly environment?: NodeJS.ProcessEnv;
   readonly workingDirectory?: string;
   /** Takes standard output and standard error in place of `output` and `errors`. */
@@ -37,7 +40,8 @@ export class ProgramRun {
     if (!existsSync(built)) throw new Error('These tests run what is built: npm run build.');
     const { runtimeFlags = [], environment = {}, workingDirectory, launcher = [] } = options;
     const output = options.outputDescriptor ?? 'pipe';
-    const [command = '', ...rest] = [...launcher, process.execPath, ...runtimeFlags, program, ...parameters];
+    const script = options.program ?? currentProgram;
+    const [command = '', ...rest] = [...launcher, process.execPath, ...runtimeFlags, script, ...parameters];
     this.child = spawn(command, rest, {
       // Over the channel a node notices that whoever started it is gone, so that none outlives an interrupted test.
       stdio: ['ignore', output, output, 'ipc'],
