@@ -6,6 +6,7 @@ import type { NodeStatus } from '../client/index.js';
 import { after, signalAfter } from '../clock.js';
 import { clientAt } from './client-command.js';
 import { nodeFetch } from './node-fetch.js';
+import { listeningMessage } from './serve.js';
 
 export interface DevNodeOptions {
   readonly id: string;
@@ -40,6 +41,8 @@ export class DevNode {
   exited: string | undefined;
   private readonly parameters: readonly string[];
   private child: ChildProcess | undefined;
+  /** Whether the process has said that its addresses are its own. */
+  private isListening = false;
   /** Where this run's part of the log file begins. */
   private logStart = 0;
 
@@ -71,6 +74,9 @@ export class DevNode {
     });
     closeSync(log);
     this.child = child;
+    child.on('message', (message) => {
+      if (message === listeningMessage) this.isListening = true;
+    });
     child.on('error', (error) => {
       this.exited = error.message;
     });
@@ -80,13 +86,24 @@ export class DevNode {
     });
   }
 
-  /** Asks the node how it is. */
-  async refresh(): Promise<void> {
-    const [answer] = await clientAt([this.httpUrl], pollTimeoutMs).statuses();
-    // Something else may listen there, while this node could not.
-    this.status = answer?.status?.id === this.id ? answer.status : undefined;
+  /**
+   * Asks the node how it is.
+   *
+   * @param cluster The cluster that it belongs to; undefined while that is not known.
+   */
+  async refresh(cluster: string | undefined): Promise<void> {
+    const status = await this.whoAnswers();
+    // Somebody else's node may listen there, while this one could not; and a user may have started this one again.
+    const isOurs = this.exited === undefined ? this.isListening : status?.cluster === cluster;
+    this.status = isOurs && status?.id === this.id ? status : undefined;
     // Without a leader it cannot be ready, and a starting process has better things to do than to say so.
     this.ready = this.status !== undefined && this.status.leader !== null && (await this.askReady());
+  }
+
+  /** The status of whatever node answers at this node's URL. */
+  async whoAnswers(): Promise<NodeStatus | undefined> {
+    const [answer] = await clientAt([this.httpUrl], pollTimeoutMs).statuses();
+    return answer?.status;
   }
 
   /** The line that says why the process ended, as far as its log tells. */

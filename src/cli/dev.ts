@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { sleep } from '../clock.js';
 import { parseCount } from './client-command.js';
+import { DevLock } from './dev-lock.js';
 import { DevNode } from './dev-node.js';
 import { DevSize } from './dev-size.js';
 import { onStopSignals } from './signals.js';
@@ -51,11 +52,15 @@ class DevCluster {
   private readonly terminal: Terminal;
   private readonly nodes: readonly DevNode[];
   private readonly size: DevSize;
+  private readonly dataDirectory: string;
   private leader: string | null = null;
+  /** The id of the cluster that the nodes of this program have formed; undefined until all of them were ready. */
+  private cluster: string | undefined;
   private stopping = false;
 
   constructor(flags: DevFlags, terminal: Terminal) {
     this.terminal = terminal;
+    this.dataDirectory = flags.dataDir;
     this.size = new DevSize(flags.dataDir, flags.nodes);
     const ids = Array.from({ length: flags.nodes }, (_, index) => `n${index + 1}`);
     const initialCluster = ids.map((id, index) => `${id}=127.0.0.1:${flags.basePeer + index}`).join(',');
@@ -73,6 +78,15 @@ class DevCluster {
   }
 
   async run(): Promise<number> {
+    const lock = DevLock.take(this.dataDirectory, this.nodes[0]?.httpUrl ?? '');
+    try {
+      return await this.runNodes(lock);
+    } finally {
+      lock.release();
+    }
+  }
+
+  private async runNodes(lock: DevLock): Promise<number> {
     const interrupted = new Promise<void>((resolve) => {
       onStopSignals(
         this.terminal,
@@ -82,6 +96,7 @@ class DevCluster {
         },
         () => {
           for (const node of this.nodes) node.kill();
+          lock.release();
           this.terminal.exit(1);
         },
       );
@@ -109,13 +124,23 @@ class DevCluster {
       const failed = this.nodes.find((node) => node.exited !== undefined);
       if (failed !== undefined) {
         this.say(`${failed.id} could not start: ${failed.lastWords()}`);
+        const other = await failed.whoAnswers();
+        if (other !== undefined) {
+          this.say(
+            `${failed.httpUrl} is ${other.id} of cluster ${other.cluster}, which runs already. Use that one, or stop it; for a ` +
+              'second cluster give --base-http and --base-peer.',
+          );
+        }
         this.say(`its log is ${shown(failed.logFile)}; the other nodes are stopped`);
         return false;
       }
-      await Promise.all(this.nodes.map((node) => node.refresh()));
+      await Promise.all(this.nodes.map((node) => node.refresh(this.cluster)));
       if (this.nodes.some(({ status }) => status !== undefined && status.cluster !== ''))
         this.size.remember();
-      if (this.nodes.every((node) => node.ready)) return true;
+      if (this.nodes.every((node) => node.ready)) {
+        this.cluster = this.nodes[0]?.status?.cluster;
+        return true;
+      }
       if (!complained && performance.now() - startedAtMs > slowStartMs) {
         complained = true;
         const waiting = this.nodes.filter((node) => !node.ready);
@@ -164,7 +189,7 @@ class DevCluster {
     const down = new Set<string>();
     while (!this.stopping) {
       await sleep(watchPollMs);
-      await Promise.all(this.nodes.map((node) => node.refresh()));
+      await Promise.all(this.nodes.map((node) => node.refresh(this.cluster)));
       if (this.stopping) return;
       for (const node of this.nodes) this.tellOfNode(node, down);
       this.tellOfLeader();

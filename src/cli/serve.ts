@@ -33,6 +33,9 @@ export function addServe(program: Command, terminal: Terminal, start: StartNode)
   });
 }
 
+/** A node says so over that channel once its addresses are its own. */
+export const listeningMessage = 'listening';
+
 /** The default importer of the server: client commands need not load gRPC and LevelDB. */
 export const startServerOnDemand: StartNode = async (config) => {
   const { startServer } = await import('../server.js');
@@ -71,6 +74,7 @@ async function untilStopped(node: ServedNode, terminal: Terminal): Promise<numbe
   // `raftkv dev` starts nodes with a channel to itself. When it is gone, its nodes must not hold on to their ports.
   const onDisconnect = (): void => tell('the program that started it is gone.');
   process.once('disconnect', onDisconnect);
+  if (process.connected) process.send?.(listeningMessage);
   try {
     return await Promise.race([node.stopped, told.then((reason) => node.stop(reason)).then(() => 0)]);
   } finally {

@@ -34,9 +34,9 @@ describe('raftkv dev', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  function start(): ProgramRun {
+  function start(dataDirectory = directory): ProgramRun {
     const run = new ProgramRun([
-      ...['dev', '--data-dir', directory],
+      ...['dev', '--data-dir', dataDirectory],
       ...['--base-http', String(baseHttp), '--base-peer', String(basePeer)],
     ]);
     runs.push(run);
@@ -103,6 +103,34 @@ describe('raftkv dev', () => {
     // No cluster came to be, so none of another size is in the way.
     expect(existsSync(join(directory, 'nodes'))).toBe(false);
     for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+  });
+
+  it('refuses to run the cluster of a directory twice, and says who runs it', async () => {
+    const first = start();
+    await ready(first);
+    const second = start();
+    expect((await second.ended()).code).toBe(2);
+    expect(second.output).toBe('');
+    expect(second.errors).toContain(`is running already: process ${first.pid} runs it`);
+    expect(second.errors).toContain(`http://127.0.0.1:${baseHttp}`);
+    // The first one goes on, and its end frees the directory.
+    expect(await put(`http://127.0.0.1:${baseHttp}`, 'still', 'here')).toMatchObject({ kind: 'done' });
+    await first.kill();
+    for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
+    await ready(start());
+  });
+
+  it('is never ready because the nodes of another cluster answer at its ports', async () => {
+    const first = start();
+    await ready(first);
+    const other = await mkdtemp(join(tmpdir(), 'raftkv-e2e-'));
+    const second = start(other);
+    const exit = await second.ended();
+    await rm(other, { recursive: true, force: true });
+    expect(exit.code).toBe(1);
+    expect(second.output).not.toMatch(/^ready$/m);
+    expect(second.output).not.toContain('kill -9');
+    expect(second.output).toMatch(/http:\S+ is n\d of cluster [0-9a-f]{16}, which runs already/);
   });
 
   it('stops its nodes when it is killed itself', async () => {
