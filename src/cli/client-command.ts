@@ -18,7 +18,10 @@ export interface ClientFlags {
 /** Gives a command the options of every client command, and shows in its help how it is used. */
 export function withClientFlags(command: Command, ...examples: readonly string[]): Command {
   return command
-    .option('--endpoints <URL,…>', 'nodes to ask, in turn (or RAFTKV_ENDPOINTS)')
+    .option(
+      '--endpoints <URL,…>',
+      'nodes to ask, in turn (default: RAFTKV_ENDPOINTS, or ports 8101 to 8103 of 127.0.0.1)',
+    )
     .addOption(
       new Option('--timeout <DURATION>', 'how long an answer may take')
         .argParser(parseTimeout)

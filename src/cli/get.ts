@@ -13,7 +13,11 @@ export interface ReadFlags {
 
 export function withReadFlags(command: Command): Command {
   return command
-    .option('--revision <N>', 'read the store as it was at this revision', parseRevision)
+    .option(
+      '--revision <N>',
+      'read the store as it was at this revision (default: the newest)',
+      parseRevision,
+    )
     .option('--min-revision <N>', 'wait until the node has this revision', parseRevision)
     .option('--stale', 'what the node has at the moment, without asking the leader');
 }

@@ -17,9 +17,10 @@ interface ListFlags extends ClientFlags, ReadFlags {
 export function addList(program: Command, terminal: Terminal): void {
   const command = program
     .command('list')
+    .alias('ls')
     .description('list keys in byte order, all of one revision')
     .option('--prefix <PREFIX>', 'only keys that start with it')
-    .option('--limit <N>', 'at most so many; all unless given', parseCount)
+    .option('--limit <N>', 'at most this many (default: all)', parseCount)
     .option('--keys-only', 'leave the values out');
   withClientFlags(
     withReadFlags(command),

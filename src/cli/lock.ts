@@ -43,11 +43,7 @@ export function addLock(program: Command, terminal: Terminal): void {
         .argParser(parseTtl)
         .default(30, '30s'),
     )
-    .option(
-      '--wait <DURATION>',
-      'how long to wait while another holds it; not at all unless given',
-      parseWait,
-    )
+    .option('--wait <DURATION>', 'how long to wait while another holds it (default: not at all)', parseWait)
     // Whatever is wrong, it may be a part of the command that was read as one of this program.
     .showHelpAfterError(
       'raftkv: The command stands after --, as in: raftkv lock backup -- tar -czf backup.tgz data',

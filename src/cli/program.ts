@@ -3,6 +3,7 @@ import { RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
 import { addBench } from './bench.js';
+import { addCompletion } from './completion.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
 import { addExport } from './export.js';
@@ -20,9 +21,17 @@ import type { Terminal } from './terminal.js';
 import { addTxn } from './txn.js';
 import { addUpgrade } from './upgrade.js';
 import { addWatch } from './watch.js';
+import { inWords } from './words.js';
 
-/** What a process of this program can end with. */
-export const exitCodes = { success: 0, refused: 1, usage: 2, unreachable: 3, outcomeUnknown: 4 } as const;
+/** What a process of this program can end with. `tryAgain`: nothing was changed, and the same may work a moment later. */
+export const exitCodes = {
+  success: 0,
+  refused: 1,
+  usage: 2,
+  unreachable: 3,
+  outcomeUnknown: 4,
+  tryAgain: 5,
+} as const;
 
 /** The command line. It never ends the process: {@link runProgram} says how it ended. */
 export function buildProgram(terminal: Terminal, start: StartNode = startServerOnDemand): Command {
@@ -35,6 +44,8 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
       writeErr: (text) => terminal.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, 'raftkv: ')),
     })
+    // Further names of a command are for those who know it under another one; the help shows one of them.
+    .configureHelp({ subcommandTerm: termOf })
     .showSuggestionAfterError();
   addServe(program, terminal, start);
   addDev(program, terminal);
@@ -54,6 +65,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addLeader(program, terminal);
   addBench(program, terminal);
   addSim(program, terminal);
+  addCompletion(program, terminal);
   return program;
 }
 
@@ -67,33 +79,48 @@ export async function runProgram(
   start?: StartNode,
 ): Promise<number> {
   let json = false;
+  let name = '';
   try {
     const program = buildProgram(terminal, start);
     program.hook('preAction', (_, command) => {
       json = command.opts<{ readonly json?: boolean }>().json === true;
+      name = nameOf(command);
     });
     await program.parseAsync([...parameters], { from: 'user' });
     return exitCodes.success;
   } catch (error) {
     // Commander has printed its own, and the help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
-    const problem = json ? problemOf(error) : undefined;
+    const problem = json ? problemOf(error, name) : undefined;
     if (problem !== undefined) terminal.stderr.write(`${JSON.stringify(problem)}\n`);
-    else for (const line of describe(error).split('\n')) terminal.stderr.write(`raftkv: ${line}\n`);
+    else for (const line of describe(error, name).split('\n')) terminal.stderr.write(`raftkv: ${line}\n`);
     return exitCodeOf(error);
   }
 }
 
-function problemOf(error: unknown): Readonly<Record<string, unknown>> | undefined {
-  if (!(error instanceof RaftkvClientError)) return undefined;
-  return error.code === 'unreachable' ? { ...error.problem, detail: describe(error) } : error.problem;
+/** Its own name after those of the commands above it: `member add`. */
+function nameOf(command: Command): string {
+  const above = command.parent?.parent == null ? '' : `${nameOf(command.parent)} `;
+  return above + command.name();
 }
 
-function describe(error: unknown): string {
+function termOf(command: Command): string {
+  const rest = command.usage();
+  return rest === '' ? command.name() : `${command.name()} ${rest}`;
+}
+
+function problemOf(error: unknown, command: string): Readonly<Record<string, unknown>> | undefined {
+  if (!(error instanceof RaftkvClientError)) return undefined;
+  return error.code === 'unreachable'
+    ? { ...error.problem, detail: describe(error, command) }
+    : error.problem;
+}
+
+function describe(error: unknown, command: string): string {
   if (error instanceof RaftkvClientError) {
     return error.code === 'unreachable'
       ? `${error.message} Start one, or name them with --endpoints or RAFTKV_ENDPOINTS.`
-      : `${error.message} (${error.code})`;
+      : `${inWords(error, command)} (${error.code})`;
   }
   if (error instanceof RaftkvError) return error.message;
   // A mistake of this program: whoever reports it needs the place.
@@ -106,5 +133,7 @@ function exitCodeOf(error: unknown): number {
   if (error.code === 'unreachable') return exitCodes.unreachable;
   // Not a no: a script that takes it for one would write again what may be written.
   if (error.code === 'outcome_unknown') return exitCodes.outcomeUnknown;
+  // Not a no either: the cluster could not say yes at this moment.
+  if (error.status === 503) return exitCodes.tryAgain;
   return exitCodes.refused;
 }

@@ -25,11 +25,15 @@ interface PutFlags extends ClientFlags {
 export function addPut(program: Command, terminal: Terminal): void {
   const command = program
     .command('put')
+    .alias('set')
     .description('store a value: the argument, a file, or what arrives on standard input')
     .argument('<KEY>')
     .argument('[VALUE]', '- for standard input')
     .option('--file <FILE>', 'take the value from a file')
-    .option('--content-type <TYPE>', 'the media type to keep with the value')
+    .option(
+      '--content-type <TYPE>',
+      'the media type to keep with the value (default: application/octet-stream)',
+    )
     .option('--if-revision <N>', 'only if the key has this revision', parseCount)
     .option('--if-absent', 'only if there is no such key')
     .option('--ttl <DURATION>', 'delete the key after this time', parseTtl)
@@ -86,5 +90,11 @@ async function readValue(
       'The value is missing. Give it after the key, or --file FILE, or - to type it.',
     );
   }
-  return readStandardInput(terminal);
+  const bytes = await readStandardInput(terminal);
+  if (bytes.length > 0) return bytes;
+  // Far more often the output of a command that failed than a value that somebody meant.
+  throw new RaftkvError(
+    'usage',
+    "Standard input is empty, and nothing was changed. Give the value after the key; '' stores an empty one.",
+  );
 }

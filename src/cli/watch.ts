@@ -17,8 +17,12 @@ export function addWatch(program: Command, terminal: Terminal): void {
     .description('follow the changes of a key, or of every key with a prefix, until it is interrupted')
     .argument('[KEY]')
     .option('--prefix <PREFIX>', 'every key that starts with it; all keys where it is empty')
-    .option('--from-revision <N>', 'begin with the changes of this revision', parseCount)
-    .option('--previous', 'with --json, give what was there before, too');
+    .option(
+      '--from-revision <N>',
+      'begin with the changes of this revision (default: the next change)',
+      parseCount,
+    )
+    .option('--previous', 'with --json, also give what was there before');
   withClientFlags(
     command,
     'raftkv watch greeting',

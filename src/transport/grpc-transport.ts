@@ -229,6 +229,11 @@ function readHello(address: string, bytes: Buffer): Hello {
   return { identity: identityOf(hello.identity), initialCluster: hello.initialCluster };
 }
 
-function whyFailed(error: ServiceError): string {
-  return error.code === status.DEADLINE_EXCEEDED ? 'it took too long' : error.details;
+/** In words: what the library says names its own states, and repeats itself. */
+function whyFailed({ code, details }: ServiceError): string {
+  if (code === status.DEADLINE_EXCEEDED) return 'it took too long';
+  if (code === status.UNIMPLEMENTED) return 'its version does not know this request';
+  if (code !== status.UNAVAILABLE) return details;
+  const reason = /\bE[A-Z]{4,}\b/.exec(details)?.[0];
+  return reason === undefined ? 'no connection came about' : `no connection came about (${reason})`;
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
+import type { MemberStatus } from '../../src/http/port.js';
 import { examplePlan, type FakeNode } from '../http/fake-node.js';
 import { listen, serve } from '../http/kit.js';
 import { type Ran, type RunOptions, run } from './kit.js';
@@ -233,6 +234,32 @@ describe('cluster commands', () => {
     expect(nodes).toMatchObject([{ id: 'n1', endpoint }, { error: 'ECONNREFUSED' }]);
   });
 
+  it('shows the members that no endpoint names, whether they answer or not', async () => {
+    const other = serve();
+    const otherUrl = `http://127.0.0.1:${await listen(other.app)}`;
+    const self = (await node.members())[0];
+    const status = other.node.status();
+    other.node.status = () => ({ ...status, id: 'n2', role: 'follower' });
+    node.members = async () => [
+      { ...self, client: endpoint } as MemberStatus,
+      { ...self, id: 'n2', client: otherUrl, leader: false } as MemberStatus,
+      { ...self, id: 'n3', client: deadEndpoint, leader: false } as MemberStatus,
+      { ...self, id: 'n4', client: '', leader: false } as MemberStatus,
+    ];
+    const { output } = await on(['status']);
+    expect(output).toMatch(
+      /\nn1 +leader.*\nn2 +follower.*\nn3 +unreachable: ECONNREFUSED.*\nn4 +unreachable/,
+    );
+    const { nodes } = JSON.parse((await on(['status', '--json'])).output);
+    expect(nodes).toMatchObject([
+      { id: 'n1' },
+      { id: 'n2' },
+      { id: 'n3', error: 'ECONNREFUSED' },
+      { id: 'n4' },
+    ]);
+    await other.app.close();
+  });
+
   it('sets the members, and plans every change', async () => {
     const set = ['member', 'set', 'n1=127.0.0.1:7101, n4=h4:7101'];
     expect((await on(set)).output).toBe('the voters are n1, n4 (new: n4)\n');
@@ -314,7 +341,7 @@ describe('endpoints', () => {
     expect((await run(['put', 'a', 'x', '--endpoints', `${endpoint},${otherEndpoint}`])).code).toBe(0);
     await other.app.close();
     expect(await on(['put', 'a', 'x', '--timeout', '300ms'])).toMatchObject({
-      code: 1,
+      code: 5,
       errors: 'raftkv: None is known. (no_leader)\n',
     });
   });
@@ -440,6 +467,35 @@ describe('usage', () => {
     // No stack trace.
     expect(ran.errors).not.toMatch(/^\s+at .+:\d+:\d+/m);
     expect(node.calls).toEqual([]);
+  });
+
+  it('takes no empty standard input for a value', async () => {
+    await on(['put', 'a', 'kept']);
+    for (const parameters of [
+      ['put', 'a'],
+      ['put', 'a', '-'],
+    ]) {
+      const ran = await on(parameters, { input: '' });
+      expect(ran).toMatchObject({ code: 2, output: '' });
+      expect(ran.errors).toContain('Standard input is empty');
+    }
+    expect((await on(['get', 'a'])).output).toBe('kept');
+    expect((await on(['put', 'a', ''])).code).toBe(0);
+    expect((await on(['get', 'a'])).output).toBe('');
+  });
+
+  it('knows commands under the names that others give them', async () => {
+    expect((await on(['set', 'a', '1'])).code).toBe(0);
+    expect((await on(['ls'])).output).toContain('a');
+    expect((await on(['del', 'a'])).code).toBe(0);
+    expect((await on(['rm', 'a'])).code).toBe(1);
+  });
+
+  it('exits with 5 where the cluster can do nothing at the moment, and nothing was changed', async () => {
+    node.failure = new RaftkvError('no_leader', 'No leader is known.');
+    expect(await on(['put', 'a', 'x', '--timeout', '100ms'])).toMatchObject({ code: 5, output: '' });
+    node.failure = new RaftkvError('overloaded', 'Too much.');
+    expect(await on(['get', 'a', '--timeout', '100ms'])).toMatchObject({ code: 5, output: '' });
   });
 
   it('asks for the value on a terminal', async () => {
