@@ -49,9 +49,9 @@ export const clientMutants: readonly Mutant[] = [
     name: 'a read joins a question that was asked before it came',
     rule: '§8',
     file: 'src/node/leader-reads.ts',
-    from: '      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });',
+    from: '      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs, signal });',
     to: `      const list = this.isAsking ? this.asked : this.waiting;
-      list.push({ resolve, reject, deadline: this.clock.now() + timeoutMs });`,
+      list.push({ resolve, reject, deadline: this.clock.now() + timeoutMs, signal });`,
   },
   {
     name: 'a read that waits for what never comes is never answered',
@@ -81,8 +81,8 @@ export const clientMutants: readonly Mutant[] = [
     name: 'a write whose answer was lost is sent again, and applied twice',
     rule: 'row 27',
     file: 'src/node/client-service.ts',
-    from: '    return this.parts.transport.forward(leader, { operation, payload }, timeoutMs);',
-    to: `    const once = () => this.parts.transport.forward(leader, { operation, payload }, timeoutMs / 3);
+    from: '    return this.parts.transport.forward(leader, { operation, payload }, timeoutMs, signal);',
+    to: `    const once = () => this.parts.transport.forward(leader, { operation, payload }, timeoutMs / 3, signal);
     return once().catch(once);`,
   },
 ];

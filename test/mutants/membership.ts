@@ -64,8 +64,8 @@ export const membershipMutants: readonly Mutant[] = [
     name: 'the applied index is written apart from the data',
     rule: 'row 22',
     file: 'src/kv/buffered-store.ts',
-    from: '      await this.#store.write(inTurn(pruning.operations, departure.operations, buffer.operations(), [note]));',
-    to: `      const operations = [...inTurn(pruning.operations, departure.operations, buffer.operations(), [note])];
+    from: '      await this.#store.write(inTurn(pruning.operations, departure.operations, changes, [note]));',
+    to: `      const operations = [...inTurn(pruning.operations, departure.operations, changes, [note])];
       await this.#store.write(operations.slice(0, -1));
       await this.#store.write(operations.slice(-1));`,
   },
