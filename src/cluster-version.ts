@@ -60,8 +60,12 @@ export function objectionToVersions(
  * @param what What was asked for, as the beginning of a sentence: "Adding to a counter".
  */
 export function requireClusterVersion(current: ClusterVersion, needed: ClusterVersion, what: string): void {
-  if (current >= needed) return;
-  throw new RaftkvError(
+  if (current < needed) throw notUpgraded(current, needed, what);
+}
+
+/** The error itself. */
+export function notUpgraded(current: ClusterVersion, needed: ClusterVersion, what: string): RaftkvError {
+  return new RaftkvError(
     'cluster_not_upgraded',
     `${what} needs cluster version ${needed}, and the cluster is at version ${current}. It moves on when every member runs a ` +
       'program that speaks the newer version: see "raftkv upgrade status".',

@@ -1,5 +1,10 @@
-import { assert } from '../assert.js';
-import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN } from '../cluster-version.js';
+import { assert, present } from '../assert.js';
+import {
+  CLUSTER_VERSION_MAX,
+  CLUSTER_VERSION_MIN,
+  type ClusterVersion,
+  notUpgraded,
+} from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { messageType } from './protobuf-schema.js';
 import { checkWire, UnknownField, wireRules } from './strict-protobuf.js';
@@ -31,6 +36,11 @@ export const COMMAND_BYTES_MAX = 2 * VALUE_BYTES_LIMIT;
 /** The newest and the oldest format of proto/command.proto that this code reads. */
 const FORMAT_VERSION = 3;
 const FORMAT_VERSION_OLDEST = 1;
+
+/** The cluster version from which on a format may be proposed. */
+function clusterVersionOf(format: number): ClusterVersion {
+  return format <= 2 ? 1 : 2;
+}
 
 /** The format in which a command is written: the oldest that has what it needs, see src/cluster-version.ts. */
 function formatOf(command: Command): number {
@@ -157,6 +167,33 @@ export function admitCommand(payload: Uint8Array): string | null {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/**
+ * The same for a command that this node is about to propose in a cluster of this version: `bad_request`, or
+ * `cluster_not_upgraded` where a member may run a program that could not read it.
+ *
+ * @param raisingTo The version to which the command may raise the cluster, because every member speaks it; null for none.
+ */
+export function refuseProposal(
+  payload: Uint8Array,
+  clusterVersion: ClusterVersion,
+  raisingTo: ClusterVersion | null,
+): RaftkvError | null {
+  const wrong = admitCommand(payload);
+  if (wrong !== null) return new RaftkvError('bad_request', `${wrong} Nothing was changed.`);
+  const { command } = present(admitted.get(payload), 'A command that was admitted is remembered.');
+  if (command.kind === 'raiseVersion') {
+    if (command.version <= Math.max(clusterVersion, raisingTo ?? 0)) return null;
+    return new RaftkvError(
+      'cluster_not_upgraded',
+      `Only the leader raises the cluster version, when every member speaks version ${command.version}. Nothing was changed; see ` +
+        '"raftkv upgrade status".',
+      { clusterVersion, neededVersion: command.version },
+    );
+  }
+  const needed = clusterVersionOf(formatOf(command));
+  return needed <= clusterVersion ? null : notUpgraded(clusterVersion, needed, `This ${command.kind}`);
 }
 
 /** The command of an entry that is about to be applied. Throws as {@link decodeCommand} does. */

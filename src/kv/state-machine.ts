@@ -15,7 +15,7 @@ import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
-import { admitCommand } from './command-codec.js';
+import { admitCommand, refuseProposal } from './command-codec.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_REVISIONS } from './history.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
@@ -169,6 +169,11 @@ export class KvStateMachine {
   /** Decodes and checks a command before it may enter the log; see {@link admitCommand}. */
   refuse(payload: Uint8Array): string | null {
     return admitCommand(payload);
+  }
+
+  /** The same before this node proposes a command; see {@link refuseProposal}. */
+  refuseProposal(payload: Uint8Array, raisingTo: ClusterVersion | null): RaftkvError | null {
+    return refuseProposal(payload, this.clusterVersion, raisingTo);
   }
 
   /**

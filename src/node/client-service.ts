@@ -499,7 +499,8 @@ export class ClientService implements NodePort {
   /** Of the leader: its clock stamps what goes into the log. */
   private propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     const { node, codec } = this.parts;
-    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal);
+    const { raisingTo } = this.versions.keeper;
+    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal, raisingTo);
   }
 
   /** The state knows the time of the last command; a leader knows how much has passed since. */

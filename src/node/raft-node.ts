@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import type { ClusterVersion } from '../cluster-version.js';
+import type { RaftkvError } from '../errors.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
 import type { Entry, Index, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
@@ -227,17 +228,22 @@ export class RaftNode<Result> {
 
   /**
    * Proposes a command and resolves with what applying it gave. Rejects with `no_leader`, `overloaded` or `shutting_down`
-   * when nothing happened, with `bad_request` when the members could not apply it, and with `outcome_unknown` when leadership
-   * or the deadline was lost after it was proposed. What is proposed stays proposed when `signal` is aborted; only the waiting
-   * ends, with `outcome_unknown`.
+   * when nothing happened, with `bad_request` or `cluster_not_upgraded` when a member could not apply it, and with
+   * `outcome_unknown` when leadership or the deadline was lost after it was proposed. What is proposed stays proposed when
+   * `signal` is aborted; only the waiting ends, with `outcome_unknown`.
+   *
+   * @param raisingTo The cluster version to which the command may raise the cluster; null for none.
    */
-  propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<Result> {
+  propose(
+    payload: Uint8Array,
+    timeoutMs: number,
+    signal?: AbortSignal,
+    raisingTo: ClusterVersion | null = null,
+  ): Promise<Result> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
-    const wrong = this.parts.stateMachine.refuse(payload);
-    if (wrong !== null) {
-      return Promise.reject(new RaftkvError('bad_request', `${wrong} Nothing was changed.`));
-    }
+    const wrong = this.parts.stateMachine.refuseProposal(payload, raisingTo);
+    if (wrong !== null) return Promise.reject(wrong);
     return new Promise((resolve, reject) => {
       const deadline = this.parts.clock.now() + timeoutMs;
       this.queue.add({ payload, resolve, reject, deadline, signal });

@@ -1,3 +1,4 @@
+import type { ClusterVersion } from '../cluster-version.js';
 import type { KvStateMachine } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
 import type { OutgoingSnapshot, StagedSnapshot, StateMachine } from '../node/contracts.js';
@@ -34,6 +35,10 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
 
   refuse(payload: Uint8Array) {
     return this.real.refuse(payload);
+  }
+
+  refuseProposal(payload: Uint8Array, raisingTo: ClusterVersion | null) {
+    return this.real.refuseProposal(payload, raisingTo);
   }
 
   prepare(entry: Entry) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { requireClusterVersion } from '../../src/cluster-version.js';
+import { encodeCommand } from '../../src/kv/command-codec.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { follower, open, perform, reopen } from './kit.js';
 import { put } from './model.js';
@@ -35,6 +36,34 @@ describe('the cluster version in the state', () => {
     expect([again.appliedIndex, again.clusterVersion]).toEqual([1, 1]);
     await perform(again, raise(2));
     expect(again.clusterVersion).toBe(2);
+  });
+});
+
+describe('a command that is to be proposed', () => {
+  const bounded = { kind: 'txn', compare: [], success: [], failure: [], isBounded: true } as const;
+
+  it('is refused where a member may run a program that cannot read it', async () => {
+    const kv = await open(new MemoryDisk());
+    expect(kv.refuseProposal(encodeCommand(put('a', '1')), null)).toBeNull();
+    expect(kv.refuseProposal(encodeCommand(bounded), null)).toMatchObject({
+      code: 'cluster_not_upgraded',
+      message: expect.stringContaining('This txn needs cluster version 2'),
+    });
+    await perform(kv, raise(2));
+    expect(kv.refuseProposal(encodeCommand(bounded), null)).toBeNull();
+  });
+
+  it('raises the cluster version only as far as every member was asked', async () => {
+    const kv = await open(new MemoryDisk());
+    expect(kv.refuseProposal(encodeCommand(raise(2)), null)).toMatchObject({ code: 'cluster_not_upgraded' });
+    expect(kv.refuseProposal(encodeCommand(raise(2)), 2)).toBeNull();
+    await perform(kv, raise(2));
+    expect(kv.refuseProposal(encodeCommand(raise(2)), null)).toBeNull();
+  });
+
+  it('is refused where it is no command at all', async () => {
+    const kv = await open(new MemoryDisk());
+    expect(kv.refuseProposal(Buffer.from('ffffff', 'hex'), 2)).toMatchObject({ code: 'bad_request' });
   });
 });
 

@@ -1,4 +1,5 @@
 import { assert, present } from '../../src/assert.js';
+import { RaftkvError } from '../../src/errors.js';
 import type {
   LogWriter,
   NodeLogger,
@@ -74,6 +75,10 @@ export class FakeStateMachine implements StateMachine<string> {
   prepare: (entry: Entry) => Promise<void> | undefined = () => undefined;
   /** Why a command may not enter the log. */
   refuse: (payload: Uint8Array) => string | null = () => null;
+  refuseProposal(payload: Uint8Array): RaftkvError | null {
+    const reason = this.refuse(payload);
+    return reason === null ? null : new RaftkvError('bad_request', reason);
+  }
   /** Runs before an entry is applied. */
   beforeApply: (entry: Entry) => void = () => {};
 
