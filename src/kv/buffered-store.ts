@@ -3,6 +3,7 @@ import type { KeyRange, Operation, OrderedStore } from '../storage/ordered-store
 import type { IndexBounds } from './answer-index.js';
 import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
+import { Garbage } from './garbage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
 import { Answers } from './idempotency.js';
@@ -25,6 +26,8 @@ import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer }
 const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 /** Bytes of values that are kept in memory after they were read; and twice as many at most. */
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
+/** What a record takes on disk beside its key, about, where it is small. */
+const RECORD_BYTES = 48;
 /** Times an odd number, different numbers of 32 bits stay different. */
 const ODD_FACTOR = 0x9e3779b1;
 
@@ -68,9 +71,17 @@ export class BufferedStore {
   #prunedRevision: Revision;
   #inFlight: Promise<void> | undefined;
   #following: Promise<void> | undefined;
-  #abandoned = false;
+  /** Closed or abandoned: nothing more is flushed. */
+  #ended = false;
+  /** Whether there is history to prune, even where nothing else is to be flushed. */
+  #isPruningDue = false;
   /** Whether there may be tombstones on disk that stand apart. Without any, a key that is not found is looked for once. */
   #hasTombstones: boolean;
+  readonly #garbage = new Garbage();
+  #isCompacting = false;
+  /** Bytes of versions that were dropped from history and are not pruned yet. */
+  #droppedBytes = 0;
+  readonly #soon: (task: () => void) => void;
   readonly #turn: () => Promise<void>;
   #failure: { readonly error: unknown } | undefined;
 
@@ -84,6 +95,7 @@ export class BufferedStore {
     this.name = name;
     this.#store = store;
     this.#hasTombstones = hasTombstones;
+    this.#soon = soon;
     this.#turn = () => new Promise((resolve) => soon(resolve));
     this.meta = { ...meta };
     this.#active = new WriteBuffer(meta.answersDigest);
@@ -117,6 +129,11 @@ export class BufferedStore {
    */
   get digest(): number {
     return (this.meta.digest ^ Math.imul(this.#active.answers.digest, ODD_FACTOR)) >>> 0;
+  }
+
+  /** Whether each version's size is noted in the current record of its key; see history.ts. */
+  get notesSizes(): boolean {
+    return this.meta.clusterVersion >= 2;
   }
 
   get flushedIndex(): Index {
@@ -220,12 +237,14 @@ export class BufferedStore {
   /** Flushes what is applied and closes the store. */
   async close(): Promise<void> {
     await this.flush();
+    this.#ended = true;
+    await this.#inFlight;
     await this.#store.close();
   }
 
   /** Closes the store as it is, without what is not on disk: another state has taken its place. */
   async abandon(): Promise<void> {
-    this.#abandoned = true;
+    this.#ended = true;
     this.#active = new WriteBuffer(0);
     // Whoever called for the flush hears of its failure.
     await this.#inFlight?.catch(() => {});
@@ -234,7 +253,7 @@ export class BufferedStore {
 
   async #startFlush(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#abandoned || this.#flushedIndex === this.meta.appliedIndex) return;
+    if (this.#ended || (this.#flushedIndex === this.meta.appliedIndex && !this.#isPruningDue)) return;
     this.#inFlight = this.#flushActive();
     await this.#inFlight;
   }
@@ -259,16 +278,56 @@ export class BufferedStore {
       const changes = buffer.operations(tombstonesApart);
       await this.#store.write(inTurn(pruning.operations, departure.operations, changes, [note]));
       this.#prunedRevision = prunedRevision;
+      // What this flush brought, and history has dropped already, was not there to be pruned.
+      this.#isPruningDue = pruning.isCut || buffer.firstRevision <= compactedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      for (const [id, { current }] of buffer.keys.entries()) this.#currents.set(id, current);
+      const bytes = pruning.operations.length === 0 ? 0 : this.#droppedBytes / pruning.operations.length;
+      for (const { key } of pruning.operations) this.#garbage.add(key, bytes + key.length + RECORD_BYTES);
+      if (bytes > 0) this.#droppedBytes = 0;
+      for (const [id, { key, current }] of buffer.keys.entries()) {
+        this.#currents.set(id, current);
+        if (tombstonesApart && current.deleted) {
+          this.#garbage.add(currentKey(key), key.length + RECORD_BYTES);
+        }
+      }
       this.answers.flushed(buffer.answers, departure);
       this.#flushing = undefined;
+      if (this.#isPruningDue) this.#soon(() => this.#pruneOn());
+      else this.#compact();
     } catch (error) {
       this.#failure = { error };
       throw error;
     } finally {
       this.#inFlight = undefined;
     }
+  }
+
+  /** Space returns although nothing is written. A failure is heard of by the next flush that somebody waits for. */
+  #pruneOn(): void {
+    if (this.#isPruningDue && !this.#ended) this.flush().catch(() => {});
+  }
+
+  /** History was dropped by its size, and will be pruned. */
+  dropped(bytes: number): void {
+    this.#droppedBytes += bytes;
+  }
+
+  /** Gives room back, one part of the store after the other, while everything else goes on. */
+  #compact(): void {
+    if (this.#isCompacting || this.#ended) return;
+    const ranges = this.#garbage.take();
+    if (ranges.length === 0) return;
+    this.#isCompacting = true;
+    const compactAll = async () => {
+      for (const range of ranges) if (!this.#ended) await this.#store.compact(range, range.bytes);
+    };
+    // What cannot be compacted only takes room; a disk that fails is heard of by the next flush.
+    compactAll()
+      .catch(() => {})
+      .finally(() => {
+        this.#isCompacting = false;
+        this.#compact();
+      });
   }
 
   #buffered(id: KeyId): BufferedKey | undefined {

@@ -15,23 +15,32 @@ export interface PlannedChanges {
 
 /** The tombstone of a key that exists. */
 export function deletionOf({ id, key, current }: FoundKey, revision: Revision): BufferedChange {
-  return changeOf(id, key, current, NO_VALUE, {
+  const state = {
     createRevision: current.createRevision,
     modRevision: revision,
     version: 0,
     deleted: true,
     contentType: '',
     lease: 0,
-  });
+  };
+  return changeOf(id, key, current, NO_VALUE, state, false);
 }
 
-/** What becomes of a key of which `known` is what was known before, a tombstone included. */
+/** What a version takes on disk beside its key, value and content type, about. */
+const VERSION_OVERHEAD_BYTES = 64;
+
+/**
+ * What becomes of a key of which `known` is what was known before, a tombstone included.
+ *
+ * @param isSized Whether the size of the version is noted, for the bound of history: from cluster version 2 on.
+ */
 export function changeOf(
   id: KeyId,
   key: Uint8Array,
   known: Current | undefined,
   value: Uint8Array,
   state: KeyState,
+  isSized: boolean,
 ): BufferedChange {
   const { createRevision, modRevision, version, deleted, contentType, lease } = state;
   const { generation, ancestors, jump } = successor(known, modRevision);
@@ -42,11 +51,22 @@ export function changeOf(
     previous: known?.deleted === false ? known.modRevision : 0,
     key,
   });
+  const bytes = isSized ? VERSION_OVERHEAD_BYTES + key.length + value.length + contentType.length : 0;
   // Written out field by field: this runs for every put, and spreading takes several times as long.
   return {
     id,
     key,
-    current: { createRevision, modRevision, version, deleted, contentType, lease, generation, ancestors },
+    current: {
+      createRevision,
+      modRevision,
+      version,
+      deleted,
+      contentType,
+      lease,
+      generation,
+      ancestors,
+      bytes,
+    },
     version: {
       createRevision,
       modRevision,
@@ -60,6 +80,7 @@ export function changeOf(
     },
     record,
     leaseBefore: known?.lease ?? 0,
+    supersededBytes: known?.bytes ?? 0,
   };
 }
 

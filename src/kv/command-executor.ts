@@ -3,7 +3,7 @@ import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, takeCommand } from './command-codec.js';
-import { markTime } from './history.js';
+import { boundBytes, type HistoryBounds, markTime } from './history.js';
 import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
 import type { Current } from './record-codec.js';
@@ -48,13 +48,13 @@ interface Prepared {
  */
 export class CommandExecutor {
   readonly #live: BufferedStore;
-  readonly #historyRevisions: number;
+  readonly #history: HistoryBounds;
   #prepared: Prepared | undefined;
 
-  /** @param historyRevisions How many revisions of the past can be read. */
-  constructor(live: BufferedStore, historyRevisions: number) {
+  /** @param history How much of the past can be read. */
+  constructor(live: BufferedStore, history: HistoryBounds) {
     this.#live = live;
-    this.#historyRevisions = historyRevisions;
+    this.#history = history;
   }
 
   /** Decodes the command of the next entry; where there is something to wait for, see the state machine, it is done. */
@@ -170,14 +170,15 @@ export class CommandExecutor {
     if (ttlMs !== undefined && leases.isFull(existing?.lease ?? 0)) return this.#tooManyLeases();
     const revision = this.#revision + 1;
     const created = existing === undefined;
-    const change = changeOf(id, key, known, value, {
+    const state = {
       createRevision: existing?.createRevision ?? revision,
       modRevision: revision,
       version: (existing?.version ?? 0) + 1,
       deleted: false,
       contentType,
       lease: ttlMs === undefined ? lease : leases.nextId,
-    });
+    };
+    const change = changeOf(id, key, known, value, state, this.#live.notesSizes);
     this.#commit([change], digestWith(this.#live.meta.digest, change));
     if (ttlMs === undefined) return { kind: 'put', revision, created };
     return { kind: 'put', revision, created, lease: leases.grant(ttlMs, true) };
@@ -268,8 +269,13 @@ export class CommandExecutor {
   #commit(changes: readonly BufferedChange[], digest: number): void {
     if (changes.length === 0) return;
     this.#advance();
-    this.#live.meta.digest = digest;
-    for (const change of changes) this.#live.add(change);
+    const { meta } = this.#live;
+    meta.digest = digest;
+    for (const change of changes) {
+      meta.historyBytes += change.supersededBytes;
+      this.#live.add(change);
+    }
+    if (this.#live.notesSizes) this.#live.dropped(boundBytes(meta, this.#history));
     this.#live.leases.follow(changes);
   }
 
@@ -289,7 +295,7 @@ export class CommandExecutor {
   #advance(): void {
     const { meta } = this.#live;
     meta.revision += 1;
-    meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions);
+    meta.compactedRevision = Math.max(meta.compactedRevision, meta.revision - this.#history.revisions);
   }
 
   get #revision(): Revision {

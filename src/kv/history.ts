@@ -12,6 +12,8 @@ import { keyId } from './write-buffer.js';
  * format of the command.
  */
 export const HISTORY_REVISIONS = 100_000;
+/** Bytes of superseded values that can be read, from cluster version 2 on; a single revision may exceed it until the next one. */
+export const HISTORY_BYTES = 256 * 1024 * 1024;
 export const HISTORY_MS = 24 * 60 * 60 * 1000;
 
 /**
@@ -35,16 +37,55 @@ export function markTime(meta: MutableMeta): void {
   meta.marks = made.slice(oldest + 1);
 }
 
+/** How much of the past can be read, beside its age. All members have the same bounds. */
+export interface HistoryBounds {
+  readonly revisions: number;
+  /** Of superseded values. */
+  readonly bytes: number;
+}
+
+/** The share of the bound in bytes after which it is noted again which revision the state is at. */
+const SIZE_MARK_SHARE = 1 / 16;
+
+/**
+ * A revision was taken, and what it superseded is counted in `historyBytes`: makes a mark if much was superseded since the last
+ * one, and drops revisions where more was superseded after them than can be kept. What a mark is counted from is dropped
+ * revisions, so the numbers stay small. Returns the bytes that were dropped.
+ */
+export function boundBytes(meta: MutableMeta, { bytes: bytesMax }: HistoryBounds): number {
+  let dropped = 0;
+  const { sizeMarks, revision } = meta;
+  if (meta.historyBytes - (sizeMarks.at(-1)?.bytes ?? 0) >= bytesMax * SIZE_MARK_SHARE) {
+    meta.sizeMarks = [...sizeMarks, { bytes: meta.historyBytes, revision }];
+  }
+  // Only now and then is there anything to drop.
+  while (
+    meta.historyBytes > bytesMax ||
+    (meta.sizeMarks[0]?.revision ?? revision + 1) <= meta.compactedRevision
+  ) {
+    const [first, ...rest] = meta.sizeMarks;
+    if (first === undefined) break;
+    dropped += first.bytes;
+    meta.historyBytes -= first.bytes;
+    meta.sizeMarks = rest.map((mark) => ({ bytes: mark.bytes - first.bytes, revision: mark.revision }));
+    meta.compactedRevision = Math.max(meta.compactedRevision, first.revision);
+  }
+  return dropped;
+}
+
 /**
  * Changes that one flush prunes: twice as many as it brings, so that history shrinks faster than it grows, and at
- * least this many, so that it also shrinks when little is written. What is left over waits for the next flush; until
- * then it only takes room on disk.
+ * least this many. What is left over waits for the next flush, which follows at once; until then it only takes room on disk.
  */
 const PRUNED_CHANGES_MIN = 1000;
+/** Changes that are looked at in one turn of the event loop: each costs up to a read from the disk. */
+const CHANGES_PER_TURN = 128;
 
 export interface Pruning {
   readonly operations: readonly Operation[];
   readonly prunedRevision: Revision;
+  /** Whether there is more to prune, which the next flush does. */
+  readonly isCut: boolean;
 }
 
 /**
@@ -59,14 +100,15 @@ export async function pruneHistory(
   prunedRevision: Revision,
   changesInFlush: number,
 ): Promise<Pruning> {
-  if (prunedRevision >= layers.compactedRevision) return { operations: [], prunedRevision };
+  if (prunedRevision >= layers.compactedRevision) return { operations: [], prunedRevision, isCut: false };
   const operations: Operation[] = [];
   const remove = (key: Uint8Array) => operations.push({ kind: 'delete', key });
   let left = Math.max(2 * changesInFlush, PRUNED_CHANGES_MIN);
   let through = prunedRevision;
   for await (const record of readChanges(layers.disk, prunedRevision, layers.compactedRevision)) {
-    if (left <= 0) return { operations, prunedRevision: through };
-    for (const change of record.changes) {
+    if (left <= 0) return { operations, prunedRevision: through, isCut: true };
+    for (const [at, change] of record.changes.entries()) {
+      if (at % CHANGES_PER_TURN === CHANGES_PER_TURN - 1) await layers.turn();
       if (change.previous > 0) remove(versionKey(change.key, change.previous));
       if (change.kind === 'delete') {
         remove(versionKey(change.key, change.revision));
@@ -78,7 +120,7 @@ export async function pruneHistory(
     left -= record.changes.length;
     through = record.lastRevision;
   }
-  return { operations, prunedRevision: through };
+  return { operations, prunedRevision: through, isCut: false };
 }
 
 /** The tombstone of a key that is still as that deletion left it: neither this flush nor an earlier one brought it back. */

@@ -41,6 +41,16 @@ export interface Meta {
   readonly clusterVersion: ClusterVersion;
   /** About one an hour, the oldest first: as many as history compaction needs, see history.ts. */
   readonly marks: readonly Mark[];
+  /** Bytes of what was superseded since the compacted revision, or a mark before it; see history.ts. */
+  readonly historyBytes: number;
+  /** How much of `historyBytes` was superseded up to some revisions, the oldest first. */
+  readonly sizeMarks: readonly SizeMark[];
+}
+
+/** Which revision a state was at when so much was superseded. */
+export interface SizeMark {
+  readonly bytes: number;
+  readonly revision: Revision;
 }
 
 /** Which revision a state was at when log time came to this. */
@@ -71,6 +81,8 @@ export const emptyMeta: Meta = {
   supersededAnswer: 0,
   clusterVersion: CLUSTER_VERSION_MIN,
   marks: [],
+  historyBytes: 0,
+  sizeMarks: [],
 };
 
 /**
@@ -96,18 +108,19 @@ const INTEGERS_SINCE_2 = [
 ] as const;
 const INTEGERS_SINCE_3 = ['filedAnswer'] as const;
 const INTEGERS_SINCE_4 = ['answersDigest'] as const;
-const INTEGERS_SINCE_5 = ['clusterVersion'] as const;
+const INTEGERS_SINCE_5 = ['clusterVersion', 'historyBytes'] as const;
 
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
- * that came with versions 3, 4 and 5, configuration.
+ * that came with versions 3, 4 and 5, with version 5 the number of size marks and these, configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
   const format = meta.clusterVersion >= 2 ? FORMAT_VERSION : FORMAT_OF_CLUSTER_VERSION_1;
   const lastIntegers = [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4, ...(format >= 5 ? INTEGERS_SINCE_5 : [])];
   const configuration = encodeConfiguration(meta.configuration);
   const integers = INTEGERS.length + INTEGERS_SINCE_2.length + lastIntegers.length + 2 * meta.marks.length;
-  const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1;
+  const sizeMarksBytes = format >= 5 ? 1 + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
+  const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1 + sizeMarksBytes;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
   for (const name of INTEGERS) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
@@ -119,6 +132,13 @@ export function encodeMeta(meta: Meta): Uint8Array {
     offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
   }
   for (const name of lastIntegers) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  if (format >= 5) {
+    offset = record.writeUInt8(meta.sizeMarks.length, offset);
+    for (const { bytes, revision } of meta.sizeMarks) {
+      offset = record.writeUIntBE(bytes, offset, INTEGER_BYTES);
+      offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
+    }
+  }
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
   record[0] = format;
@@ -161,7 +181,12 @@ export function decodeMeta(bytes: Uint8Array): Meta {
   if (version >= 3) for (const name of INTEGERS_SINCE_3) meta[name] = readInteger();
   else meta.filedAnswer = meta.lastAnswer;
   if (version >= 4) for (const name of INTEGERS_SINCE_4) meta[name] = readInteger();
-  if (version >= 5) for (const name of INTEGERS_SINCE_5) meta[name] = readInteger();
+  if (version >= 5) {
+    for (const name of INTEGERS_SINCE_5) meta[name] = readInteger();
+    const count = record.readUInt8(offset);
+    offset += 1;
+    meta.sizeMarks = Array.from({ length: count }, () => ({ bytes: readInteger(), revision: readInteger() }));
+  }
   if (meta.clusterVersion > CLUSTER_VERSION_MAX) {
     throw new RaftkvError(
       'storage_unusable',

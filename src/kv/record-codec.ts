@@ -40,6 +40,9 @@ export const TAG_FILED_ANSWERS = 0x6a;
 /** What the first byte of a current record and of a version says. */
 const FLAG_DELETED = 1;
 const FLAG_LEASE = 2;
+/** Of a current record alone, from cluster version 2 on: its size is in it. */
+const FLAG_SIZE = 4;
+const SIZE_BYTES = 4;
 
 /** What is known of a key without its value. */
 export interface KeyState {
@@ -59,6 +62,8 @@ export interface Current extends KeyState {
   readonly generation: number;
   /** The revisions of the versions that later ones may jump to, see {@link successor}; ends with `modRevision`. */
   readonly ancestors: readonly Revision[];
+  /** Bytes that the version takes, about, for the bound of history; 0 for a tombstone, and for one of before cluster version 2. */
+  readonly bytes: number;
 }
 
 export interface Version extends KeyState {
@@ -154,14 +159,15 @@ export function versionKey(key: Uint8Array, revision: Revision): Uint8Array {
 }
 
 export function encodeCurrent(current: Current): Uint8Array {
-  const { contentType, lease, ancestors } = current;
+  const { contentType, lease, ancestors, bytes } = current;
   const head = CRC_BYTES + 1 + 4 * REVISION_BYTES + 1;
   const record = Buffer.allocUnsafe(
     head +
+      (bytes === 0 ? 0 : SIZE_BYTES) +
       (ancestors.length + (lease === 0 ? 0 : 1)) * REVISION_BYTES +
       (contentType === '' ? 0 : Buffer.byteLength(contentType)),
   );
-  record[CRC_BYTES] = flagsOf(current);
+  record[CRC_BYTES] = flagsOf(current) | (bytes === 0 ? 0 : FLAG_SIZE);
   record.writeUIntBE(current.createRevision, CRC_BYTES + 1, REVISION_BYTES);
   record.writeUIntBE(current.modRevision, CRC_BYTES + 7, REVISION_BYTES);
   record.writeUIntBE(current.version, CRC_BYTES + 13, REVISION_BYTES);
@@ -170,6 +176,7 @@ export function encodeCurrent(current: Current): Uint8Array {
   let offset = head;
   for (const revision of ancestors) offset = record.writeUIntBE(revision, offset, REVISION_BYTES);
   if (lease !== 0) offset = record.writeUIntBE(lease, offset, REVISION_BYTES);
+  if (bytes !== 0) offset = record.writeUInt32BE(bytes, offset);
   if (contentType !== '') record.write(contentType, offset);
   return seal(record);
 }
@@ -186,7 +193,10 @@ export function decodeCurrent(bytes: Uint8Array): Current {
   }
   const lease = (flags & FLAG_LEASE) === 0 ? 0 : record.readUIntBE(offset, REVISION_BYTES);
   if (lease !== 0) offset += REVISION_BYTES;
+  const size = (flags & FLAG_SIZE) === 0 ? 0 : record.readUInt32BE(offset);
+  if (size !== 0) offset += SIZE_BYTES;
   return {
+    bytes: size,
     deleted: (flags & FLAG_DELETED) !== 0,
     createRevision: record.readUIntBE(CRC_BYTES + 1, REVISION_BYTES),
     modRevision: record.readUIntBE(CRC_BYTES + 7, REVISION_BYTES),

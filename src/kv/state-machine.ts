@@ -17,7 +17,7 @@ import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
 import { admitCommand, refuseProposal } from './command-codec.js';
 import { CommandExecutor } from './command-executor.js';
-import { HISTORY_REVISIONS } from './history.js';
+import { HISTORY_BYTES, HISTORY_REVISIONS, type HistoryBounds } from './history.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
@@ -43,6 +43,8 @@ import { WatchHub } from './watch-hub.js';
 export interface KvOptions {
   /** Only tests shorten it. */
   readonly historyRevisions?: number;
+  /** The same in bytes of superseded values. */
+  readonly historyBytes?: number;
   /** What is kept in memory of answers under idempotency keys; only tests shorten it. */
   readonly answerIndex?: IndexBounds;
   /** What is kept in memory for watches; only tests shorten it. */
@@ -91,7 +93,7 @@ export async function openKv(
 export class KvStateMachine {
   readonly #directory: StoreDirectory;
   readonly #staging: SnapshotStaging;
-  readonly #historyRevisions: number;
+  readonly #history: HistoryBounds;
   readonly #onBackgroundError: (error: unknown) => void;
   /** Watches on this state, whatever takes its place. */
   readonly #watches: WatchHub;
@@ -104,8 +106,9 @@ export class KvStateMachine {
     this.#directory = directory;
     this.#staging = new SnapshotStaging(directory, stateOptions(options));
     this.#live = live;
-    this.#historyRevisions = options.historyRevisions ?? HISTORY_REVISIONS;
-    this.#executor = new CommandExecutor(live, this.#historyRevisions);
+    const { historyRevisions: revisions = HISTORY_REVISIONS, historyBytes: bytes = HISTORY_BYTES } = options;
+    this.#history = { revisions, bytes };
+    this.#executor = new CommandExecutor(live, this.#history);
     this.#onBackgroundError = options.onBackgroundError ?? (() => {});
     this.#watches = new WatchHub(
       () => this.#live,
@@ -328,7 +331,7 @@ export class KvStateMachine {
     );
     const replaced = this.#live;
     this.#live = this.#staging.take(directory);
-    this.#executor = new CommandExecutor(this.#live, this.#historyRevisions);
+    this.#executor = new CommandExecutor(this.#live, this.#history);
     this.#live.follow((change) => this.#watches.record(change));
     this.#watches.replaced(replaced.revision);
     const retire = () => replaced.abandon().then(() => this.#directory.remove(replaced.name));

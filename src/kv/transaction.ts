@@ -140,7 +140,7 @@ export class Branch {
       lease,
     };
     touched.now = { state, value };
-    touched.change = changeOf(touched.id, touched.key, touched.known, value, state);
+    touched.change = changeOf(touched.id, touched.key, touched.known, value, state, this.#live.notesSizes);
     this.results.push({ kind: 'put', key, created: existing === undefined });
   }
 

@@ -1,6 +1,6 @@
 import type { Operation } from '../storage/ordered-store.js';
 import { AnswerBatch } from './answer-records.js';
-import { changeRecords } from './change-index.js';
+import { changeRecords, decodeChange } from './change-index.js';
 import {
   attachmentKey,
   type Current,
@@ -53,6 +53,8 @@ export interface BufferedChange {
   readonly record: Uint8Array;
   /** The lease that the key was attached to before; 0 for none. */
   readonly leaseBefore: LeaseId;
+  /** Bytes of the version that the key had before, as far as that is known. */
+  readonly supersededBytes: number;
 }
 
 /** A map whose ids can also be read in byte order. */
@@ -117,6 +119,12 @@ export class WriteBuffer {
 
   get changeCount(): number {
     return this.changes.length;
+  }
+
+  /** Of the first change; Infinity where there is none. */
+  get firstRevision(): Revision {
+    const [first] = this.changes;
+    return first === undefined ? Number.POSITIVE_INFINITY : decodeChange(first).revision;
   }
 
   /** Whether any key was deleted. */

@@ -46,7 +46,7 @@ export class Cluster {
     this.trace = new Trace(() => scheduler.nowMs, writeLine);
     this.checkers = new Checkers(
       () => this.nodes,
-      settings.historyRevisions,
+      settings,
       this,
       (error) => this.fail(error),
     );

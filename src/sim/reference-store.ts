@@ -43,12 +43,20 @@ export class ReferenceStore implements KnownStates {
   >();
   readonly #changes: Changes[] = [];
   readonly #historyRevisions: number;
+  readonly #historyBytes: number;
+  /** Of items that were put when the cluster version allowed to note it. */
+  readonly #sizes = new WeakMap<Item, number>();
+  /** Bytes that were superseded up to each revision, and those of them at which it was noted. */
+  #supersededBytes = 0;
+  readonly #sizeMarks: { readonly bytes: number; readonly revision: Revision }[] = [];
   readonly #hours: { readonly logTimeMs: LogTime; readonly revision: number }[] = [];
   #droppedRevision = 0;
   #lastLease = 0;
 
-  constructor(historyRevisions: number) {
+  /** @param historyBytes Of superseded values. */
+  constructor(historyRevisions: number, historyBytes: number) {
     this.#historyRevisions = historyRevisions;
+    this.#historyBytes = historyBytes;
   }
 
   get revision(): number {
@@ -156,6 +164,7 @@ export class ReferenceStore implements KnownStates {
   #push(next: ReadonlyMap<string, Item>): void {
     const before = this.#now;
     this.states.push(next);
+    if (this.clusterVersion >= 2) this.#boundBytes(before, next);
     for (const [key, item] of next) {
       const lease = item === before.get(key) ? undefined : this.leases.get(item.lease ?? 0);
       if (lease) lease.own = false;
@@ -165,12 +174,33 @@ export class ReferenceStore implements KnownStates {
     }
   }
 
+  /** Where more was superseded since a revision than is kept, the next one is the oldest at which that was noted. */
+  #boundBytes(before: ReadonlyMap<string, Item>, next: ReadonlyMap<string, Item>): void {
+    for (const [key, item] of next) {
+      if (item !== before.get(key))
+        this.#sizes.set(item, 64 + item.key.length + item.value.length + item.contentType.length);
+    }
+    for (const [key, item] of before) {
+      if (next.get(key) !== item) this.#supersededBytes += this.#sizes.get(item) ?? 0;
+    }
+    const total = this.#supersededBytes;
+    const { revision } = this;
+    if (total - (this.#sizeMarks.at(-1)?.bytes ?? 0) >= this.#historyBytes / 16)
+      this.#sizeMarks.push({ bytes: total, revision });
+    const { compactedRevision } = this;
+    const base = this.#sizeMarks.findLast((mark) => mark.revision <= compactedRevision)?.bytes ?? 0;
+    if (total - base <= this.#historyBytes) return;
+    const oldest = this.#sizeMarks.find((mark) => total - mark.bytes <= this.#historyBytes);
+    this.#droppedRevision = Math.max(this.#droppedRevision, oldest?.revision ?? 0);
+  }
+
   /** Once an hour, what was superseded 24 hours before is dropped, as far as was noted then. */
   #passTime(): void {
     if (this.logTimeMs - (this.#hours.at(-1)?.logTimeMs ?? Number.NEGATIVE_INFINITY) < HOUR_MS) return;
     this.#hours.push({ logTimeMs: this.logTimeMs, revision: this.revision });
     for (const hour of this.#hours) {
-      if (hour.logTimeMs <= this.logTimeMs - 24 * HOUR_MS) this.#droppedRevision = hour.revision;
+      if (hour.logTimeMs <= this.logTimeMs - 24 * HOUR_MS)
+        this.#droppedRevision = Math.max(this.#droppedRevision, hour.revision);
     }
   }
 

@@ -51,6 +51,8 @@ export interface Settings {
   readonly watcherCount: number;
   /** How many revisions of the past are kept. */
   readonly historyRevisions: number;
+  /** How many bytes of superseded values are kept, from cluster version 2 on. */
+  readonly historyBytes: number;
   /** How long all members must have spoken a newer cluster version before it is raised. */
   readonly upgradeDelayMs: number;
   /** Answers under idempotency keys of which memory knows the place, in tables; past them they are filed. */
@@ -103,6 +105,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     lockUserCount: random.pick([0, 0, 0, 2]) ?? 0,
     watcherCount: random.pick([0, 1, 2]) ?? 1,
     historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
+    historyBytes: random.pick([2_000, 20_000, 2 ** 28]) ?? 20_000,
     upgradeDelayMs: 1_000,
     answerTableSlots: random.pick([8, 4096]) ?? 4096,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,

@@ -187,6 +187,7 @@ export class SimNode implements NodeView {
     }
     const store = await openKv(directory, live, {
       historyRevisions: settings.historyRevisions,
+      historyBytes: settings.historyBytes,
       answerIndex: { tablesMax: 1, slotsMax: settings.answerTableSlots },
       window: { eventsMax: settings.windowEventsMax, bytesMax: WINDOW_BYTES_MAX },
       soon: (task) => {

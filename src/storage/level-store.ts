@@ -24,6 +24,9 @@ const SCAN_STEP_BYTES = 256 * 1024;
 /** Making an operation and handing it to LevelDB takes about 5 µs; after so many the event loop gets a turn. */
 const OPERATIONS_PER_TURN = 1024;
 
+/** A range is compacted where it takes at most so many times what is deleted of it. */
+const COMPACTED_PER_GARBAGE = 8;
+
 /** The file that says that a directory is ours. Its content is the version of the directory's layout. */
 const MARKER = 'RAFTKV';
 const LAYOUT_VERSION = 1;
@@ -209,6 +212,17 @@ class LevelStore implements OrderedStore {
         }
       }
       await batch.write({ sync: true });
+    } finally {
+      release();
+    }
+  }
+
+  async compact({ gte, lt }: Required<KeyRange>, garbageBytes: number): Promise<void> {
+    const release = this.#acquire();
+    try {
+      const bytes = await this.#level.approximateSize(gte, lt);
+      // All of the range is written anew.
+      if (garbageBytes * COMPACTED_PER_GARBAGE >= bytes) await this.#level.compactRange(gte, lt);
     } finally {
       release();
     }

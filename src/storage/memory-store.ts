@@ -195,6 +195,11 @@ class MemoryStore implements OrderedStore {
     });
   }
 
+  /** Deleted records take no room. */
+  async compact(): Promise<void> {
+    this.#assertOpen();
+  }
+
   async close(): Promise<void> {
     this.#assertOpen();
     this.#closed = true;

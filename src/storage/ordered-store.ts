@@ -49,6 +49,13 @@ export interface OrderedStore {
    * rejection the batch may or may not be on disk, so the caller must end the process (correctness rule 30).
    */
   write(operations: Iterable<Operation>): Promise<void>;
+  /**
+   * Gives the room back that deleted records of a range take on disk, where they are a good part of it. Reads and writes go on
+   * meanwhile.
+   *
+   * @param garbageBytes About what the deleted records take.
+   */
+  compact(range: Required<KeyRange>, garbageBytes: number): Promise<void>;
   /** Waits for a write in flight and for open scans to be freed. The store cannot be used afterwards. */
   close(): Promise<void>;
 }

@@ -29,9 +29,10 @@ class CountingDisk {
       remove: (name) => directory.remove(name),
       open: async (name) => {
         const store = await directory.open(name);
-        return Object.assign(Object.create(store), {
+        return {
           get: (key: Uint8Array) => store.get(key),
-          write: (operations: Parameters<typeof store.write>[0]) => store.write(operations),
+          write: (operations) => store.write(operations),
+          compact: (range, bytes) => store.compact(range, bytes),
           close: () => store.close(),
           scan: counted((range) => store.scan(range)),
           snapshot: () => {
@@ -42,7 +43,7 @@ class CountingDisk {
               close: () => view.close(),
             };
           },
-        });
+        };
       },
     };
   }

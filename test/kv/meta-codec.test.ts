@@ -27,13 +27,24 @@ const meta: Meta = {
     { logTimeMs: 1, revision: 0 },
     { logTimeMs: large - 2, revision: large - 1 },
   ],
+  historyBytes: 0,
+  sizeMarks: [],
+};
+const newer: Meta = {
+  ...meta,
+  clusterVersion: 2,
+  historyBytes: large - 5,
+  sizeMarks: [
+    { bytes: 1, revision: 8 },
+    { bytes: large - 6, revision: large - 7 },
+  ],
 };
 
 describe('the record of how far a state came', () => {
   it('is kept as it is', () => {
     expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
     expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
-    expect(decodeMeta(encodeMeta({ ...meta, clusterVersion: 2 }))).toEqual({ ...meta, clusterVersion: 2 });
+    expect(decodeMeta(encodeMeta(newer))).toEqual(newer);
   });
 
   it('is written in format 4, which an older program reads, until the cluster version is 2', () => {

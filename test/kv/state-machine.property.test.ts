@@ -16,6 +16,8 @@ import { waitingDisk } from './kit.js';
 import { bytes, commandEntry, plain, plainBytes, text } from './model.js';
 
 const HISTORY = 12;
+/** A few superseded values, each of some 70 bytes. */
+const HISTORY_BYTES = 600;
 
 /** Few keys, near each other in every way that could confuse an encoding. */
 const keyText = fc.constantFrom(
@@ -294,12 +296,16 @@ describe('the key-value state machine', () => {
         answerIndex,
         async (steps, answerIndex) => {
           const { disk, finishWrites, finish } = waitingDisk();
-          const model = new ReferenceStore(HISTORY);
+          const model = new ReferenceStore(HISTORY, HISTORY_BYTES);
           const log: Entry[] = [];
           const results: unknown[] = [];
           const digests = [''];
           const open = (name: string) =>
-            openKv(disk.directory(), name, { historyRevisions: HISTORY, answerIndex });
+            openKv(disk.directory(), name, {
+              historyRevisions: HISTORY,
+              historyBytes: HISTORY_BYTES,
+              answerIndex,
+            });
           let live = 'state-1';
           let kv = await open(live);
           digests[0] = kv.digest;

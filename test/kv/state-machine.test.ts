@@ -196,6 +196,7 @@ describe('reads', () => {
             scan: (range) => store.scan(range),
             snapshot: () => store.snapshot(),
             write: (operations) => store.write(operations),
+            compact: (range, bytes) => store.compact(range, bytes),
             close: () => store.close(),
           };
         },

@@ -41,6 +41,7 @@ class World {
           get: (key) => store.get(key),
           scan: (range) => store.scan(range),
           write: (operations) => store.write(operations),
+          compact: (range, bytes) => store.compact(range, bytes),
           close: () => store.close(),
           snapshot: () => {
             const view = store.snapshot();

@@ -9,6 +9,8 @@ import { waitingDisk } from './kit.js';
 import { bytes, commandEntry, plain, text } from './model.js';
 
 const HISTORY = 25;
+/** A few superseded values, each of some 70 bytes. */
+const HISTORY_BYTES = 600;
 const WHOLE = Number.POSITIVE_INFINITY;
 
 /** Few of them fill a read. */
@@ -200,12 +202,16 @@ describe('watches', () => {
               await turn();
             }
           };
-          const model = new ReferenceStore(HISTORY);
+          const model = new ReferenceStore(HISTORY, HISTORY_BYTES);
           const log: Entry[] = [];
           // The leader has everything at once, and its disk never waits.
-          const leader = await openKv(new MemoryDisk().directory(), 'state-1', { historyRevisions: HISTORY });
+          const leader = await openKv(new MemoryDisk().directory(), 'state-1', {
+            historyRevisions: HISTORY,
+            historyBytes: HISTORY_BYTES,
+          });
           const kv = await openKv(disk.directory(), 'state-1', {
             historyRevisions: HISTORY,
+            historyBytes: HISTORY_BYTES,
             window: { eventsMax, bytesMax: 1_000_000 },
             soon: (task) => tasks.push(task),
           });

@@ -69,8 +69,8 @@ export const stateMutants: readonly Mutant[] = [
     name: 'the oldest revision that can be read depends on the node',
     rule: 'row 22',
     file: 'src/kv/command-executor.ts',
-    from: 'Math.max(meta.compactedRevision, meta.revision - this.#historyRevisions)',
-    to: 'Math.max(meta.compactedRevision, this.#live.flushedIndex > 40 ? meta.revision - 1 : meta.revision - this.#historyRevisions)',
+    from: 'Math.max(meta.compactedRevision, meta.revision - this.#history.revisions)',
+    to: 'Math.max(meta.compactedRevision, this.#live.flushedIndex > 40 ? meta.revision - 1 : meta.revision - this.#history.revisions)',
   },
   {
     name: 'a watch that is woken goes on behind the event',

@@ -33,8 +33,8 @@ const item = (
 
 /** A model that was told these commands, each of which is right. */
 function modelOf(...commands: readonly Command[]): ReferenceModel {
-  const model = new ReferenceModel(100);
-  const twin = new ReferenceModel(100);
+  const model = new ReferenceModel(100, 1e9);
+  const twin = new ReferenceModel(100, 1e9);
   commands.forEach((command, at) => {
     model.applied(n1, commandEntry(at + 1, command), twin.store.apply(command));
   });
@@ -89,7 +89,7 @@ describe('Every command gives what is promised', () => {
 
   test('finds a wrong answer of the first node', () => {
     expect(() =>
-      new ReferenceModel(100).applied(n1, commandEntry(1, put('k', 'a')), wasPut(1, false)),
+      new ReferenceModel(100, 1e9).applied(n1, commandEntry(1, put('k', 'a')), wasPut(1, false)),
     ).toThrow('should be {"kind":"put","revision":1,"created":true}');
   });
 
@@ -149,8 +149,8 @@ describe('A read shows the state at some index', () => {
   });
 
   test('allows a node to have dropped only what may be dropped', () => {
-    const short = new ReferenceModel(2);
-    const twin = new ReferenceModel(2);
+    const short = new ReferenceModel(2, 1e9);
+    const twin = new ReferenceModel(2, 1e9);
     for (const index of [1, 2, 3, 4]) {
       const command = put('k', `${index}`);
       short.applied(n1, commandEntry(index, command), twin.store.apply(command));

@@ -73,11 +73,11 @@ export class Checkers {
    */
   constructor(
     nodes: () => ReadonlyMap<NodeId, NodeView>,
-    historyRevisions: number,
+    { historyRevisions, historyBytes }: { readonly historyRevisions: number; readonly historyBytes: number },
     time: TrueTime,
     private readonly report: (error: Error) => void,
   ) {
-    this.referenceModel = new ReferenceModel(historyRevisions);
+    this.referenceModel = new ReferenceModel(historyRevisions, historyBytes);
     this.shownStates = new ShownStates(this.referenceModel);
     this.lockOrder = new LockOrder(this.referenceModel);
     this.leaseTime = new LeaseTime(time);

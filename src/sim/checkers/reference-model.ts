@@ -20,8 +20,8 @@ export class ReferenceModel implements Checker, KnownLog {
   /** The store's revision after each index. */
   private readonly revisions: Revision[] = [0];
 
-  constructor(historyRevisions: number) {
-    this.store = new ReferenceStore(historyRevisions);
+  constructor(historyRevisions: number, historyBytes: number) {
+    this.store = new ReferenceStore(historyRevisions, historyBytes);
   }
 
   applied(node: NodeView, { index, kind, payload }: Entry, result: CommandResult | undefined): void {
