@@ -16,7 +16,7 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/bin ./bin
 COPY --from=build /app/proto ./proto
-RUN ln -s /app/bin/raftkv.js /usr/local/bin/raftkv && mkdir /data && chown node:node /data
+RUN ln -s /app/bin/raftkv.js /usr/local/bin/raftkv && mkdir /data /secret && chown node:node /data /secret
 USER node
 VOLUME /data
 EXPOSE 8101 7101

@@ -49,3 +49,8 @@ export function clientUrl(text: string): { readonly host: string; readonly text:
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
+
+/** An address that only this machine reaches. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host) || /^(0*:)+:?0*1$/.test(host);
+}

@@ -30,6 +30,10 @@ export interface ServerConfig {
   readonly advertiseHttp: string;
   /** Where the other members reach this node: `host:port`. */
   readonly advertisePeer: string;
+  /** The file with the secret by which the members of a cluster know each other; null for none. */
+  readonly clusterSecretFile: string | null;
+  /** Whether peers must prove that they know it, or may. */
+  readonly peerAuth: 'permissive' | 'required';
   readonly firstStart: FirstStart;
   /** What a follower does with a request that needs the leader: answer 307, or do the work itself. */
   readonly clientRouting: 'redirect' | 'serve';

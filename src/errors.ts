@@ -8,6 +8,7 @@ export const errorCatalogue = {
   bad_request: { status: 400, title: 'The request is malformed' },
   origin_not_allowed: { status: 403, title: 'A web page of another origin may not do that' },
   key_not_found: { status: 404, title: 'No such key' },
+  secret_not_proven: { status: 403, title: 'A node did not prove that it knows the cluster secret' },
   member_not_found: { status: 404, title: 'No such member' },
   lease_not_found: { status: 404, title: 'No such lease' },
   not_found: { status: 404, title: 'No such resource' },

@@ -19,12 +19,15 @@ import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
-import { emptyConfiguration } from './raft/configuration.js';
+import { emptyConfiguration, memberOf } from './raft/configuration.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
+import { noPeerAuth, type PeerAuth } from './transport/peer-auth.js';
+import { type Refused, refusalReasons } from './transport/refusals.js';
+import { SecretFile } from './transport/secret-file.js';
 import { version } from './version.js';
 
 /** How long stopping waits for what was accepted, and then for a successor. */
@@ -91,6 +94,7 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     const { config, logger } = this;
+    const auth = this.peerAuth();
     const directory = await LevelDirectory.at(config.dataDirectory);
     // Said before anything is written: where a volume failed to mount, not even our own files may appear.
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
@@ -117,6 +121,9 @@ class Server implements RunningServer {
       listen: config.peer,
       identity: () => bootstrap.identity,
       clusterVersion: () => this.stateMachine?.clusterVersion ?? CLUSTER_VERSION_MIN,
+      auth,
+      knows: (id, incarnation) => this.knows(id, incarnation),
+      refused: (refused) => this.logRefusal(refused),
     });
     this.transport = transport;
     await transport.start(this.receiver(bootstrap));
@@ -216,6 +223,27 @@ class Server implements RunningServer {
     this.node.start();
     this.addresses.start();
     this.service.start();
+  }
+
+  private peerAuth(): PeerAuth {
+    const { clusterSecretFile, peerAuth } = this.config;
+    if (clusterSecretFile === null) return noPeerAuth;
+    const file = new SecretFile(clusterSecretFile);
+    return { mode: peerAuth, secrets: () => file.secrets };
+  }
+
+  /** A member that was added by its address only has no incarnation yet. */
+  private knows(id: string, incarnation: string): boolean {
+    const member = this.node && memberOf(this.node.raft.configuration, id);
+    return member ? member.incarnation === '' || member.incarnation === incarnation : false;
+  }
+
+  private logRefusal({ address, reason, untold }: Refused): void {
+    const times = untold === 0 ? '' : ` (and ${untold} times more since the last such line)`;
+    this.logger.warn(
+      { reason, address },
+      `Refused a connection to the peer port: ${address} ${refusalReasons[reason]}${times}.`,
+    );
   }
 
   private receiver(bootstrap: Bootstrap): Receiver {

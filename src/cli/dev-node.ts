@@ -15,6 +15,7 @@ export interface DevNodeOptions {
   readonly httpPort: number;
   readonly peerPort: number;
   readonly initialCluster: string;
+  readonly secretFile: string;
 }
 
 const program = fileURLToPath(new URL('../../bin/raftkv.js', import.meta.url));
@@ -47,14 +48,14 @@ export class DevNode {
   private logStart = 0;
 
   constructor(options: DevNodeOptions) {
-    const { id, dataDirectory, logFile, httpPort, peerPort, initialCluster } = options;
+    const { id, dataDirectory, logFile, httpPort, peerPort, initialCluster, secretFile } = options;
     this.id = id;
     this.httpUrl = `http://127.0.0.1:${httpPort}`;
     this.logFile = logFile;
     this.parameters = [
       ['serve', '--id', id, '--data-dir', dataDirectory],
       ['--http', `127.0.0.1:${httpPort}`, '--peer', `127.0.0.1:${peerPort}`],
-      ['--initial-cluster', initialCluster],
+      ['--initial-cluster', initialCluster, '--cluster-secret-file', secretFile],
     ].flat();
   }
 

@@ -5,6 +5,7 @@ import { parseCount } from './client-command.js';
 import { DevLock } from './dev-lock.js';
 import { DevNode } from './dev-node.js';
 import { DevSize } from './dev-size.js';
+import { createSecretFile } from './secret.js';
 import { onStopSignals } from './signals.js';
 import { printLine, type Terminal, table } from './terminal.js';
 
@@ -62,6 +63,8 @@ class DevCluster {
     this.terminal = terminal;
     this.dataDirectory = flags.dataDir;
     this.size = new DevSize(flags.dataDir, flags.nodes);
+    const secretFile = join(flags.dataDir, 'cluster-secret');
+    createSecretFile(secretFile);
     const ids = Array.from({ length: flags.nodes }, (_, index) => `n${index + 1}`);
     const initialCluster = ids.map((id, index) => `${id}=127.0.0.1:${flags.basePeer + index}`).join(',');
     this.nodes = ids.map(
@@ -73,6 +76,7 @@ class DevCluster {
           httpPort: flags.baseHttp + index,
           peerPort: flags.basePeer + index,
           initialCluster,
+          secretFile,
         }),
     );
   }

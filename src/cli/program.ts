@@ -14,6 +14,7 @@ import { addList } from './list.js';
 import { addLock } from './lock.js';
 import { addLeader, addMember } from './member.js';
 import { addPut } from './put.js';
+import { addSecret } from './secret.js';
 import { addServe, type StartNode, startServerOnDemand } from './serve.js';
 import { addSim } from './sim.js';
 import { addStatus } from './status.js';
@@ -64,6 +65,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addUpgrade(program, terminal);
   addLeader(program, terminal);
   addBench(program, terminal);
+  addSecret(program, terminal);
   addSim(program, terminal);
   addCompletion(program, terminal);
   return program;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import {
   clientUrl,
   type HostAndPort,
+  isLoopback,
   isWildcard,
   parseHostAndPort,
   parseMember,
@@ -16,6 +17,7 @@ import { type Setting, type SettingName, settingNames, settings } from './settin
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 const routings = ['redirect', 'serve'] as const;
+const peerAuths = ['permissive', 'required'] as const;
 const firstStartNames = ['initial-cluster', 'join', 'single'] as const;
 
 /** A year, the longest time anywhere. */
@@ -150,6 +152,7 @@ class ConfigReader {
       peer,
       advertiseHttp,
       advertisePeer,
+      ...this.peerAuth(peer),
       firstStart: this.firstStart(id, advertisePeer),
       clientRouting: this.value('client-routing', (text) => routings.find((routing) => routing === text)),
       allowedHosts: this.value('allowed-host', (text) => list(text, hostName)),
@@ -235,6 +238,36 @@ class ConfigReader {
       );
     }
     return advertised.text;
+  }
+
+  private peerAuth(peer: HostAndPort): Pick<ServerConfig, 'clusterSecretFile' | 'peerAuth'> {
+    const secret = this.find('cluster-secret-file');
+    const given = this.find('peer-auth');
+    const insecure = this.find('insecure-peers');
+    const isInsecure = insecure !== undefined && insecure.text !== 'false';
+    if (isInsecure && insecure.text !== 'true') this.wrong('insecure-peers', insecure);
+    if (isInsecure && secret !== undefined) {
+      this.problems.push(
+        `${secret.source} and ${insecure.source} exclude each other: leave out --insecure-peers, and use --peer-auth ` +
+          'permissive while some members have no secret yet.',
+      );
+    }
+    if (given !== undefined && secret === undefined) {
+      this.problems.push(
+        `${given.source} means nothing without a cluster secret. Give --cluster-secret-file, or leave it out.`,
+      );
+    }
+    if (secret === undefined && !isInsecure && !isLoopback(peer.host)) {
+      this.problems.push(
+        `--peer listens on ${peer.host}, where anybody who reaches it could become a member or change data. Give the ` +
+          'same --cluster-secret-file to all members (raftkv secret FILE makes one), or --insecure-peers where only ' +
+          'members reach that address.',
+      );
+    }
+    return {
+      clusterSecretFile: secret?.text ?? null,
+      peerAuth: this.value('peer-auth', (text) => peerAuths.find((one) => one === text)),
+    };
   }
 
   /** The strongest source that says anything about the first start decides, so that sources do not contradict. */

@@ -49,6 +49,23 @@ export const settings = {
     description: 'where the other members reach this node; --peer unless given',
     expects: 'HOST:PORT with a port from 1 to 65535, such as 10.0.0.1:7101',
   },
+  'cluster-secret-file': {
+    placeholder: 'FILE',
+    description: 'the secret by which the members of a cluster know each other; raftkv secret makes one',
+    expects: 'the path of a file',
+  },
+  'peer-auth': {
+    placeholder: 'HOW',
+    description:
+      'with a cluster secret: required (only peers that prove that they know it) or permissive (others, too, while a cluster moves to a secret)',
+    expects: 'required or permissive',
+    default: 'required',
+  },
+  'insecure-peers': {
+    placeholder: undefined,
+    description: 'without a cluster secret, listen for peers on an address that other machines reach',
+    expects: 'true or false',
+  },
   'initial-cluster': {
     placeholder: 'ID=HOST:PORT,…',
     description: 'first start of a new cluster: all its members and their peer addresses, this one included',

@@ -148,7 +148,7 @@ export class Network implements Wires {
       () => `← ${message.from}  ${describeMessage(message)}`,
     );
     if (!isAnswer(message)) target.askers.set(from.id, from);
-    target.receiver?.onMessage(message);
+    target.receiver?.onMessage(message, true);
   }
 
   private lose(from: Endpoint, message: Message): void {

@@ -97,7 +97,7 @@ export class SnapshotCall implements Breakable {
       network.scheduler.after(network.latencyMs(), target.process, () => {
         const receiver = target.receiver;
         if (receiver === null) return;
-        receiver.onSnapshot(this.header, this.received()).then(
+        receiver.onSnapshot(this.header, this.received(), true).then(
           (answer) => back(() => resolve(answer)),
           (error: unknown) => back(() => reject(error)),
         );

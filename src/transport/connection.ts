@@ -1,53 +1,22 @@
 import {
-  type ChannelOptions,
-  Client,
+  type Client,
   type ClientDuplexStream,
   type ClientUnaryCall,
-  credentials,
   type Metadata,
   type ServiceError,
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
 import { systemClock, type Timer } from '../clock.js';
-import type { Message, NodeId } from '../raft/types.js';
+import type { Message } from '../raft/types.js';
 import type { Identity } from './contract.js';
+import { Dial, type Target } from './dial.js';
 import { type Introduction, introduce, readIntroduction } from './introduction.js';
-import {
-  KEEPALIVE_INTERVAL_MS,
-  KEEPALIVE_TIMEOUT_MS,
-  MESSAGE_BYTES_MAX,
-  OPEN_TIMEOUT_MS,
-  RECONNECT_BACKOFF_MAX_MS,
-  RECONNECT_BACKOFF_MIN_MS,
-  REFUSED_DELAY_MS,
-  REOPEN_DELAY_MS,
-  RESOLUTION_INTERVAL_MIN_MS,
-} from './limits.js';
+import { OPEN_TIMEOUT_MS, REFUSED_DELAY_MS, REOPEN_DELAY_MS } from './limits.js';
+import type { LocalNode } from './local-node.js';
 import { Outgoing } from './outgoing.js';
+import { shownDetail } from './validation.js';
 import { type Method, untouched } from './wire.js';
-
-const clientOptions: ChannelOptions = {
-  // Without a pool of its own, a client shares its connection with every other client of the same address.
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.initial_reconnect_backoff_ms': RECONNECT_BACKOFF_MIN_MS,
-  'grpc.max_reconnect_backoff_ms': RECONNECT_BACKOFF_MAX_MS,
-  'grpc.dns_min_time_between_resolutions_ms': RESOLUTION_INTERVAL_MIN_MS,
-  // Peers publish no service configuration, so the TXT lookup for it would only cost time.
-  'grpc.service_config_disable_resolution': 1,
-  'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
-  'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
-  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
-  'grpc.enable_retries': 0,
-  'grpc.enable_http_proxy': 0,
-  'grpc.enable_channelz': 0,
-};
-
-/** A client of its own for one connection to `address`, `host:port`. It connects with the first call. */
-export function connect(address: string): Client {
-  return new Client(`dns:${address}`, credentials.createInsecure(), clientOptions);
-}
 
 /** Makes one call with one answer. `done` also gets the introduction with which the answering side opened. */
 export function callOnce(
@@ -74,21 +43,14 @@ export function callOnce(
   return call;
 }
 
-/** Whom a connection is meant to reach. */
-export interface Target {
-  readonly id: NodeId;
-  /** '' for whichever incarnation answers. */
-  readonly incarnation: string;
-  readonly address: string;
-}
-
 /** What a connection's owner does with it. */
 export interface ConnectionEvents {
   /** Why this side does not talk to who answered, though it is the right node; '' for nothing. */
   objectionTo(introduction: Introduction): string;
   /** Reads what came on a stream whose other end proved to be this incarnation. Throws an Error if malformed. */
   decode(bytes: Buffer, fromIncarnation: string): readonly Message[];
-  deliver(message: Message): void;
+  /** @param isProven Whether the peer proved that it knows the cluster secret. */
+  deliver(message: Message, isProven: boolean): void;
   /** The stream is open, and this is what the peer said about itself. */
   opened(introduction: Introduction): void;
   /** The stream was open and is not any more: what was written may not have arrived. */
@@ -114,18 +76,18 @@ interface Attempt {
  */
 export class Connection {
   readonly #method: Method;
-  readonly #identity: () => Identity;
+  readonly #local: LocalNode;
   readonly #events: ConnectionEvents;
   #target: Target;
-  #client: Client | undefined;
+  #dial: Dial | undefined;
   #attempt: Attempt | undefined;
   #reopening: Timer | undefined;
   #refusal = '';
 
-  constructor(method: Method, target: Target, identity: () => Identity, events: ConnectionEvents) {
+  constructor(method: Method, target: Target, local: LocalNode, events: ConnectionEvents) {
     this.#method = method;
     this.#target = target;
-    this.#identity = identity;
+    this.#local = local;
     this.#events = events;
     this.#open();
   }
@@ -146,7 +108,20 @@ export class Connection {
 
   /** The client to make single calls with while the stream is open; undefined otherwise. */
   get client(): Client | undefined {
-    return this.isOpen ? this.#client : undefined;
+    return this.isOpen ? this.#dial?.client : undefined;
+  }
+
+  /** What is wrong with a node that answered a single call, '' for nothing. */
+  objectionTo(introduction: Introduction | undefined): string {
+    return (
+      objectionTo(introduction, this.#target, this.#dial) ||
+      (introduction ? this.#events.objectionTo(introduction) : '')
+    );
+  }
+
+  /** Whether the peer proved that it knows the cluster secret. */
+  get isProven(): boolean {
+    return this.#dial?.proven !== undefined;
   }
 
   /** Goes on with another address or incarnation, over a new stream if the present one does not fit. */
@@ -173,17 +148,17 @@ export class Connection {
 
   #open(): void {
     this.#reopening = undefined;
-    const me = this.#identity();
+    const me = this.#local.identity();
     // Nobody serves a node that cannot name its cluster.
     if (me.cluster === '') {
       this.#reopenAfter(REOPEN_DELAY_MS);
       return;
     }
-    this.#client ??= connect(this.#target.address);
+    this.#dial ??= new Dial(this.#target, this.#local, () => this.#attempt?.call.cancel());
     const metadata = introduce(me, this.#target);
     // The call waits in the client while that connects, so the stream is open as soon as there is a connection.
     metadata.setOptions({ waitForReady: true });
-    const call = this.#client.makeBidiStreamRequest(this.#method.path, untouched, untouched, metadata);
+    const call = this.#dial.client.makeBidiStreamRequest(this.#method.path, untouched, untouched, metadata);
     const attempt: Attempt = {
       call,
       timeout: systemClock.after(OPEN_TIMEOUT_MS, () => this.#giveUpConnecting(attempt)),
@@ -202,7 +177,7 @@ export class Connection {
   #introduced(attempt: Attempt, introduction: Introduction | undefined): void {
     if (attempt !== this.#attempt) return;
     attempt.timeout.cancel();
-    const objection = this.#objectionTo(introduction);
+    const objection = this.objectionTo(introduction);
     if (introduction === undefined || objection !== '') {
       attempt.objection = objection;
       attempt.call.cancel();
@@ -211,12 +186,6 @@ export class Connection {
     this.#refusal = '';
     attempt.provenPeer = introduction.sender;
     this.#events.opened(introduction);
-  }
-
-  #objectionTo(introduction: Introduction | undefined): string {
-    return (
-      objectionTo(introduction, this.#target) || (introduction ? this.#events.objectionTo(introduction) : '')
-    );
   }
 
   #received(attempt: Attempt, bytes: Buffer): void {
@@ -228,7 +197,8 @@ export class Connection {
       attempt.call.cancel();
       return;
     }
-    for (const message of messages) this.#events.deliver(message);
+    const { isProven } = this;
+    for (const message of messages) this.#events.deliver(message, isProven);
   }
 
   #ended(attempt: Attempt, ended: StatusObject): void {
@@ -236,7 +206,8 @@ export class Connection {
     this.#attempt = undefined;
     attempt.timeout.cancel();
     const refused = ended.code === status.FAILED_PRECONDITION || ended.code === status.UNIMPLEMENTED;
-    this.#refusal = attempt.objection !== '' ? attempt.objection : refused ? ended.details : '';
+    const objection = attempt.objection || this.#dial?.objection || '';
+    this.#refusal = objection !== '' ? objection : refused ? shownDetail(ended.details) : '';
     this.#reopenAfter(this.#refusal !== '' ? REFUSED_DELAY_MS : REOPEN_DELAY_MS);
     if (attempt.provenPeer !== undefined) this.#events.broken();
   }
@@ -259,19 +230,28 @@ export class Connection {
     this.#refusal = '';
     attempt?.timeout.cancel();
     attempt?.call.cancel();
-    this.#client?.close();
-    this.#client = undefined;
+    this.#dial?.close();
+    this.#dial = undefined;
     if (attempt?.provenPeer !== undefined) this.#events.broken();
   }
 }
 
-/** What is wrong with who answered, '' for nothing. */
-export function objectionTo(introduction: Introduction | undefined, target: Target): string {
+/** What is wrong with a node that answered, '' for nothing. */
+export function objectionTo(
+  introduction: Introduction | undefined,
+  target: Target,
+  dial: Dial | undefined,
+): string {
+  const there = `The node at ${target.address}`;
   if (introduction === undefined) return `Whoever answers at ${target.address} is not a raftkv node.`;
   const { id, incarnation } = introduction.sender;
-  if (id !== target.id) return `The node at ${target.address} is ${id}, not ${target.id}.`;
+  if (id !== target.id) return `${there} is ${id}, not ${target.id}.`;
   if (target.incarnation !== '' && incarnation !== target.incarnation) {
-    return `The node at ${target.address} is incarnation ${incarnation} of ${id}, not ${target.incarnation}.`;
+    return `${there} is incarnation ${incarnation} of ${id}, not ${target.incarnation}.`;
+  }
+  const proven = dial?.proven;
+  if (proven !== undefined && (proven.id !== id || proven.incarnation !== incarnation)) {
+    return `${there} proved to be another node than the one as which it introduced itself.`;
   }
   return '';
 }

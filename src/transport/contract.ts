@@ -126,19 +126,29 @@ export type ForwardOperation =
   | 'clusterVersionStatus'
   | 'raiseClusterVersion';
 
-/** What a transport delivers to. The node implements it. */
+/**
+ * What a transport delivers to. The node implements it.
+ *
+ * `fromMember` says whether the sender is a member beyond doubt: its connection proved the cluster secret or, where this
+ * node holds none, its name and incarnation are those of a member. What such a sender says and cannot be true is worth
+ * a quarantine; from anybody else it is nonsense.
+ */
 export interface Receiver {
   /** Answers a {@link Transport.handshake}; what it throws is carried back to the asking side. */
   onHandshake(hello: Hello): Hello;
   /** A message for this node, from a sender of the same cluster. Called in order of arrival for one stream. */
-  onMessage(message: Message): void;
+  onMessage(message: Message, fromMember: boolean): void;
   /** A stream or call was broken, so messages to this peer may have been lost. */
   onUnreachable(peer: NodeId): void;
   /** A snapshot is arriving. Resolves with the answer once it is on disk and in force, or refused. */
-  onSnapshot(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer>;
+  onSnapshot(
+    header: SnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    fromMember: boolean,
+  ): Promise<SnapshotAnswer>;
   /**
-   * Does the work of a {@link ForwardRequest}; what it throws is carried back to the asking node. `signal` is aborted when
-   * that node does not wait for the answer any more.
+   * Does the work of a {@link ForwardRequest}, which only a member may ask for; what it throws is carried back to the asking
+   * node. `signal` is aborted when that node does not wait for the answer any more.
    */
   onForward(
     request: ForwardRequest,

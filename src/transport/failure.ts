@@ -1,4 +1,5 @@
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
+import { shownDetail } from './validation.js';
 import type { WireFailure } from './wire.js';
 
 /** An error as it travels to the node that asked. Whatever is not in the catalogue is `internal`, with its message. */
@@ -17,11 +18,14 @@ export function failureOf(error: unknown): WireFailure {
 /** The error that the other side threw. */
 export function errorOf(failure: WireFailure): RaftkvError {
   const code = Object.hasOwn(errorCatalogue, failure.code) ? (failure.code as ErrorCode) : 'internal';
-  return new RaftkvError(code, failure.detail, dataOf(failure.dataJson));
+  return new RaftkvError(code, shownDetail(failure.detail), dataOf(failure.dataJson));
 }
 
+/** Characters of the further members of a problem; the largest that this program makes have some hundred. */
+const DATA_LENGTH_MAX = 64 * 1024;
+
 function dataOf(json: string): Record<string, unknown> {
-  if (json === '') return {};
+  if (json === '' || json.length > DATA_LENGTH_MAX) return {};
   try {
     const value: unknown = JSON.parse(json);
     return typeof value === 'object' && value !== null ? { ...value } : {};

@@ -1,14 +1,12 @@
 import { type ClientUnaryCall, type ServiceError, status } from '@grpc/grpc-js';
 import { assert, present, unreachable } from '../assert.js';
 import { systemClock } from '../clock.js';
-import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type { Message, NodeId } from '../raft/types.js';
-import { callOnce, connect } from './connection.js';
+import { callOnce } from './connection.js';
 import type {
   ForwardRequest,
   Hello,
-  Identity,
   Peer,
   PeerConnection,
   Receiver,
@@ -16,21 +14,23 @@ import type {
   SnapshotHeader,
   Transport,
 } from './contract.js';
+import { Dial } from './dial.js';
 import { errorOf } from './failure.js';
 import { forwardFailed, notReached } from './forward.js';
-import { anyone, identityOf, introduce } from './introduction.js';
+import { anyone, type Introduction, identityOf, introduce } from './introduction.js';
+import type { LocalNode } from './local-node.js';
 import { PeerClient } from './peer-client.js';
+import { type RefusalReason, Refusals, type Refused } from './refusals.js';
 import { PeerServer } from './server.js';
 import { sendSnapshot } from './snapshot-stream.js';
+import { isIdentity, isInitialCluster, shownDetail } from './validation.js';
 import { service, wire } from './wire.js';
 
-export interface GrpcTransportOptions {
+export interface GrpcTransportOptions extends LocalNode {
   /** Where to listen: a host and a port, 0 for any that is free. */
   readonly listen: { readonly host: string; readonly port: number };
-  /** What this node says about itself; asked anew for each stream and call, since a new node has no cluster yet. */
-  readonly identity: () => Identity;
-  /** The cluster version in force, as this node knows it: peers that cannot be in such a cluster are refused. */
-  readonly clusterVersion: () => ClusterVersion;
+  /** Called for what was refused at the peer port; once a while for each address and reason. */
+  readonly refused: (refused: Refused) => void;
 }
 
 /**
@@ -40,10 +40,13 @@ export interface GrpcTransportOptions {
  * Each peer has a {@link PeerClient}; all peers share the one {@link PeerServer}. Requests go out through the first,
  * and answers to them come back on the same stream; answers to a peer's requests go out through the second.
  *
+ * Each connection begins with a proof of the cluster secret, where there is one (`proof.ts`).
+ *
  * Deliberately missing: retries (the core repeats what matters), TLS, and any memory of what was sent.
  */
 export class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
+  readonly #refusals: Refusals;
   readonly #peers = new Map<NodeId, PeerClient>();
   /** Calls of this side that wait for their answer. */
   readonly #calls = new Map<Promise<unknown>, ClientUnaryCall>();
@@ -53,6 +56,12 @@ export class GrpcTransport implements Transport {
 
   constructor(options: GrpcTransportOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options.refused);
+  }
+
+  /** What was refused at the peer port since the start. */
+  get refusals(): ReadonlyMap<RefusalReason, number> {
+    return this.#refusals.counts;
   }
 
   /** The port that this node listens on, which the system chose when the one asked for was 0. Only after `start`. */
@@ -62,10 +71,15 @@ export class GrpcTransport implements Transport {
 
   async start(receiver: Receiver): Promise<void> {
     assert(this.#receiver === undefined, 'A transport is started once.');
-    const { listen, identity, clusterVersion } = this.#options;
-    const server = new PeerServer(listen, identity, clusterVersion, receiver, (introduction) => {
-      this.#peers.get(introduction.sender.id)?.heard(introduction);
-    });
+    const server = new PeerServer(
+      this.#options,
+      this.#options.listen,
+      this.#refusals,
+      receiver,
+      (introduction, isProven) => {
+        this.#peers.get(introduction.sender.id)?.heard(introduction, isProven);
+      },
+    );
     await server.start();
     this.#receiver = receiver;
     this.#server = server;
@@ -74,7 +88,6 @@ export class GrpcTransport implements Transport {
   setPeers(peers: readonly Peer[]): void {
     const receiver = present(this.#receiver, 'Peers are set after the transport is started.');
     if (this.#stopped) return;
-    const { identity, clusterVersion } = this.#options;
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
     for (const [id, client] of this.#peers) {
       if (wanted.has(id)) continue;
@@ -84,7 +97,7 @@ export class GrpcTransport implements Transport {
     for (const [id, peer] of wanted) {
       const client = this.#peers.get(id);
       if (client) client.reconfigure(peer);
-      else this.#peers.set(id, new PeerClient(peer, identity, clusterVersion, receiver));
+      else this.#peers.set(id, new PeerClient(peer, this.#options, receiver));
     }
   }
 
@@ -120,7 +133,7 @@ export class GrpcTransport implements Transport {
   ): Promise<SnapshotAnswer> {
     const peer = this.#peers.get(to);
     if (peer === undefined) throw new RaftkvError('unavailable', `${to} is not a peer of this node.`);
-    return sendSnapshot(peer.target, peer.introduction(), header, chunks, abort);
+    return sendSnapshot(peer.target, this.#options, peer.introduction(), header, chunks, abort);
   }
 
   async forward(
@@ -151,21 +164,29 @@ export class GrpcTransport implements Transport {
   }
 
   async handshake(address: string, hello: Hello, timeoutMs: number): Promise<Hello> {
-    const client = connect(address);
+    let call: ClientUnaryCall | undefined;
+    const dial = new Dial({ ...anyone, address }, this.#options, () => call?.cancel());
     const bytes = wire.handshakeRequest.encode({ hello });
     const metadata = introduce(this.#options.identity(), anyone);
     try {
-      return await this.#call<Hello>((settle) =>
-        callOnce(client, service.Handshake, bytes, metadata, timeoutMs, (error, answer) =>
+      return await this.#call<Hello>((settle) => {
+        call = callOnce(dial.client, service.Handshake, bytes, metadata, timeoutMs, (error, answer, from) =>
           settle(() => {
+            if (dial.objection !== '') {
+              throw new RaftkvError(
+                dial.isWrongPeer ? 'identity_conflict' : 'secret_not_proven',
+                dial.objection,
+              );
+            }
             if (error)
               throw new RaftkvError('unavailable', `${address} did not answer: ${whyFailed(error)}.`);
-            return readHello(address, present(answer, 'A call without error has an answer.'));
+            return readHello(address, present(answer, 'A call without error has an answer.'), from, dial);
           }),
-        ),
-      );
+        );
+        return call;
+      });
     } finally {
-      client.close();
+      dial.close();
     }
   }
 
@@ -220,20 +241,31 @@ export class GrpcTransport implements Transport {
   }
 }
 
-function readHello(address: string, bytes: Buffer): Hello {
+function readHello(
+  address: string,
+  bytes: Buffer,
+  introduction: Introduction | undefined,
+  { proven }: Dial,
+): Hello {
   const { hello, failure } = wire.handshakeResponse.decode(bytes);
   if (failure !== null) throw errorOf(failure);
-  if (hello === null || hello.identity === null) {
+  const identity = hello?.identity ?? null;
+  const isSame = (one: { readonly id: string; readonly incarnation: string } | undefined) =>
+    one !== undefined && one.id === identity?.id && one.incarnation === identity.incarnation;
+  if (hello === null || !isIdentity(identity) || !isInitialCluster(hello.initialCluster)) {
     throw new RaftkvError('unavailable', `${address} answered without saying who it is.`);
   }
-  return { identity: identityOf(hello.identity), initialCluster: hello.initialCluster };
+  if (!isSame(introduction?.sender) || (proven !== undefined && !isSame(proven))) {
+    throw new RaftkvError('unavailable', `${address} says that it is two nodes.`);
+  }
+  return { identity: identityOf(identity), initialCluster: hello.initialCluster };
 }
 
 /** In words: what the library says names its own states, and repeats itself. */
 function whyFailed({ code, details }: ServiceError): string {
   if (code === status.DEADLINE_EXCEEDED) return 'it took too long';
   if (code === status.UNIMPLEMENTED) return 'its version does not know this request';
-  if (code !== status.UNAVAILABLE) return details;
+  if (code !== status.UNAVAILABLE) return shownDetail(details);
   const reason = /\bE[A-Z]{4,}\b/.exec(details)?.[0];
   return reason === undefined ? 'no connection came about' : `no connection came about (${reason})`;
 }

@@ -2,6 +2,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import { type ClusterVersion, objectionToVersions, UNREPORTED_VERSIONS } from '../cluster-version.js';
 import type { NodeId } from '../raft/types.js';
 import type { Identity } from './contract.js';
+import { isIdentity, isRecipient } from './validation.js';
 import { type WireIdentity, wire } from './wire.js';
 
 /** The one version of the peer protocol that this build speaks. */
@@ -37,13 +38,13 @@ export function introduce(
   return metadata;
 }
 
-/** The introduction in a call's metadata; undefined when it has none, or one that cannot be read. */
+/** The introduction in a call's metadata; undefined when it has none, or one that no node makes. */
 export function readIntroduction(metadata: Metadata): Introduction | undefined {
   const [value] = metadata.get(METADATA_KEY);
   if (!Buffer.isBuffer(value)) return undefined;
   try {
     const { protocolVersion, sender, recipient, recipientIncarnation } = wire.introduction.decode(value);
-    if (sender === null) return undefined;
+    if (!isIdentity(sender) || !isRecipient(recipient, recipientIncarnation)) return undefined;
     return { protocolVersion, sender: identityOf(sender), recipient, recipientIncarnation };
   } catch {
     return undefined;

@@ -39,3 +39,30 @@ export const RESOLUTION_INTERVAL_MIN_MS = 500;
 /** A silent connection is tested after the first, and given up when the test is not answered within the second. */
 export const KEEPALIVE_INTERVAL_MS = 2_000;
 export const KEEPALIVE_TIMEOUT_MS = 3_000;
+
+/** How long both sides give each other to prove who they are, before HTTP/2 begins; several round trips are far shorter. */
+export const PROOF_TIMEOUT_MS = 2_000;
+/**
+ * A stranger is a connection whose other end has not been accepted as a member yet: it may still be proving itself, or,
+ * where no proof is required, introduce itself in a call. At either bound the oldest stranger goes, because a member
+ * stays one for milliseconds only.
+ */
+export const STRANGERS_MAX = 256;
+export const STRANGERS_PER_ADDRESS_MAX = 128;
+/** How long a connection may stay a stranger. */
+export const STRANGER_MS = 10_000;
+/** Connections of nodes of this cluster that are no members as far as this node knows; at the bound the oldest goes. */
+export const GUESTS_MAX = 64;
+/** Streams that a connection may open, and frames of HTTP/2's own that it may send, before it belongs to a member. */
+export const STRANGERS_CALLS_MAX = 64;
+export const STRANGERS_CONTROL_FRAMES_MAX = 64;
+/** Bytes of one call with a single request from anybody but a member; a handshake takes one or two thousand. */
+export const STRANGERS_CALL_BYTES_MAX = 16 * 1024;
+/** Streams of appends or snapshots that nodes hold open here which are no members as far as this node knows. */
+export const GUESTS_STREAMS_MAX = 4;
+/** How often a node looks whether connections were proven by a secret that it no longer holds. */
+export const SECRETS_REVIEW_MS = 5_000;
+/** Streams on one connection, more than requests that may wait for a leader. */
+export const STREAMS_MAX = 32_768;
+/** Peers' refusals of one kind from one address are logged once in this time; the rest are counted. */
+export const REFUSAL_LOG_INTERVAL_MS = 60_000;

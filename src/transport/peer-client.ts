@@ -1,10 +1,12 @@
 import type { Client } from '@grpc/grpc-js';
-import { type ClusterVersion, objectionToVersions } from '../cluster-version.js';
+import { objectionToVersions } from '../cluster-version.js';
 import type { Message, NodeId, RequestVote } from '../raft/types.js';
-import { Connection, callOnce, objectionTo, type Target } from './connection.js';
-import type { Identity, Peer, PeerConnection, PeerReport, Receiver } from './contract.js';
+import { Connection, callOnce } from './connection.js';
+import type { Peer, PeerConnection, PeerReport, Receiver } from './contract.js';
+import type { Target } from './dial.js';
 import { type Introduction, introduce } from './introduction.js';
 import { VOTE_TIMEOUT_MS } from './limits.js';
+import type { LocalNode } from './local-node.js';
 import {
   decodeAppendResponses,
   decodeHeartbeatResponses,
@@ -29,7 +31,7 @@ type Request = Extract<Message, { type: 'requestVote' | 'appendEntries' | 'heart
  */
 export class PeerClient {
   readonly id: NodeId;
-  readonly #identity: () => Identity;
+  readonly #local: LocalNode;
   readonly #receiver: Receiver;
   readonly #control: Connection;
   readonly #bulk: Connection;
@@ -40,23 +42,18 @@ export class PeerClient {
   #clientUrl = '';
   #closed = false;
 
-  constructor(
-    peer: Peer,
-    identity: () => Identity,
-    clusterVersion: () => ClusterVersion,
-    receiver: Receiver,
-  ) {
+  constructor(peer: Peer, local: LocalNode, receiver: Receiver) {
     this.id = peer.id;
     this.#configured = peer;
-    this.#identity = identity;
+    this.#local = local;
     this.#receiver = receiver;
     const objectionTo = ({ sender }: Introduction) =>
-      objectionToVersions(sender.id, sender.versions, clusterVersion());
-    const deliver = (message: Message) => receiver.onMessage(message);
+      objectionToVersions(sender.id, sender.versions, local.clusterVersion());
+    const deliver = (message: Message, isProven: boolean) => this.#deliver(message, isProven);
     const opened = ({ sender }: Introduction) => {
       this.#clientUrl = sender.clientUrl;
     };
-    this.#control = new Connection(service.Heartbeat, peer, identity, {
+    this.#control = new Connection(service.Heartbeat, peer, local, {
       objectionTo,
       decode: (bytes, incarnation) => decodeHeartbeatResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
@@ -64,7 +61,7 @@ export class PeerClient {
       // The next round repeats a lost heartbeat; only lost appends are worth telling the core.
       broken: () => {},
     });
-    this.#bulk = new Connection(service.AppendEntries, peer, identity, {
+    this.#bulk = new Connection(service.AppendEntries, peer, local, {
       objectionTo,
       decode: (bytes, incarnation) => decodeAppendResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
@@ -84,7 +81,7 @@ export class PeerClient {
 
   /** What this side says when it opens a call. */
   introduction() {
-    return introduce(this.#identity(), this.target);
+    return introduce(this.#local.identity(), this.target);
   }
 
   /** The client for bulk calls; undefined while the peer is not connected. */
@@ -123,10 +120,14 @@ export class PeerClient {
     this.#retarget();
   }
 
-  /** The peer called this node and introduced itself. */
-  heard({ sender }: Introduction): void {
+  /**
+   * The peer called this node and introduced itself. Without a proof its word counts only while it cannot be reached
+   * where it is expected: who answers there says itself where it is.
+   */
+  heard({ sender }: Introduction, isProven: boolean): void {
     const known = this.#configured.incarnation;
     if (known !== '' && sender.incarnation !== known) return;
+    if (!isProven && (known === '' || this.#control.isOpen || this.#bulk.isOpen)) return;
     this.#clientUrl = sender.clientUrl;
     // An incarnation that is not known proves nothing about whose address it is.
     if (known === '' || sender.peerAddress === '') return;
@@ -175,16 +176,21 @@ export class PeerClient {
       (_, answer, from) => {
         // An election repeats by itself, so a lost answer needs nothing.
         if (this.#closed || answer === undefined || from === undefined) return;
-        if (objectionTo(from, this.target) !== '') return;
+        if (this.#control.objectionTo(from) !== '') return;
         let response: Message;
         try {
           response = decodeVoteResponse(answer, this.#routeFrom(from.sender.incarnation), message.call);
         } catch {
           return;
         }
-        this.#receiver.onMessage(response);
+        this.#deliver(response, this.#control.isProven);
       },
     );
+  }
+
+  #deliver(message: Message, isProven: boolean): void {
+    const isMember = isProven || this.#local.knows(this.id, message.fromIncarnation);
+    this.#receiver.onMessage(message, isMember);
   }
 
   #retarget(): void {
@@ -193,6 +199,6 @@ export class PeerClient {
   }
 
   #routeFrom(incarnation: string) {
-    return { from: this.id, fromIncarnation: incarnation, to: this.#identity().id };
+    return { from: this.id, fromIncarnation: incarnation, to: this.#local.identity().id };
   }
 }

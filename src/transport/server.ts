@@ -1,15 +1,13 @@
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import {
   Server,
-  ServerCredentials,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
-import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type {
   AppendEntriesResponse,
@@ -17,9 +15,11 @@ import type {
   Message,
   RequestVoteResponse,
 } from '../raft/types.js';
-import type { Identity, Receiver } from './contract.js';
+import type { Receiver } from './contract.js';
+import { Doorkeeper, type Entrant } from './doorkeeper.js';
 import { failureOf } from './failure.js';
 import { isForwardOperation } from './forward.js';
+import { ENTRANT_HEADER, Gate } from './gate.js';
 import {
   anyone,
   type Introduction,
@@ -31,7 +31,14 @@ import {
   verify,
   verifyVersion,
 } from './introduction.js';
-import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, MESSAGE_BYTES_MAX } from './limits.js';
+import {
+  GUESTS_STREAMS_MAX,
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  MESSAGE_BYTES_MAX,
+  STREAMS_MAX,
+} from './limits.js';
+import type { LocalNode } from './local-node.js';
 import {
   decodeAppends,
   decodeHeartbeats,
@@ -42,8 +49,10 @@ import {
   type Route,
 } from './messages.js';
 import { PendingVotes } from './pending-votes.js';
+import type { Refusals } from './refusals.js';
 import { ServedStreams } from './served-streams.js';
 import { receiveSnapshot } from './snapshot-stream.js';
+import { boundedTimeout, isIdentity, isInitialCluster, shownDetail } from './validation.js';
 import { service, wire } from './wire.js';
 
 const NOTHING = new Uint8Array();
@@ -52,28 +61,46 @@ type Stream = ServerDuplexStream<Buffer, Buffer>;
 type Unary = ServerUnaryCall<Buffer, Buffer>;
 type Answer = sendUnaryData<Buffer>;
 
+/** Port 0 takes any that is free. */
+interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A caller whose introduction was accepted. */
+interface Caller {
+  readonly route: Route;
+  readonly entrant: Entrant;
+  /** See {@link Receiver}. */
+  readonly isMember: boolean;
+}
+
 /**
  * This node as its peers call it. Every call but a handshake is checked before anything of it is read: same protocol,
  * same cluster, and meant for this very incarnation of this node.
  *
- * The listening socket is this side's own, and gRPC is handed the connections: so an address that cannot be used is
- * known by its error code, and when the node stops no connection is left open.
+ * The listening socket is this side's own, and gRPC is handed the connections once the {@link Doorkeeper} is content: so
+ * an address that cannot be used is known by its error code, and when the node stops no connection is left open.
  */
 export class PeerServer {
-  readonly #listen: { readonly host: string; readonly port: number };
-  readonly #identity: () => Identity;
-  readonly #clusterVersion: () => ClusterVersion;
+  readonly #local: LocalNode;
+  readonly #listen: Listen;
+  readonly #refusals: Refusals;
   readonly #receiver: Receiver;
-  readonly #heard: (introduction: Introduction) => void;
+  readonly #heard: (introduction: Introduction, isProven: boolean) => void;
+  readonly #doorkeeper: Doorkeeper;
+  readonly #gate: Gate;
   readonly #grpc = new Server({
     'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
     'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+    'grpc.max_concurrent_streams': STREAMS_MAX,
     'grpc.enable_channelz': 0,
   });
   readonly #listener = createServer({ noDelay: true });
-  readonly #sockets = new Set<Socket>();
+  /** Streams of callers that are no members as far as this node knows, oldest first, and their connections. */
+  readonly #guests = new Map<object, Entrant>();
   readonly #appends = new ServedStreams();
   readonly #heartbeats = new ServedStreams();
   readonly #votes = new PendingVotes();
@@ -82,21 +109,22 @@ export class PeerServer {
   #stopping = false;
 
   /**
-   * @param listen `host:port`; port 0 takes any that is free.
-   * @param heard Called with the introduction of every call that was accepted.
+   * @param heard Called with the introduction of every call of a member that was accepted.
    */
   constructor(
-    listen: { readonly host: string; readonly port: number },
-    identity: () => Identity,
-    clusterVersion: () => ClusterVersion,
+    local: LocalNode,
+    listen: Listen,
+    refusals: Refusals,
     receiver: Receiver,
-    heard: (introduction: Introduction) => void,
+    heard: (introduction: Introduction, isProven: boolean) => void,
   ) {
     this.#listen = listen;
-    this.#identity = identity;
-    this.#clusterVersion = clusterVersion;
+    this.#local = local;
+    this.#refusals = refusals;
     this.#receiver = receiver;
     this.#heard = heard;
+    this.#doorkeeper = new Doorkeeper(local, refusals);
+    this.#gate = new Gate(this.#grpc, this.#doorkeeper);
     this.#grpc.addService(service, {
       Handshake: (call: Unary, answer: Answer) => this.#handshake(call, answer),
       RequestVote: (call: Unary, answer: Answer) => this.#requestVote(call, answer),
@@ -117,11 +145,8 @@ export class PeerServer {
 
   /** Throws a `RaftkvError`: `address_in_use`, or `usage` when the address cannot be listened on for another reason. */
   async start(): Promise<void> {
-    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#listener.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      injector.injectConnection(socket);
+      this.#doorkeeper.receive(socket, (entrant) => this.#gate.admit(entrant));
     });
     const { host, port } = this.#listen;
     this.#listener.listen({ host, port });
@@ -174,19 +199,36 @@ export class PeerServer {
   /** Breaks off whatever is left. */
   close(): void {
     this.#grpc.forceShutdown();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#doorkeeper.close();
   }
 
-  #accept(call: Pick<Unary, 'metadata' | 'sendMetadata'>): Route | Refusal {
-    const me = this.#identity();
+  #accept(call: Pick<Unary, 'metadata' | 'sendMetadata'>): Caller | Refusal {
+    const me = this.#local.identity();
     if (this.#stopping) return notNow(`${me.id} is shutting down.`);
-    const introduction = verify(me, this.#clusterVersion(), call.metadata);
+    const entrant = this.#entrantOf(call);
+    if (entrant === undefined) return notNow('The connection is over.');
+    const introduction = verify(me, this.#local.clusterVersion(), call.metadata);
     if (isRefusal(introduction)) return introduction;
     const { sender } = introduction;
+    if (!isAsProven(entrant, introduction)) return this.#refuseImpostor(entrant);
+    const isProven = entrant.proven !== undefined;
+    const isMember = isProven || this.#local.knows(sender.id, sender.incarnation);
+    this.#doorkeeper.introduced(entrant, isMember);
     // At once, not with the first answer: the caller waits for it before it takes the stream for open.
     call.sendMetadata(introduce(me, sender));
-    this.#heard(introduction);
-    return { from: sender.id, fromIncarnation: sender.incarnation, to: me.id };
+    if (isMember) this.#heard(introduction, isProven);
+    const route = { from: sender.id, fromIncarnation: sender.incarnation, to: me.id };
+    return { route, entrant, isMember };
+  }
+
+  #entrantOf({ metadata }: Pick<Unary, 'metadata'>): Entrant | undefined {
+    const [key] = metadata.get(ENTRANT_HEADER);
+    return this.#doorkeeper.entrant(String(key));
+  }
+
+  #refuseImpostor(entrant: Entrant): Refusal {
+    queueMicrotask(() => this.#doorkeeper.refuse(entrant, 'impostor'));
+    return notNow('The caller is not the node that it had proven to be.');
   }
 
   #serveStream(
@@ -194,11 +236,14 @@ export class PeerServer {
     streams: ServedStreams,
     decode: (bytes: Buffer, route: Route) => readonly Message[],
   ): void {
-    const route = this.#accept(call);
-    if (isRefusal(route)) {
-      call.emit('error', route);
+    const caller = this.#accept(call);
+    if (isRefusal(caller)) {
+      call.emit('error', caller);
       return;
     }
+    const { route, entrant } = caller;
+    let { isMember } = caller;
+    if (!isMember) this.#holdGuest(call, entrant);
     const stream = streams.add(route, call);
     call.on('data', (bytes: Buffer) => {
       if (!streams.has(stream)) return;
@@ -208,11 +253,14 @@ export class PeerServer {
         messages = decode(bytes, route);
       } catch (error) {
         streams.remove(stream);
-        const details = error instanceof Error ? error.message : String(error);
+        this.#refusals.note(entrant.address, 'malformed');
+        const details = shownDetail(error instanceof Error ? error.message : String(error));
         call.emit('error', { code: status.INVALID_ARGUMENT, details });
         return;
       }
-      for (const message of messages) this.#receiver.onMessage(message);
+      // It may have become one, as this node has learned by now.
+      isMember ||= this.#local.knows(route.from, route.fromIncarnation);
+      for (const message of messages) this.#receiver.onMessage(message, isMember);
     });
     call.on('end', () => {
       streams.remove(stream);
@@ -221,34 +269,45 @@ export class PeerServer {
     call.on('close', () => streams.remove(stream));
   }
 
+  /** Bounds the streams whose messages may be large and come from nodes that are no members: at the bound the oldest goes. */
+  #holdGuest(call: Stream | ServerReadableStream<Buffer, Buffer>, entrant: Entrant): void {
+    this.#guests.set(call, entrant);
+    call.on('close', () => this.#guests.delete(call));
+    const [oldest] = this.#guests;
+    if (oldest === undefined || this.#guests.size <= GUESTS_STREAMS_MAX) return;
+    this.#guests.delete(oldest[0]);
+    this.#doorkeeper.refuse(oldest[1], 'too_many');
+  }
+
   #requestVote(call: Unary, answer: Answer): void {
-    this.#serveCall(call, answer, (route) => {
+    this.#serveCall(call, answer, ({ route, isMember }) => {
       const vote = decodeVote(call.request, route, 0);
       const number = this.#votes.add(route.from, answer);
       call.on('cancelled', () => this.#votes.drop(number));
-      this.#deliver({ ...vote, call: number });
+      this.#deliver({ ...vote, call: number }, isMember);
     });
   }
 
   #timeoutNow(call: Unary, answer: Answer): void {
-    this.#serveCall(call, answer, (route) => {
-      this.#deliver(decodeTimeoutNow(call.request, route));
+    this.#serveMember(call, answer, ({ route, isMember }) => {
+      this.#deliver(decodeTimeoutNow(call.request, route), isMember);
       answer(null, wire.timeoutNowResponse.encode({}));
     });
   }
 
   #forward(call: Unary, answer: Answer): void {
-    this.#serveCall(call, answer, (route) => {
+    this.#serveMember(call, answer, ({ route }) => {
       const { operation, payload, timeoutMs } = wire.forwardRequest.decode(call.request);
       if (!isForwardOperation(operation)) {
         const code = status.FAILED_PRECONDITION;
-        answer({ code, details: `${route.to} does not know the operation ${operation}.` });
+        answer({ code, details: `${route.to} does not know the operation that it was asked for.` });
         return;
       }
+      const patienceMs = boundedTimeout(timeoutMs);
       const abandoned = new AbortController();
       call.on('cancelled', () => abandoned.abort(callAbandoned));
       const work = this.#receiver
-        .onForward({ operation, payload }, route.from, timeoutMs, abandoned.signal)
+        .onForward({ operation, payload }, route.from, patienceMs, abandoned.signal)
         .then(
           (answered) => answer(null, wire.forwardResponse.encode({ payload: answered, failure: null })),
           (error: unknown) =>
@@ -259,7 +318,8 @@ export class PeerServer {
   }
 
   #installSnapshot(call: ServerReadableStream<Buffer, Buffer>, answer: Answer): void {
-    this.#serveCall(call, answer, (route) => {
+    this.#serveCall(call, answer, ({ route, entrant, isMember }) => {
+      if (!isMember) this.#holdGuest(call, entrant);
       const failed = (error: unknown) => ({
         term: 0,
         success: false,
@@ -267,7 +327,7 @@ export class PeerServer {
         failure: failureOf(error),
       });
       const work = receiveSnapshot(call, route)
-        .then(({ header, chunks }) => this.#receiver.onSnapshot(header, chunks))
+        .then(({ header, chunks }) => this.#receiver.onSnapshot(header, chunks, isMember))
         .then((answered) => ({ ...answered, failure: null }), failed)
         .then((response) => answer(null, wire.snapshotResponse.encode(response)));
       this.#track(work);
@@ -280,13 +340,27 @@ export class PeerServer {
       answer(introduction);
       return;
     }
-    call.sendMetadata(introduce(this.#identity(), anyone));
+    const entrant = this.#entrantOf(call);
+    if (entrant === undefined || !isAsProven(entrant, introduction)) {
+      answer(entrant === undefined ? notNow('The connection is over.') : this.#refuseImpostor(entrant));
+      return;
+    }
+    call.sendMetadata(introduce(this.#local.identity(), anyone));
     const { hello } = wire.handshakeRequest.decode(call.request);
-    if (hello === null || hello.identity === null) {
+    const { sender } = introduction;
+    const identity = hello?.identity ?? null;
+    const isSound =
+      hello !== null &&
+      isIdentity(identity) &&
+      isInitialCluster(hello.initialCluster) &&
+      identity.id === sender.id &&
+      identity.incarnation === sender.incarnation;
+    if (!isSound) {
+      this.#refusals.note(entrant.address, 'malformed');
       answer({ code: status.INVALID_ARGUMENT, details: 'The caller did not say who it is.' });
       return;
     }
-    const asked = { identity: identityOf(hello.identity), initialCluster: hello.initialCluster };
+    const asked = { identity: identityOf(identity), initialCluster: hello.initialCluster };
     let response: Parameters<typeof wire.handshakeResponse.encode>[0];
     try {
       response = { hello: this.#receiver.onHandshake(asked), failure: null };
@@ -296,20 +370,45 @@ export class PeerServer {
     answer(null, wire.handshakeResponse.encode(response));
   }
 
-  /** Serves a call with one answer, if it may be served. gRPC answers UNKNOWN to what cannot be decoded. */
+  /** Serves a call with one answer, if it may be served and can be decoded. */
   #serveCall(
     call: Pick<Unary, 'metadata' | 'sendMetadata'>,
     answer: Answer,
-    serve: (route: Route) => void,
+    serve: (caller: Caller) => void,
   ): void {
-    const route = this.#accept(call);
-    if (isRefusal(route)) answer(route);
-    else serve(route);
+    const caller = this.#accept(call);
+    if (isRefusal(caller)) {
+      answer(caller);
+      return;
+    }
+    try {
+      serve(caller);
+    } catch (error) {
+      this.#refusals.note(caller.entrant.address, 'malformed');
+      answer({ code: status.INVALID_ARGUMENT, details: shownDetail(String(error)) });
+    }
+  }
+
+  /** Serves a call that only members have any business making. */
+  #serveMember(
+    call: Pick<Unary, 'metadata' | 'sendMetadata'>,
+    answer: Answer,
+    serve: (caller: Caller) => void,
+  ): void {
+    this.#serveCall(call, answer, (caller) => {
+      const { route, entrant, isMember } = caller;
+      if (isMember) {
+        serve(caller);
+        return;
+      }
+      this.#refusals.note(entrant.address, 'not_a_member');
+      answer(notNow(`${route.from} is no member as far as ${route.to} knows.`));
+    });
   }
 
   /** Hands over a message outside of the handler, in which gRPC would take a failed assertion for a failed call. */
-  #deliver(message: Message): void {
-    queueMicrotask(() => this.#receiver.onMessage(message));
+  #deliver(message: Message, isMember: boolean): void {
+    queueMicrotask(() => this.#receiver.onMessage(message, isMember));
   }
 
   #track(work: Promise<unknown>): void {
@@ -320,6 +419,15 @@ export class PeerServer {
 
 /** A reason that is there already: making an error for every abandoned call would cost more than the rest of it. */
 const callAbandoned = 'The peer does not wait for the answer any more.';
+/** Whether a caller is who its connection proved to be. A node that proved itself may have come to its cluster since. */
+function isAsProven({ proven }: Entrant, { sender }: Introduction): boolean {
+  if (proven === undefined) return true;
+  return (
+    proven.id === sender.id &&
+    proven.incarnation === sender.incarnation &&
+    (proven.cluster === '' || proven.cluster === sender.cluster)
+  );
+}
 
 function listenError(address: string, error: unknown): RaftkvError {
   const code = error instanceof Error && 'code' in error ? error.code : '';

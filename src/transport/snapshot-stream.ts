@@ -1,12 +1,15 @@
 import type { ClientWritableStream, Metadata, ServerReadableStream } from '@grpc/grpc-js';
 import { systemClock } from '../clock.js';
 import { RaftkvError } from '../errors.js';
-import { connect, objectionTo, type Target } from './connection.js';
+import { objectionTo } from './connection.js';
 import type { SnapshotAnswer, SnapshotHeader } from './contract.js';
+import { Dial, type Target } from './dial.js';
 import { errorOf } from './failure.js';
 import { readIntroduction } from './introduction.js';
 import { OPEN_TIMEOUT_MS, SNAPSHOT_CHUNK_BYTES_MAX } from './limits.js';
+import type { LocalNode } from './local-node.js';
 import { decodeSnapshotAnswer, decodeSnapshotHeader, encodeSnapshotHeader, type Route } from './messages.js';
+import { shownDetail } from './validation.js';
 import { service, untouched, type WireSnapshotChunk, wire } from './wire.js';
 
 const NOTHING = new Uint8Array();
@@ -20,6 +23,7 @@ const NOTHING = new Uint8Array();
  */
 export async function sendSnapshot(
   target: Target,
+  local: LocalNode,
   introduction: Metadata,
   header: SnapshotHeader,
   chunks: AsyncIterable<Uint8Array>,
@@ -28,11 +32,18 @@ export async function sendSnapshot(
   const abandoned = () =>
     new RaftkvError('unavailable', `The snapshot for ${target.id} was abandoned by this node.`);
   if (abort.aborted) throw abandoned();
-  const client = connect(target.address);
+  const dial = new Dial(target, local);
   const sending = new SnapshotCall(
     (done) =>
-      client.makeClientStreamRequest(service.InstallSnapshot.path, untouched, untouched, introduction, done),
+      dial.client.makeClientStreamRequest(
+        service.InstallSnapshot.path,
+        untouched,
+        untouched,
+        introduction,
+        done,
+      ),
     target,
+    dial,
   );
   const onAbort = () => sending.cancel();
   abort.addEventListener('abort', onAbort, { once: true });
@@ -44,7 +55,7 @@ export async function sendSnapshot(
   } finally {
     abort.removeEventListener('abort', onAbort);
     sending.cancel();
-    client.close();
+    dial.close();
   }
 }
 
@@ -62,6 +73,7 @@ class SnapshotCall {
   constructor(
     open: (done: (error: Error | null, answer?: Buffer) => void) => ClientWritableStream<Buffer>,
     target: Target,
+    dial: Dial,
   ) {
     const answer = resolvable<SnapshotAnswer>();
     const opened = resolvable<void>();
@@ -77,7 +89,7 @@ class SnapshotCall {
       try {
         if (objection !== '') throw new RaftkvError('unavailable', objection);
         if (error || bytes === undefined) {
-          const why = error?.message ?? 'no answer';
+          const why = dial.objection || shownDetail(error?.message ?? 'no answer');
           throw new RaftkvError('unavailable', `The snapshot for ${target.id} broke off: ${why}.`);
         }
         answer.resolve(readAnswer(bytes));
@@ -87,7 +99,7 @@ class SnapshotCall {
     });
     this.#call.on('metadata', (answered: Metadata) => {
       timeout.cancel();
-      objection = objectionTo(readIntroduction(answered), target);
+      objection = objectionTo(readIntroduction(answered), target, dial);
       if (objection !== '') this.#call.cancel();
       else opened.resolve();
     });

@@ -52,6 +52,21 @@ export interface WireIntroduction {
   readonly recipientIncarnation: string;
 }
 
+export interface WireParty {
+  readonly cluster: string;
+  readonly id: string;
+  readonly incarnation: string;
+}
+
+/** Exactly one field is present in a frame that is valid. */
+export interface WireProofFrame {
+  readonly opening?: { readonly nonce: Uint8Array; readonly dialer: WireParty | null } | null;
+  readonly challenge?: { readonly nonce: Uint8Array; readonly listener: WireParty | null } | null;
+  readonly answer?: { readonly proofs: readonly Uint8Array[] } | null;
+  readonly acceptance?: { readonly proof: Uint8Array } | null;
+  readonly refusal?: { readonly code: string } | null;
+}
+
 export interface WireHello {
   readonly identity: WireIdentity | null;
   readonly initialCluster: string;
@@ -140,6 +155,7 @@ export interface WireForwardRequest {
 }
 
 export const wire = {
+  proofFrame: codec<WireProofFrame>('ProofFrame'),
   introduction: codec<WireIntroduction>('Introduction'),
   handshakeRequest: codec<{ readonly hello: WireHello | null }>('HandshakeRequest'),
   handshakeResponse: codec<{ readonly hello: WireHello | null; readonly failure: WireFailure | null }>(

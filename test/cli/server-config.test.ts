@@ -37,6 +37,8 @@ describe('defaults and precedence', () => {
       peer: { host: '127.0.0.1', port: 7101 },
       advertiseHttp: 'http://127.0.0.1:8101',
       advertisePeer: '127.0.0.1:7101',
+      clusterSecretFile: null,
+      peerAuth: 'required',
       firstStart: { kind: 'none' },
       clientRouting: 'redirect',
       allowedHosts: [],
@@ -118,7 +120,13 @@ describe('problems', () => {
     [{ http: '127.0.0.1:0' }, '--http'],
     [{ http: '127.0.0.1:65536' }, '--http'],
     [{ http: '0.0.0.0:8101' }, '--advertise-http'],
-    [{ peer: '[::]:7101' }, '--advertise-peer'],
+    [{ peer: '[::]:7101', 'insecure-peers': 'true' }, '--advertise-peer'],
+    [{ peer: '10.0.0.1:7101' }, '--insecure-peers'],
+    [{ peer: 'n1.example:7101' }, '--cluster-secret-file'],
+    [{ 'cluster-secret-file': 's', 'insecure-peers': 'true' }, 'exclude each other'],
+    [{ 'peer-auth': 'permissive' }, 'without a cluster secret'],
+    [{ 'cluster-secret-file': 's', 'peer-auth': 'no' }, 'required or permissive'],
+    [{ 'insecure-peers': 'perhaps' }, 'true or false'],
     [{ 'advertise-http': 'http://0.0.0.0:8101' }, 'cannot connect'],
     [{ 'advertise-http': 'h:8101' }, '--advertise-http'],
     [{ 'advertise-http': 'http://h:8101/path' }, '--advertise-http'],
@@ -154,6 +162,16 @@ describe('problems', () => {
     const lines = await problems({ ...minimal, config: file(content) });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(words);
+  });
+
+  it.each([
+    [{ peer: '10.0.0.1:7101', 'cluster-secret-file': 's' }],
+    [{ peer: '10.0.0.1:7101', 'insecure-peers': 'true' }],
+    [{ peer: '127.0.0.2:7101' }],
+    [{ peer: '[::1]:7101' }],
+    [{ peer: 'localhost:7101', 'insecure-peers': 'false' }],
+  ])('%j says enough about who the peers are', async (flags) => {
+    expect(await problems({ ...minimal, ...flags })).toEqual([]);
   });
 
   it('names the variable that is wrong', async () => {

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { present } from '../../src/assert.js';
+import { createSecretFile } from '../../src/cli/secret.js';
 import type { NodeStatus } from '../../src/http/port.js';
 import { isReady, membersOf, put, statusOf } from '../e2e/client.js';
 import { ProgramRun } from '../e2e/program.js';
@@ -24,6 +25,7 @@ export class FaultNode {
     readonly id: string,
     readonly dataDirectory: string,
     private readonly network: FaultNetwork,
+    private readonly secretFile: string,
     private readonly watch: ProcessWatch,
   ) {
     const { host, httpPort, peerPort } = network.place(id);
@@ -42,7 +44,7 @@ export class FaultNode {
     const run = new ProgramRun(
       [
         ['serve', '--id', this.id, '--data-dir', this.dataDirectory],
-        ['--http', `${host}:${httpPort}`, '--peer', this.peer],
+        ['--http', `${host}:${httpPort}`, '--peer', this.peer, '--cluster-secret-file', this.secretFile],
         flags,
       ].flat(),
       { launcher, runtimeFlags, environment },
@@ -79,7 +81,9 @@ export class FaultCluster {
   readonly nodes: readonly FaultNode[];
 
   constructor(network: FaultNetwork, ids: readonly string[], directory: string, watch: ProcessWatch) {
-    this.nodes = ids.map((id) => new FaultNode(id, join(directory, id), network, watch));
+    const secretFile = join(directory, 'cluster-secret');
+    createSecretFile(secretFile);
+    this.nodes = ids.map((id) => new FaultNode(id, join(directory, id), network, secretFile, watch));
   }
 
   async start(withinMs: number): Promise<void> {

@@ -17,7 +17,7 @@ describe('docker-compose.yml', () => {
       merge: true,
     });
     const all = Object.entries(services);
-    expect(all.map(([name]) => name)).toEqual(['n1', 'n2', 'n3', 'n4', 'n5']);
+    expect(all.map(([name]) => name)).toEqual(['n1', 'n2', 'n3', 'n4', 'n5', 'secret']);
     expect(all.filter(([, service]) => service.build !== undefined).map(([name]) => name)).toEqual(['n1']);
     for (const [name, { image, build, pull_policy }] of all) {
       expect([name, image]).toEqual([name, 'raftkv']);

@@ -271,11 +271,11 @@ export function callConformance(name: string, open: () => Promise<World>): void 
       let heard: Hello | undefined;
       b.onHandshake = (asked) => {
         heard = asked;
-        return { identity: b.identity, initialCluster: 'the other' };
+        return { identity: b.identity, initialCluster: 'b=1.2.3.4:7' };
       };
       expect(await a.transport.handshake(b.address, hello, 5_000)).toEqual({
         identity: b.identity,
-        initialCluster: 'the other',
+        initialCluster: 'b=1.2.3.4:7',
       });
       expect(heard).toEqual(hello);
       b.onHandshake = () => {

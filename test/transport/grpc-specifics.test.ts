@@ -7,6 +7,7 @@ import { RaftkvError } from '../../src/errors.js';
 import type { Identity } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
 import { introduce } from '../../src/transport/introduction.js';
+import { noPeerAuth } from '../../src/transport/peer-auth.js';
 import { service, untouched, wire } from '../../src/transport/wire.js';
 import { TestNode } from './conformance-world.js';
 import { GrpcWorld } from './grpc-world.js';
@@ -20,6 +21,8 @@ const identity: Identity = {
   versions: SPOKEN_VERSIONS,
 };
 
+const open = { clusterVersion: () => 1, auth: noPeerAuth, knows: () => true, refused: () => {} };
+
 let world: GrpcWorld;
 beforeEach(() => {
   world = new GrpcWorld();
@@ -28,11 +31,7 @@ afterEach(() => world.close());
 
 describe('listening', () => {
   const startAt = async (host: string, port: number): Promise<unknown> => {
-    const transport = new GrpcTransport({
-      listen: { host, port },
-      identity: () => identity,
-      clusterVersion: () => 1,
-    });
+    const transport = new GrpcTransport({ listen: { host, port }, identity: () => identity, ...open });
     const failed = await transport.start(new TestNode(identity)).catch((error: unknown) => error);
     await transport.stop(0);
     return failed;
@@ -77,7 +76,7 @@ describe('a node that does not know its cluster yet', () => {
     const young = new GrpcTransport({
       listen: { host: '127.0.0.1', port: 0 },
       identity: () => ({ ...identity, cluster }),
-      clusterVersion: () => 1,
+      ...open,
     });
     const node = new TestNode(identity);
     await young.start(node);

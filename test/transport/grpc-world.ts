@@ -1,5 +1,7 @@
 import type { Identity, Receiver } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
+import { noPeerAuth, type PeerAuth } from '../../src/transport/peer-auth.js';
+import type { Refused } from '../../src/transport/refusals.js';
 import type { Started, World } from './conformance-world.js';
 
 const WAIT_MS_MAX = 10_000;
@@ -12,7 +14,13 @@ export class GrpcWorld implements World {
   readonly heartbeatMsMax = 300;
   /** In force on every node that is started from now on. */
   clusterVersion = 1;
+  readonly refused: Refused[] = [];
   readonly #transports: GrpcTransport[] = [];
+  readonly #auth: PeerAuth;
+
+  constructor(auth = noPeerAuth) {
+    this.#auth = auth;
+  }
 
   async start(identity: Identity, receiver: Receiver): Promise<Started> {
     const port = identity.peerAddress === '' ? 0 : Number(identity.peerAddress.split(':')[1]);
@@ -22,6 +30,9 @@ export class GrpcWorld implements World {
       listen: { host: '127.0.0.1', port },
       identity: () => ({ ...identity, peerAddress: addressOf(transport) }),
       clusterVersion: () => clusterVersion,
+      auth: this.#auth,
+      knows: () => true,
+      refused: (refused) => this.refused.push(refused),
     });
     await transport.start(receiver);
     this.#transports.push(transport);

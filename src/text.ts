@@ -1,0 +1,8 @@
+/** Control and format characters, which could steer a terminal or forge a line of a log, and lone surrogates. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/** Text from elsewhere as it may be shown in one line: at most `lengthMax` characters, with marks in place of control characters. */
+export function printable(text: string, lengthMax = Number.POSITIVE_INFINITY): string {
+  const shown = text.length > lengthMax ? `${text.slice(0, lengthMax)}…` : text;
+  return shown.replace(unprintable, '\uFFFD');
+}

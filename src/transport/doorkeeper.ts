@@ -1,0 +1,200 @@
+import type { Socket } from 'node:net';
+import { every, systemClock, type Timer } from '../clock.js';
+import {
+  GUESTS_MAX,
+  PROOF_TIMEOUT_MS,
+  SECRETS_REVIEW_MS,
+  STRANGER_MS,
+  STRANGERS_CALLS_MAX,
+  STRANGERS_CONTROL_FRAMES_MAX,
+  STRANGERS_MAX,
+  STRANGERS_PER_ADDRESS_MAX,
+} from './limits.js';
+import type { LocalNode } from './local-node.js';
+import { type Party, proveAsListener } from './proof.js';
+import { Preamble, ProofFailure, startsAsFrame } from './proof-frames.js';
+import type { RefusalReason, Refusals } from './refusals.js';
+
+/** How every HTTP/2 connection begins. */
+const HTTP2_START = Buffer.from('PRI ');
+
+/**
+ * A connection to the peer port.
+ *
+ * It is a `stranger` until it has proven that it knows the cluster secret or, where that is not required, has introduced
+ * itself as a node of this cluster. Then it is a `member`, or a `guest` where it introduced itself as a node that this
+ * one does not know as a member; a learner that was promoted a moment ago may be one.
+ */
+export class Entrant {
+  /** Stands for it in the headers of its calls. */
+  readonly key: string;
+  readonly socket: Socket;
+  readonly address: string;
+  standing: 'stranger' | 'guest' | 'member' = 'stranger';
+  /** Who it proved to be; undefined where it proved nothing. */
+  proven: Party | undefined;
+  /** The secret by which it did. */
+  secret: Buffer | undefined;
+  /** While it is no member. */
+  calls = 0;
+  controlFrames = 0;
+  patience: Timer | undefined;
+
+  constructor(key: string, socket: Socket) {
+    this.key = key;
+    this.socket = socket;
+    this.address = socket.remoteAddress ?? 'an unknown address';
+  }
+}
+
+/**
+ * Stands between the listening socket and gRPC. Nothing of HTTP/2 is read from a connection before it has proven that it
+ * knows the cluster secret; where that is not required, it is read within the bounds that strangers have.
+ */
+export class Doorkeeper {
+  readonly #local: LocalNode;
+  readonly #refusals: Refusals;
+  /** All connections, by key. */
+  readonly #entrants = new Map<string, Entrant>();
+  /** Oldest first. */
+  readonly #strangers = new Set<Entrant>();
+  readonly #guests = new Set<Entrant>();
+  #numbered = 0;
+  readonly #review: Timer | undefined;
+
+  constructor(local: LocalNode, refusals: Refusals) {
+    this.#local = local;
+    this.#refusals = refusals;
+    if (local.auth.mode !== 'none')
+      this.#review = every(SECRETS_REVIEW_MS, () => this.#endThoseOfOldSecrets());
+  }
+
+  /** Calls `admit` once HTTP/2 may begin on the connection; ends it otherwise. */
+  receive(socket: Socket, admit: (entrant: Entrant) => void): void {
+    this.#numbered += 1;
+    const entrant = new Entrant(String(this.#numbered), socket);
+    socket.on('error', () => {});
+    socket.once('close', () => this.#forget(entrant));
+    this.#entrants.set(entrant.key, entrant);
+    this.#makeRoom(entrant.address);
+    this.#strangers.add(entrant);
+    entrant.patience = systemClock.after(STRANGER_MS, () => this.refuse(entrant, 'too_slow'));
+    void this.#examine(entrant).then((isAdmitted) => {
+      if (isAdmitted && !socket.destroyed) admit(entrant);
+    });
+  }
+
+  /** The connection with this key; undefined when it is over. */
+  entrant(key: string): Entrant | undefined {
+    return this.#entrants.get(key);
+  }
+
+  /** It introduced itself as a node of this cluster. */
+  introduced(entrant: Entrant, isMember: boolean): void {
+    if (entrant.standing === 'member' || (entrant.standing === 'guest' && !isMember)) return;
+    this.#strangers.delete(entrant);
+    entrant.patience?.cancel();
+    if (isMember) {
+      this.#guests.delete(entrant);
+      entrant.standing = 'member';
+      return;
+    }
+    entrant.standing = 'guest';
+    this.#guests.add(entrant);
+    const [oldest] = this.#guests;
+    if (oldest !== undefined && this.#guests.size > GUESTS_MAX) this.refuse(oldest, 'too_many');
+  }
+
+  /** Counts a call of a connection that is no member's. False when it was one too many, and the connection is ended. */
+  countCall(entrant: Entrant): boolean {
+    entrant.calls += 1;
+    if (entrant.calls <= STRANGERS_CALLS_MAX) return true;
+    if (entrant.calls === STRANGERS_CALLS_MAX + 1) this.refuse(entrant, 'flood');
+    return false;
+  }
+
+  /** Counts a ping or a settings frame. */
+  countControlFrame(entrant: Entrant): void {
+    if (entrant.standing === 'member') return;
+    entrant.controlFrames += 1;
+    if (entrant.controlFrames === STRANGERS_CONTROL_FRAMES_MAX + 1) this.refuse(entrant, 'flood');
+  }
+
+  /** Ends a connection for what came over it. */
+  refuse(entrant: Entrant, reason: RefusalReason): void {
+    if (entrant.socket.destroyed) return;
+    this.#refusals.note(entrant.address, reason);
+    this.#forget(entrant);
+    entrant.socket.destroy();
+  }
+
+  close(): void {
+    this.#review?.cancel();
+    for (const { socket } of [...this.#entrants.values()]) socket.destroy();
+  }
+
+  /** Whether HTTP/2 may begin. */
+  async #examine(entrant: Entrant): Promise<boolean> {
+    const { socket } = entrant;
+    const preamble = new Preamble(socket, PROOF_TIMEOUT_MS);
+    try {
+      const first = await preamble.peek(HTTP2_START.length);
+      if (startsAsFrame(first)) {
+        const me = this.#local.identity();
+        const { dialer, secret } = await proveAsListener(preamble, me, this.#local.auth.secrets());
+        entrant.proven = dialer;
+        entrant.secret = secret;
+        this.introduced(entrant, true);
+        return true;
+      }
+      if (!first.equals(HTTP2_START)) throw new ProofFailure('foreign');
+      if (this.#local.auth.mode !== 'required') return true;
+      this.refuse(entrant, 'no_proof');
+      return false;
+    } catch (error) {
+      if (!(error instanceof ProofFailure)) throw error;
+      this.#failed(entrant, error);
+      return false;
+    } finally {
+      preamble.release();
+    }
+  }
+
+  #failed(entrant: Entrant, { kind }: ProofFailure): void {
+    const { socket } = entrant;
+    if (kind === 'broken') {
+      // One that ended of its own accord is no refusal: it may have been a port scan, or a peer that gave up.
+      if (!socket.readableEnded && !socket.destroyed) this.refuse(entrant, 'too_slow');
+      socket.destroy();
+      return;
+    }
+    this.#refusals.note(entrant.address, kind === 'wrong_peer' ? 'malformed' : kind);
+    this.#forget(entrant);
+    // The refusal still has to leave.
+    socket.destroySoon();
+  }
+
+  /** Once a secret is no longer in its file, whoever proved itself by it has to do so anew. */
+  #endThoseOfOldSecrets(): void {
+    const secrets = this.#local.auth.secrets();
+    for (const { secret, socket } of [...this.#entrants.values()]) {
+      if (secret !== undefined && !secrets.some((one) => one.equals(secret))) socket.destroy();
+    }
+  }
+
+  #makeRoom(address: string): void {
+    const ofAddress = [...this.#strangers].filter((stranger) => stranger.address === address);
+    const isCrowded = ofAddress.length >= STRANGERS_PER_ADDRESS_MAX;
+    const [oldest] = isCrowded ? ofAddress : this.#strangers;
+    if (oldest !== undefined && (isCrowded || this.#strangers.size >= STRANGERS_MAX)) {
+      this.refuse(oldest, 'too_many');
+    }
+  }
+
+  #forget(entrant: Entrant): void {
+    entrant.patience?.cancel();
+    this.#entrants.delete(entrant.key);
+    this.#strangers.delete(entrant);
+    this.#guests.delete(entrant);
+  }
+}
