@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
@@ -42,6 +41,17 @@ import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
 import { CatchUp } from './catch-up.js';
 import type { NodeLogger } from './contracts.js';
+import {
+  type Answered,
+  type Asked,
+  type Forwarded,
+  type ForwardedWork,
+  patienceOf,
+  readAnswer,
+  serveForwarded,
+  toJson,
+  unreadable,
+} from './forwarded.js';
 import { LeaderReads } from './leader-reads.js';
 import { LeaseKeeper, type LeaseTable } from './lease-keeper.js';
 import { LockService } from './lock-service.js';
@@ -96,8 +106,6 @@ export interface ClientServiceParts {
   /** An id that nobody else has: 16 hexadecimal digits. */
   readonly newId: () => string;
 }
-
-const EMPTY = new Uint8Array(0);
 
 /**
  * What clients can ask of any node, whether it leads or not: `http/port.ts` states the contract. What needs the leader is
@@ -175,8 +183,8 @@ export class ClientService implements NodePort {
       confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
       propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
       write: (...parameters) => this.write(...parameters),
-      forward: async (operation, payload, timeoutMs, signal) =>
-        parse(await this.forward(operation, json(payload), timeoutMs, signal)),
+      forward: (operation, payload, timeoutMs, signal) =>
+        this.ask(operation, payload as Asked<typeof operation>, timeoutMs, signal),
     });
     const neededVersion = () => this.versions.neededVersion;
     const self = { id, clientUrl };
@@ -287,7 +295,12 @@ export class ClientService implements NodePort {
     const { node, codec } = this.parts;
     const payload = codec.encode(command);
     if (node.raft.role === 'leader') return this.propose(payload, timeoutMs, signal);
-    return codec.decodeResult(await this.forward('propose', payload, timeoutMs, signal));
+    const answer = await this.forward('propose', payload, timeoutMs, signal);
+    try {
+      return codec.decodeResult(answer);
+    } catch (error) {
+      throw unreadable(true, (error as Error).message);
+    }
   }
 
   async confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void> {
@@ -381,7 +394,7 @@ export class ClientService implements NodePort {
     const { raft } = this.parts.node;
     if (raft.role === 'leader' || raft.leader === null) return this.membership.view();
     try {
-      return parse(await this.forward('members', EMPTY, timeoutMs, signal));
+      return await this.ask('members', undefined, timeoutMs, signal);
     } catch {
       // The leader may have just gone. What this node knows by itself is still an answer: it says health "unknown".
       return this.membership.view();
@@ -394,7 +407,7 @@ export class ClientService implements NodePort {
     signal?: AbortSignal,
   ): Promise<AddMemberResult> {
     if (this.parts.node.raft.role !== 'leader') {
-      return parse<AddMemberResult>(await this.forward('addMember', json(request), timeoutMs, signal));
+      return this.ask('addMember', request, timeoutMs, signal);
     }
     const added = await this.membership.add(request, timeoutMs, signal);
     const member = this.membership.view().find((candidate) => candidate.id === request.id);
@@ -404,12 +417,12 @@ export class ClientService implements NodePort {
 
   async removeMember(id: NodeId, force: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     if (this.parts.node.raft.role === 'leader') await this.membership.remove(id, force, timeoutMs, signal);
-    else await this.forward('removeMember', json({ id, force }), timeoutMs, signal);
+    else await this.ask('removeMember', { id, force }, timeoutMs, signal);
   }
 
   async promoteMember(id: NodeId, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     if (this.parts.node.raft.role === 'leader') await this.membership.promote(id, timeoutMs, signal);
-    else await this.forward('promoteMember', json({ id }), timeoutMs, signal);
+    else await this.ask('promoteMember', { id }, timeoutMs, signal);
   }
 
   async setMembers(
@@ -419,7 +432,7 @@ export class ClientService implements NodePort {
     signal?: AbortSignal,
   ): Promise<SetMembersResult> {
     if (this.parts.node.raft.role === 'leader') return this.membership.set(members, force, timeoutMs, signal);
-    return parse(await this.forward('setMembers', json({ members, force }), timeoutMs, signal));
+    return this.ask('setMembers', { members, force }, timeoutMs, signal);
   }
 
   async planMembers(
@@ -428,15 +441,13 @@ export class ClientService implements NodePort {
     signal?: AbortSignal,
   ): Promise<MembershipPlan> {
     if (this.parts.node.raft.role === 'leader') return this.membership.plan(change, timeoutMs);
-    return parse(await this.forward('planMembers', json(change), timeoutMs, signal));
+    return this.ask('planMembers', change, timeoutMs, signal);
   }
 
   async transferLeadership(to: NodeId | undefined, timeoutMs: number, signal?: AbortSignal): Promise<NodeId> {
     if (this.parts.node.raft.role === 'leader') return this.membership.transfer(to, timeoutMs, signal);
-    const answer = parse<{ leader: NodeId }>(
-      await this.forward('transferLeadership', json({ to }), timeoutMs, signal),
-    );
-    return answer.leader;
+    const asked = to === undefined ? {} : { to };
+    return (await this.ask('transferLeadership', asked, timeoutMs, signal)).leader;
   }
 
   /**
@@ -445,43 +456,37 @@ export class ClientService implements NodePort {
    * @param signal Aborted when the other node does not wait for the answer any more.
    */
   async onForward(request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array> {
-    const { node } = this.parts;
-    if (node.raft.role !== 'leader') throw noLeader();
-    switch (request.operation) {
-      case 'propose':
-        return this.parts.codec.encodeResult(await this.propose(request.payload, timeoutMs, signal));
-      case 'readIndex':
-        return json({ index: await node.readIndex(timeoutMs) });
-      case 'members':
-        return json(this.membership.view());
-      case 'addMember':
-        return json(await this.addMember(parse<AddMemberRequest>(request.payload), timeoutMs, signal));
-      case 'removeMember': {
-        const { id, force } = parse<{ id: NodeId; force: boolean }>(request.payload);
-        await this.membership.remove(id, force, timeoutMs, signal);
-        return EMPTY;
-      }
-      case 'promoteMember':
-        await this.membership.promote(parse<{ id: NodeId }>(request.payload).id, timeoutMs, signal);
-        return EMPTY;
-      case 'setMembers': {
-        const { members, force } = parse<{ members: MemberAddress[]; force: boolean }>(request.payload);
-        return json(await this.membership.set(members, force, timeoutMs, signal));
-      }
-      case 'planMembers':
-        return json(await this.membership.plan(parse<MembershipChange>(request.payload), timeoutMs));
-      case 'transferLeadership': {
-        const { to } = parse<{ to?: NodeId }>(request.payload);
-        return json({ leader: await this.membership.transfer(to, timeoutMs, signal) });
-      }
-      case 'clusterVersionStatus':
-        return json(this.versions.keeper.status());
-      case 'raiseClusterVersion': {
-        const { version } = parse<{ version: ClusterVersion }>(request.payload);
-        return json({ clusterVersion: await this.versions.keeper.raise(version, timeoutMs) });
-      }
-    }
+    if (this.parts.node.raft.role !== 'leader') throw noLeader();
+    const { operation, payload } = request;
+    const patienceMs = patienceOf(timeoutMs);
+    if (operation !== 'propose') return serveForwarded(this.work, operation, payload, patienceMs, signal);
+    return this.parts.codec.encodeResult(await this.propose(payload, patienceMs, signal));
   }
+
+  /** What this node does for others while it leads. */
+  private readonly work: ForwardedWork = {
+    readIndex: async (_, timeoutMs) => ({ index: await this.parts.node.readIndex(timeoutMs) }),
+    members: () => this.membership.view(),
+    addMember: (request, timeoutMs, signal) => this.addMember(request, timeoutMs, signal),
+    removeMember: async ({ id, force }, timeoutMs, signal) => {
+      await this.membership.remove(id, force, timeoutMs, signal);
+      return undefined;
+    },
+    promoteMember: async ({ id }, timeoutMs, signal) => {
+      await this.membership.promote(id, timeoutMs, signal);
+      return undefined;
+    },
+    setMembers: ({ members, force }, timeoutMs, signal) =>
+      this.membership.set(members, force, timeoutMs, signal),
+    planMembers: (change, timeoutMs) => this.membership.plan(change, timeoutMs),
+    transferLeadership: async ({ to }, timeoutMs, signal) => ({
+      leader: await this.membership.transfer(to, timeoutMs, signal),
+    }),
+    clusterVersionStatus: () => this.versions.keeper.status(),
+    raiseClusterVersion: async ({ version }, timeoutMs) => ({
+      clusterVersion: await this.versions.keeper.raise(version, timeoutMs),
+    }),
+  };
 
   /** The store, for reads that need not be new: any node answers them, unless what it holds may be wrong. */
   private get readable(): StoreReader {
@@ -510,6 +515,16 @@ export class ClientService implements NodePort {
     return { ...info, remainingMs: Math.max(0, info.remainingMs - (this.logClock.now() - store.logTimeMs)) };
   }
 
+  /** Asks the leader in JSON, and checks the answer. */
+  private async ask<Name extends Forwarded>(
+    name: Name,
+    asked: Asked<Name>,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Answered<Name>> {
+    return readAnswer(name, await this.forward(name, toJson(asked), timeoutMs, signal));
+  }
+
   private forward(
     operation: ForwardOperation,
     payload: Uint8Array,
@@ -526,7 +541,7 @@ export class ClientService implements NodePort {
   private async askForIndex(timeoutMs: number): Promise<number> {
     const { node } = this.parts;
     if (node.raft.role === 'leader') return node.readIndex(timeoutMs);
-    return parse<{ index: number }>(await this.forward('readIndex', EMPTY, timeoutMs)).index;
+    return (await this.ask('readIndex', undefined, timeoutMs)).index;
   }
 
   private role(): 'leader' | 'follower' | 'candidate' | 'learner' | 'removed' {
@@ -546,15 +561,6 @@ export class ClientService implements NodePort {
     const member = this.parts.node.raft.configuration.members.find((candidate) => candidate.id === id);
     return member?.clientUrl ?? '';
   }
-}
-
-function json(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value));
-}
-
-/** The other side is this same program, at most a version apart; it says what it sends by the operation's name. */
-function parse<Value>(bytes: Uint8Array): Value {
-  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as Value;
 }
 
 function walksPrefix({ success, failure }: TxnCommand): boolean {

@@ -3,7 +3,6 @@ import type { ClusterVersion } from '../cluster-version.js';
 import type { ClusterVersionStatus } from '../http/port.js';
 import { type Command, type CommandResult, RESERVED_PREFIX } from '../kv/types.js';
 import type { Raft } from '../raft/raft.js';
-import type { ForwardOperation } from '../transport/contract.js';
 import { VersionKeeper, type VersionKeeperParts } from './version-keeper.js';
 
 /**
@@ -16,9 +15,9 @@ export interface VersionServiceParts extends Omit<VersionKeeperParts, 'node'> {
   readonly node: VersionKeeperParts['node'] & { readonly raft: Pick<Raft, 'leader'> };
   /** Makes a change as a client would, on any node. */
   readonly write: (command: Command, timeoutMs: number, signal?: AbortSignal) => Promise<CommandResult>;
-  /** Asks the leader. The payload and the answer are JSON. */
+  /** Asks the leader; the answer is what `forwarded.ts` says. */
   readonly forward: (
-    operation: ForwardOperation,
+    operation: 'clusterVersionStatus' | 'raiseClusterVersion',
     payload: unknown,
     timeoutMs: number,
     signal?: AbortSignal,
