@@ -10,6 +10,7 @@ import { registerClusterVersionRoutes } from './cluster-version-routes.js';
 import { Connections } from './connections.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
+import { HeldRequests } from './held-requests.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
 import { registerLeaseRoutes } from './lease-routes.js';
 import { registerLockRoutes } from './lock-routes.js';
@@ -53,15 +54,17 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, allowedHosts, corsOrigins, logger } = dependencies;
   const metrics = new HttpMetrics(port, dependencies.counts);
   const connections = new Connections();
+  const closing = new AbortController();
   const context: HttpContext = {
     port,
     clientRouting,
     valueBytesMax,
     logger,
     metrics,
-    closing: new AbortController(),
+    closing,
     connections,
     origins: new Origins({ allowedHosts, corsOrigins, members: () => port.locations() }),
+    held: new HeldRequests(port, closing.signal),
   };
 
   const app = fastify({

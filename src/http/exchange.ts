@@ -8,6 +8,7 @@ import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
 import { hasBody, parseJson, readBody } from './body.js';
 import type { Connections } from './connections.js';
+import type { HeldRequests } from './held-requests.js';
 import type { HttpMetrics } from './metrics.js';
 import type { Origins } from './origins.js';
 import type { NodePort } from './port.js';
@@ -25,6 +26,7 @@ export interface HttpContext {
   readonly closing: AbortController;
   readonly connections: Connections;
   readonly origins: Origins;
+  readonly held: HeldRequests;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -190,9 +192,6 @@ export class Exchange {
    * with a redirect.
    */
   staysHere(redirectNever: boolean): boolean {
-    if (redirectNever || this.context.clientRouting === 'serve') return true;
-    // A page may be redirected to another origin only once, and then as nobody: browsers send `Origin: null` there.
-    if (this.request.headers.origin !== undefined) return true;
     const route = this.context.port.route();
     if (route.kind === 'leader') return true;
     if (route.kind === 'noLeader') {
@@ -201,6 +200,9 @@ export class Exchange {
         'No leader is known at the moment, probably because one is being elected. Nothing was done; try again shortly.',
       );
     }
+    if (redirectNever || this.context.clientRouting === 'serve') return true;
+    // A page may be redirected to another origin only once, and then as nobody: browsers send `Origin: null` there.
+    if (this.request.headers.origin !== undefined) return true;
     // The leader is known and its client URL is not yet: sending the client away would need a place to send it to.
     if (route.url === '') return true;
     this.redirect(route.leader, route.url);
@@ -226,6 +228,10 @@ export class Exchange {
 
   fail(error: unknown, headers: readonly string[] = []): void {
     this.caching = 'no-store';
+    if (error instanceof RaftkvError && error.code === 'shutting_down' && this.isEventSource()) {
+      this.hangUp();
+      return;
+    }
     const problem = problemOf(error);
     if (this.response.destroyed) {
       // The client has left, which is why most of what it asked for fails.
@@ -236,6 +242,16 @@ export class Exchange {
       this.context.logger.error({ code: error.code, route: this.route }, error.message);
     }
     this.send(problem.status, problemContentType, problem.body, [...problem.headers, ...headers]);
+  }
+
+  private isEventSource(): boolean {
+    return this.request.headers.accept?.includes('text/event-stream') === true;
+  }
+
+  /** To a browser's EventSource any status but 200 is final, while it asks again when a connection is lost. */
+  private hangUp(): void {
+    this.reply.hijack();
+    this.request.socket.destroy();
   }
 
   private redirect(leader: string, leaderUrl: string): void {
@@ -375,9 +391,20 @@ export function endpoint(
       if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
       exchange.checkHead();
       if (exchange.target.query.includes('cluster=')) refuseOtherCluster(exchange);
-      handler(exchange);
+      run(exchange, handler);
     });
   };
+}
+
+/** A handler fails at once for want of a leader before it has done anything, so it can be tried again. */
+function run(exchange: Exchange, handler: Handler): void {
+  try {
+    handler(exchange);
+  } catch (error) {
+    const mayPass = error instanceof RaftkvError && error.code === 'no_leader';
+    const resume = () => exchange.attempt(() => run(exchange, handler));
+    if (!mayPass || !exchange.context.held.hold(exchange, error, resume)) throw error;
+  }
 }
 
 /** Refuses a request that names another cluster: its revisions and ids mean nothing here. */

@@ -27,6 +27,8 @@ export interface NodePort {
   readonly id: NodeId;
   /** Who can do the leader's work, as this node knows it now. Cheap: asked for every request. */
   route(): Route;
+  /** Calls back whenever {@link NodePort.route} may give something else than before, or this node begins to serve its cluster. */
+  onRouteChange(listener: () => void): void;
   /** The cluster's id ('' until this node knows it), the store's revision and the current term, for the headers of every answer. Cheap. */
   position(): { readonly cluster: string; readonly revision: Revision; readonly term: Term };
   /** Where the members are, as this node knows it now; itself at least. */

@@ -194,8 +194,12 @@ export class ClientService implements NodePort {
   route(): Route {
     const { raft } = this.parts.node;
     if (raft.role === 'leader') return { kind: 'leader' };
-    if (raft.leader === null) return { kind: 'noLeader' };
+    if (raft.leader === null || this.parts.node.doubtsLeader) return { kind: 'noLeader' };
     return { kind: 'follower', leader: raft.leader, url: this.clientUrlOf(raft.leader) };
+  }
+
+  onRouteChange(listener: () => void): void {
+    this.parts.node.onRouteChange(listener);
   }
 
   position() {

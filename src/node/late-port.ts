@@ -8,6 +8,7 @@ import type { Identity } from '../transport/contract.js';
  */
 export class LatePort implements NodePort {
   private real: NodePort | null = null;
+  private readonly listeners: (() => void)[] = [];
 
   constructor(
     private readonly identity: () => Identity,
@@ -19,6 +20,15 @@ export class LatePort implements NodePort {
 
   open(real: NodePort): void {
     this.real = real;
+    for (const listener of this.listeners) {
+      real.onRouteChange(listener);
+      listener();
+    }
+  }
+
+  /** What is asked for until then waits for it, within its timeout. */
+  onRouteChange(listener: () => void): void {
+    this.listeners.push(listener);
   }
 
   get id(): string {

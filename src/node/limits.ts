@@ -69,6 +69,12 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 /** The log is kept for a follower that has its snapshot until it was silent for this long. */
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
+/**
+ * A follower that has not heard its leader for so many ticks, three heartbeats, sends nobody to it: half of the elections that
+ * follow a crash begin later than that.
+ */
+export const LEADER_DOUBT_TICKS = 3 * HEARTBEAT_TICKS;
+
 /** A node that is this many entries behind its leader, and was further behind before, has caught up. */
 export const CAUGHT_UP_ENTRIES_MAX = 250;
 /** A node that had caught up is behind again when so many entries are missing. */

@@ -78,6 +78,8 @@ export class RaftNode<Result> {
   private readonly reads = new WaitingRoom<number, Index>();
   private readonly conditions = new Conditions();
   private readonly leaders = new Set<() => void>();
+  private readonly routes: (() => void)[] = [];
+  private leaderIsDoubtful = false;
   /** What was accepted and has not come here yet, as those who accepted it know. */
   private readonly accepted: (() => boolean)[] = [];
   private readonly readEnds: ((error: RaftkvError) => void)[] = [];
@@ -169,6 +171,7 @@ export class RaftNode<Result> {
       tick: () => this.guard(() => this.raft.tick()),
       ticked: () => {
         this.expireWaiters();
+        this.doubtSilentLeader();
         this.driver.run();
       },
       quietTicks: () =>
@@ -209,12 +212,14 @@ export class RaftNode<Result> {
       nonsense = this.raft.step(message, fromMember);
     });
     if (nonsense !== null) this.nonsense.note(message, nonsense);
+    if (this.leaderIsDoubtful) this.noteLeaderHeard();
     this.driver.wake();
     return nonsense;
   }
 
   onUnreachable(peer: NodeId): void {
     if (this.isDead) return;
+    if (peer === this.raft.leader) this.leaderIsDoubtful = this.raft.role !== 'leader';
     this.raft.unreachable(peer);
     this.driver.wake();
   }
@@ -335,6 +340,16 @@ export class RaftNode<Result> {
     const { raft } = this;
     if (raft.quarantine !== null) return quarantined(raft.quarantine);
     return raft.isRemoved ? removed() : null;
+  }
+
+  /** Calls back whenever another leader, or none, is known, or the leader that was doubtful was heard. */
+  onRouteChange(listener: () => void): void {
+    this.routes.push(listener);
+  }
+
+  /** The leader that this follower knows may be gone: the connection to it broke, or it misses its heartbeats. */
+  get doubtsLeader(): boolean {
+    return this.leaderIsDoubtful;
   }
 
   /** While `holds`, somebody has accepted what only a leader can finish: a stop waits for it before it hands over. */
@@ -517,8 +532,23 @@ export class RaftNode<Result> {
     if (this.lastLeader !== raft.leader) {
       this.lastLeader = raft.leader;
       for (const listener of this.leaders) listener();
+      this.leaderIsDoubtful = false;
+      for (const listener of this.routes) listener();
     }
     this.peerList.follow();
+  }
+
+  private doubtSilentLeader(): void {
+    const { role, leader, leaderSilenceTicks } = this.raft;
+    if (role === 'follower' && leader !== null && leaderSilenceTicks >= limits.LEADER_DOUBT_TICKS) {
+      this.leaderIsDoubtful = true;
+    }
+  }
+
+  private noteLeaderHeard(): void {
+    if (this.raft.leaderSilenceTicks > 0 || this.raft.leader !== this.lastLeader) return;
+    this.leaderIsDoubtful = false;
+    for (const listener of this.routes) listener();
   }
 
   private rejectProposed(matches: (index: Index, proposal: Proposal<Result>) => boolean): void {

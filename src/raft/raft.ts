@@ -322,6 +322,11 @@ export class Raft {
     return this.core.leader;
   }
 
+  /** Ticks since a leader was heard. */
+  get leaderSilenceTicks(): number {
+    return this.core.leaderSilenceTicks;
+  }
+
   get commitIndex(): Index {
     return this.core.log.commitIndex;
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../../src/errors.js';
 import type { openApiDocument } from '../../src/http/openapi.js';
 import { examplePlan } from './fake-node.js';
-import { serve } from './kit.js';
+import { listen, RawConnection, serve } from './kit.js';
 
 const leaderUrl = 'http://10.0.0.2:8101';
 const follower = { kind: 'follower', leader: 'n2', url: leaderUrl } as const;
@@ -56,13 +56,67 @@ describe('routing', () => {
     expect((await app.inject(request)).statusCode).toBeLessThan(300);
   });
 
-  it.each(needLeader)('answers 503 to $method $url without a leader', async (request) => {
+  it.each(needLeader)(
+    'holds $method $url without a leader, and answers 503 when its time is up',
+    async (request) => {
+      const { app, node } = serve();
+      node.routed = { kind: 'noLeader' };
+      const separator = request.url.includes('?') ? '&' : '?';
+      const startedAtMs = performance.now();
+      const answer = await app.inject({ ...request, url: `${request.url}${separator}timeout=40ms` });
+      expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(39);
+      expect(answer.statusCode).toBe(503);
+      expect(answer.headers['retry-after']).toBe('1');
+      if (request.method !== 'HEAD') expect(JSON.parse(answer.body)).toMatchObject({ code: 'no_leader' });
+    },
+  );
+
+  it('serves what it held as soon as it leads, and redirects it as soon as it knows who does', async () => {
     const { app, node } = serve();
     node.routed = { kind: 'noLeader' };
-    const answer = await app.inject(request);
-    expect(answer.statusCode).toBe(503);
-    expect(answer.headers['retry-after']).toBe('1');
-    if (request.method !== 'HEAD') expect(JSON.parse(answer.body)).toMatchObject({ code: 'no_leader' });
+    const held = app.inject({ method: 'PUT', url: '/v1/kv/a', payload: 'x' });
+    const also = app.inject('/v1/kv?redirect=never');
+    // Nothing changed for them, so they go on waiting.
+    node.routeTo({ kind: 'noLeader' });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(node.calls).toEqual([]);
+    node.routeTo({ kind: 'leader' });
+    expect((await held).statusCode).toBe(201);
+    expect((await also).statusCode).toBe(200);
+    node.routed = { kind: 'noLeader' };
+    const redirected = app.inject({ method: 'PUT', url: '/v1/kv/a', payload: 'y' });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    node.routeTo(follower);
+    expect((await redirected).statusCode).toBe(307);
+  });
+
+  it('refuses what it holds when it shuts down, and forgets it when its client leaves', async () => {
+    const { app, node } = serve();
+    const port = await listen(app);
+    node.routed = { kind: 'noLeader' };
+    const [left, stays, browser] = [0, 1, 2].map(() => new RawConnection(port));
+    left?.send('PUT /v1/kv/gone HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
+    stays?.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
+    browser?.send('GET /v1/watch?prefix= HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n');
+    await browser?.until(/200 OK/);
+    left?.socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await app.close();
+    expect(await stays?.untilEnd()).toMatch(/^HTTP\/1.1 503 (.|\r\n)*"shutting_down"/);
+    expect(node.calls).toEqual([]);
+  });
+
+  it('hangs up on a browser that asks for a watch while it shuts down, because any status would be final to it', async () => {
+    const { app, node } = serve();
+    const port = await listen(app);
+    node.routed = { kind: 'noLeader' };
+    // What is held keeps the connection busy, so that it is still open when the server closes.
+    const browser = new RawConnection(port);
+    const watch = 'GET /v1/watch?prefix= HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n';
+    browser.send(`GET /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\n${watch}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await app.close();
+    expect(await browser.untilEnd()).not.toMatch(/HTTP(.|\n)*HTTP/);
   });
 
   it('does the work itself while the URL of the leader is not known', async () => {

@@ -57,6 +57,7 @@ export class FakeNode implements NodePort {
   routed: Route = { kind: 'leader' };
   ready: Readiness = { ready: true, reason: '' };
   term = 7;
+  private readonly routeListeners: (() => void)[] = [];
   compactedRevision = 0;
   /** Thrown by every method that can fail, when set. */
   failure: unknown;
@@ -104,6 +105,16 @@ export class FakeNode implements NodePort {
     get: (key) => this.get(key, undefined),
     whenApplied: (holds, timeoutMs) => this.when(holds, timeoutMs).catch(() => {}),
   });
+
+  /** The route changes, and whoever waits for that hears of it. */
+  routeTo(route: Route): void {
+    this.routed = route;
+    for (const listener of this.routeListeners) listener();
+  }
+
+  onRouteChange(listener: () => void): void {
+    this.routeListeners.push(listener);
+  }
 
   route(): Route {
     return this.routed;

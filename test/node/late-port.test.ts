@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
+import type { NodePort } from '../../src/http/port.js';
 import { LatePort } from '../../src/node/late-port.js';
 
 const identity = () => ({
@@ -9,6 +10,19 @@ const identity = () => ({
   peerAddress: 'p:1',
   clientUrl: 'http://c',
   versions: SPOKEN_VERSIONS,
+});
+
+it('who waits hears when the node serves, and from then on what the node tells', () => {
+  const port = new LatePort(identity, () => '', '1.2.3', 'follower');
+  let heard = 0;
+  port.onRouteChange(() => {
+    heard += 1;
+  });
+  let tell = (): void => {};
+  port.open({ onRouteChange: (listener: () => void) => (tell = listener) } as unknown as NodePort);
+  expect(heard).toBe(1);
+  tell();
+  expect(heard).toBe(2);
 });
 
 describe('a node that does not know its cluster yet', () => {

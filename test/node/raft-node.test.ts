@@ -4,8 +4,10 @@ import {
   APPEND_BYTES_MAX,
   DEADLINE_TICKS,
   GATHER_MS,
+  LEADER_DOUBT_TICKS,
   NONSENSE_REPORT_MS,
   TICK_MS,
+  TICKS_AT_ONCE_MAX,
   UNCOMMITTED_BYTES_MAX,
 } from '../../src/node/limits.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
@@ -14,6 +16,38 @@ import { entryAt, memberCalled } from '../raft/core-kit.js';
 import { NodeKit, Outcome } from './node-kit.js';
 
 const alone = configurationOfVoters([memberCalled('n1')]);
+
+describe('a follower', () => {
+  async function following() {
+    const kit = new NodeKit();
+    await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+    let changes = 0;
+    kit.node.onRouteChange(() => {
+      changes += 1;
+    });
+    return { kit, changes: () => changes };
+  }
+
+  it('doubts its leader when the connection breaks, until it hears it again', async () => {
+    const { kit, changes } = await following();
+    kit.node.onUnreachable('n3');
+    expect(kit.node.doubtsLeader).toBe(false);
+    kit.node.onUnreachable('n2');
+    expect([kit.node.doubtsLeader, changes()]).toEqual([true, 0]);
+    await kit.hear('heartbeat', { term: 2, round: 2, commitIndex: 1 });
+    expect([kit.node.doubtsLeader, changes()]).toEqual([false, 1]);
+  });
+
+  it('doubts its leader when three heartbeats are missing, and does not doubt the next one', async () => {
+    const { kit, changes } = await following();
+    await kit.clock.pass((LEADER_DOUBT_TICKS - TICKS_AT_ONCE_MAX) * TICK_MS);
+    expect(kit.node.doubtsLeader).toBe(false);
+    await kit.clock.pass(TICKS_AT_ONCE_MAX * TICK_MS);
+    expect([kit.node.doubtsLeader, kit.node.raft.leader]).toEqual([true, 'n2']);
+    await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 1 }, 'n3');
+    expect([kit.node.doubtsLeader, kit.node.raft.leader, changes()]).toEqual([false, 'n3', 1]);
+  });
+});
 
 describe('proposals', () => {
   it('are answered with what applying them gave', async () => {
