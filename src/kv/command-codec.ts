@@ -82,7 +82,7 @@ interface Decoded {
   readonly leaseRevoke?: { readonly lease: number } | null;
   readonly leaseExpire?: { readonly lease: number; readonly generation: number } | null;
   readonly tick?: object | null;
-  readonly raiseVersion?: { readonly version: number } | null;
+  readonly raiseVersion?: { readonly version: number; readonly unlessHeld: boolean } | null;
 }
 
 interface DecodedPut {
@@ -292,7 +292,9 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
         `cluster version ${version}, and this version of raftkv speaks cluster version ${CLUSTER_VERSION_MAX}`,
       );
     }
-    return { kind: 'raiseVersion', version };
+    return raiseVersion.unlessHeld
+      ? { kind: 'raiseVersion', version, unlessHeld: true }
+      : { kind: 'raiseVersion', version };
   }
   throw fromNewerVersion('a kind that this version of raftkv does not know');
 }
@@ -418,7 +420,11 @@ function toMessage(command: Command): Record<string, unknown> {
       return { version, idempotency, tick: {} };
     case 'raiseVersion':
       assertInteger(command.version, CLUSTER_VERSION_MIN);
-      return { version, idempotency, raiseVersion: { version: command.version } };
+      return {
+        version,
+        idempotency,
+        raiseVersion: { version: command.version, unlessHeld: command.unlessHeld },
+      };
   }
 }
 

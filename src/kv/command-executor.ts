@@ -8,23 +8,24 @@ import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
 import type { Current } from './record-codec.js';
 import { Branch, branchOf, walksPrefix } from './transaction.js';
-import type {
-  Command,
-  CommandResult,
-  Condition,
-  DeleteCommand,
-  LeaseExpireCommand,
-  LeaseGrantCommand,
-  LeaseId,
-  LeaseKeepAliveCommand,
-  LeaseRevokeCommand,
-  LogTime,
-  PutCommand,
-  RaiseVersionCommand,
-  Revision,
-  TxnCommand,
-  TxnOperation,
-  UnchangedResult,
+import {
+  type Command,
+  type CommandResult,
+  type Condition,
+  type DeleteCommand,
+  HOLD_KEY,
+  type LeaseExpireCommand,
+  type LeaseGrantCommand,
+  type LeaseId,
+  type LeaseKeepAliveCommand,
+  type LeaseRevokeCommand,
+  type LogTime,
+  type PutCommand,
+  type RaiseVersionCommand,
+  type Revision,
+  type TxnCommand,
+  type TxnOperation,
+  type UnchangedResult,
 } from './types.js';
 import { type BufferedChange, keyId } from './write-buffer.js';
 
@@ -259,9 +260,10 @@ export class CommandExecutor {
   }
 
   /** From here on every member may write and send what the version covers, see src/cluster-version.ts. */
-  #raiseVersion({ version }: RaiseVersionCommand): CommandResult {
+  #raiseVersion({ version, unlessHeld }: RaiseVersionCommand): CommandResult {
     const { meta } = this.#live;
-    meta.clusterVersion = Math.max(meta.clusterVersion, version);
+    const isHeld = unlessHeld === true && this.#live.newest(Buffer.from(HOLD_KEY)) !== undefined;
+    if (!isHeld) meta.clusterVersion = Math.max(meta.clusterVersion, version);
     return { kind: 'versionRaised', revision: this.#revision, clusterVersion: meta.clusterVersion };
   }
 

@@ -216,6 +216,8 @@ export interface TickCommand extends Repeatable {
 export interface RaiseVersionCommand extends Repeatable {
   readonly kind: 'raiseVersion';
   readonly version: ClusterVersion;
+  /** Not while {@link HOLD_KEY} exists, which an operator may have put just before. */
+  readonly unlessHeld?: boolean;
 }
 
 export type Command =
@@ -358,6 +360,11 @@ export interface ListResult {
 
 /** Keys below it are kept by the server itself, such as those of locks; clients read them and never write them. */
 export const RESERVED_PREFIX = '.raftkv/';
+/**
+ * While this key exists, the leader does not raise the cluster version by itself. An ordinary key, because a cluster that is to
+ * be held at version 1 may have members that know no other way to say it.
+ */
+export const HOLD_KEY = `${RESERVED_PREFIX}cluster-version/hold`;
 
 /** What to watch: one key, or every key with a prefix (which may be empty). */
 export interface WatchRequest {

@@ -21,21 +21,22 @@ import type {
   UnlockRequest,
   UnlockResult,
 } from '../http/port.js';
-import type {
-  Command,
-  CommandResult,
-  Item,
-  LeaseId,
-  LeaseInfo,
-  ListRequest,
-  ListResult,
-  LogTime,
-  Revision,
-  TxnCommand,
-  TxnOperation,
-  TxnReadOptions,
-  Watcher,
-  WatchRequest,
+import {
+  type Command,
+  type CommandResult,
+  HOLD_KEY,
+  type Item,
+  type LeaseId,
+  type LeaseInfo,
+  type ListRequest,
+  type ListResult,
+  type LogTime,
+  type Revision,
+  type TxnCommand,
+  type TxnOperation,
+  type TxnReadOptions,
+  type Watcher,
+  type WatchRequest,
 } from '../kv/types.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
@@ -58,7 +59,7 @@ import { LockService } from './lock-service.js';
 import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
-import { HOLD_KEY, VersionService } from './version-service.js';
+import { VersionService } from './version-service.js';
 import { noLeader, quarantined, readUnavailable } from './waiting.js';
 
 /** The store as clients read it; `kv/` implements it. */
@@ -177,10 +178,9 @@ export class ClientService implements NodePort {
       identity: parts.identity,
       connections,
       clusterVersion: () => store.clusterVersion,
-      isHeld: () => store.get(HOLD_KEY) !== undefined,
+      isHeld: () => store.get(holdKey) !== undefined,
       delayMs: parts.upgradeDelayMs,
       founded: parts.founded,
-      confirmRead: (timeoutMs) => this.confirmRead(timeoutMs),
       propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
       write: (...parameters) => this.write(...parameters),
       forward: (operation, payload, timeoutMs, signal) =>
@@ -566,6 +566,8 @@ export class ClientService implements NodePort {
     return member?.clientUrl ?? '';
   }
 }
+
+const holdKey = Buffer.from(HOLD_KEY);
 
 function walksPrefix({ success, failure }: TxnCommand): boolean {
   const walks = (operation: TxnOperation) => 'prefix' in operation;

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import type { ClusterVersion, VersionRange } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type { ClusterVersionStatus, MemberVersions } from '../http/port.js';
-import type { Command, CommandResult } from '../kv/types.js';
+import type { CommandResult, RaiseVersionCommand } from '../kv/types.js';
 import type { Raft } from '../raft/raft.js';
 import type { Member, NodeId, Term } from '../raft/types.js';
 import type { Identity, PeerConnection } from '../transport/contract.js';
@@ -26,9 +26,7 @@ export interface VersionKeeperParts {
   readonly delayMs: number;
   /** Whether this process founded the cluster, so that no older program has a data directory to go back to. */
   readonly founded: boolean;
-  /** Resolves when everything that was committed before the call is applied here. */
-  readonly confirmRead: (timeoutMs: number) => Promise<void>;
-  readonly propose: (command: Command, timeoutMs: number) => Promise<CommandResult>;
+  readonly propose: (command: RaiseVersionCommand, timeoutMs: number) => Promise<CommandResult>;
 }
 
 /** Since when the leader of this term has seen that all members speak this version. */
@@ -96,9 +94,13 @@ export class VersionKeeper {
   async raise(version: ClusterVersion, timeoutMs: number): Promise<ClusterVersion> {
     this.requireSpokenByAll(version);
     if (version <= this.parts.clusterVersion()) return this.parts.clusterVersion();
-    this.raising = version;
+    return this.propose({ kind: 'raiseVersion', version }, timeoutMs);
+  }
+
+  private async propose(command: RaiseVersionCommand, timeoutMs: number): Promise<ClusterVersion> {
+    this.raising = command.version;
     try {
-      const result = await this.parts.propose({ kind: 'raiseVersion', version }, timeoutMs);
+      const result = await this.parts.propose(command, timeoutMs);
       return result.kind === 'versionRaised' ? result.clusterVersion : this.parts.clusterVersion();
     } finally {
       this.raising = null;
@@ -140,22 +142,16 @@ export class VersionKeeper {
     const { term } = node.raft;
     if (this.agreement?.version !== version || this.agreement.term !== term) {
       this.agreement = { version, term, since: clock.now() };
-      logger.info(
-        { clusterVersion: version },
-        `Every member speaks cluster version ${version}. The cluster moves to it in ${Math.round(this.delayMs / 1000)} s; ` +
-          '"raftkv upgrade hold" stops that. Afterwards no member can go back to an older version of raftkv.',
-      );
+      if (!this.isNew)
+        logger.info(
+          { clusterVersion: version },
+          `Every member speaks cluster version ${version}. The cluster moves to it in ${Math.round(this.delayMs / 1000)} s; ` +
+            '"raftkv upgrade hold" stops that. Afterwards no member can go back to an older version of raftkv.',
+        );
     }
     if (this.raising !== null || clock.now() - this.agreement.since < this.delayMs) return;
-    // Whatever fails is tried again at a later look.
-    this.raiseWhenCertain(version).catch(() => {});
-  }
-
-  /** A new leader may not have applied yet that an operator holds the raise, nor know all members' reports for long. */
-  private async raiseWhenCertain(version: ClusterVersion): Promise<void> {
-    await this.parts.confirmRead(RAISE_TIMEOUT_MS);
-    if (this.raising !== null || this.parts.isHeld() || this.parts.node.raft.role !== 'leader') return;
-    await this.raise(version, RAISE_TIMEOUT_MS);
+    // What fails is tried again at a later look; and a hold that is on its way into the log comes first.
+    this.propose({ kind: 'raiseVersion', version, unlessHeld: true }, RAISE_TIMEOUT_MS).catch(() => {});
   }
 
   private noteVersion(): void {

@@ -1,15 +1,9 @@
 import { Buffer } from 'node:buffer';
 import type { ClusterVersion } from '../cluster-version.js';
 import type { ClusterVersionStatus } from '../http/port.js';
-import { type Command, type CommandResult, RESERVED_PREFIX } from '../kv/types.js';
+import { type Command, type CommandResult, HOLD_KEY } from '../kv/types.js';
 import type { Raft } from '../raft/raft.js';
 import { VersionKeeper, type VersionKeeperParts } from './version-keeper.js';
-
-/**
- * While this key exists, the leader does not raise the cluster version. An ordinary key, because a cluster that is to be held
- * at version 1 may have members that know no other way to say it; clients cannot write below the reserved prefix.
- */
-export const HOLD_KEY = Buffer.from(`${RESERVED_PREFIX}cluster-version/hold`);
 
 export interface VersionServiceParts extends Omit<VersionKeeperParts, 'node'> {
   readonly node: VersionKeeperParts['node'] & { readonly raft: Pick<Raft, 'leader'> };
@@ -58,7 +52,7 @@ export class VersionService {
   }
 
   async hold(held: boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    const key = HOLD_KEY;
+    const key = Buffer.from(HOLD_KEY);
     const command: Command = held
       ? { kind: 'put', key, value: new Uint8Array(0), contentType: '' }
       : { kind: 'delete', key };

@@ -3,6 +3,7 @@ import {
   type CommandResult,
   type Compare,
   type DeleteCommand,
+  HOLD_KEY,
   IDEMPOTENCY_MS,
   type Item,
   type LeaseExpireCommand,
@@ -129,7 +130,8 @@ export class ReferenceStore implements KnownStates {
       case 'tick':
         return { kind: 'ticked', revision: this.revision };
       case 'raiseVersion':
-        this.clusterVersion = Math.max(this.clusterVersion, command.version);
+        if (!(command.unlessHeld && this.#now.has(HOLD_KEY)))
+          this.clusterVersion = Math.max(this.clusterVersion, command.version);
         return { kind: 'versionRaised', revision: this.revision, clusterVersion: this.clusterVersion };
     }
   }

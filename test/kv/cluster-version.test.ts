@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { requireClusterVersion } from '../../src/cluster-version.js';
 import { encodeCommand } from '../../src/kv/command-codec.js';
+import { HOLD_KEY } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import { follower, open, perform, reopen } from './kit.js';
+import { deletion, follower, open, perform, reopen } from './kit.js';
 import { put } from './model.js';
 
 const raise = (version: number) => ({ kind: 'raiseVersion', version }) as const;
@@ -16,6 +17,18 @@ describe('the cluster version in the state', () => {
     expect(await perform(kv, raise(2))).toEqual({ kind: 'versionRaised', revision: 0, clusterVersion: 2 });
     expect(await perform(kv, raise(1))).toEqual({ kind: 'versionRaised', revision: 0, clusterVersion: 2 });
     expect([kv.clusterVersion, kv.digest]).toEqual([2, digest]);
+  });
+
+  it('stays as it is while it is held, unless an operator raises it all the same', async () => {
+    const kv = await open(new MemoryDisk());
+    await perform(kv, put(HOLD_KEY, ''));
+    const unlessHeld = { ...raise(2), unlessHeld: true };
+    expect(await perform(kv, unlessHeld)).toEqual({ kind: 'versionRaised', revision: 1, clusterVersion: 1 });
+    await perform(kv, raise(2));
+    expect(kv.clusterVersion).toBe(2);
+    const other = await open(new MemoryDisk());
+    await perform(other, put(HOLD_KEY, ''), deletion(HOLD_KEY), unlessHeld);
+    expect(other.clusterVersion).toBe(2);
   });
 
   it('survives a restart and travels in snapshots', async () => {

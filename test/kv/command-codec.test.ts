@@ -85,6 +85,7 @@ describe('the format of commands', () => {
     ['an expiry', { kind: 'leaseExpire', lease: 7, generation: 3 }],
     ['a tick', { kind: 'tick' }],
     ['the raising of the cluster version', { kind: 'raiseVersion', version: 2 }],
+    ['a raise unless held', { kind: 'raiseVersion', version: 2, unlessHeld: true }],
   ])('keeps %s as it is', (_, command) => {
     const encoded = encodeCommand(command);
     expect(plainBytes(decodeCommand(encoded))).toEqual(plainBytes({ command, logTimeMs: undefined }));
