@@ -52,8 +52,8 @@ export async function nodeFigures(url) {
   return {
     watches: of('raftkv_watches'),
     term: of('raftkv_term'),
-    stalls: of('raftkv_stalls'),
-    longestStallMs: of('raftkv_longest_stall_milliseconds'),
+    stalls: of('raftkv_process_stalls_total'),
+    longestStallMs: of('raftkv_longest_stall_seconds') * 1_000,
     delayP99Ms: of('nodejs_eventloop_lag_p99_seconds') * 1000,
     delayMaxMs: of('nodejs_eventloop_lag_max_seconds') * 1000,
   };

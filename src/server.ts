@@ -20,6 +20,7 @@ import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
 import { emptyConfiguration, memberOf } from './raft/configuration.js';
+import { diskBytesOf } from './storage/disk-bytes.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
@@ -274,7 +275,10 @@ class Server implements RunningServer {
       allowedHosts: [...ownNames(), ...config.allowedHosts],
       corsOrigins: config.corsOrigins,
       logger,
-      counts: { logLinesDropped: () => this.sink.dropped },
+      counts: {
+        logLinesDropped: () => this.sink.dropped,
+        diskBytes: () => diskBytesOf(config.dataDirectory, STATE_PREFIX),
+      },
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
     });
     try {

@@ -1,20 +1,13 @@
-/** Upper bounds of the buckets, in seconds. */
-const bucketSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-const name = 'raftkv_http_request_duration_seconds';
+import { bucketSeconds, Histogram } from '../histogram.js';
 
-interface Series {
-  readonly labels: string;
-  /** How many fell into each bucket, not cumulated; the last one is for what is longer than all bounds. */
-  readonly counts: number[];
-  sumSeconds: number;
-}
+const name = 'raftkv_http_request_duration_seconds';
 
 /**
  * How long requests took, by route, method and status. Every request passes here, so an observation is two lookups and
- * three additions; the labels are put together once for each series.
+ * a few additions; the labels are put together once for each series.
  */
 export class Durations {
-  private readonly byRoute = new Map<string, Map<number, Series>>();
+  private readonly byRoute = new Map<string, Map<number, { labels: string; histogram: Histogram }>>();
 
   /** @param route A fixed name, and `method` one of a fixed set: each combination is a time series that stays. */
   observe(route: string, method: string, status: number, seconds: number): void {
@@ -27,31 +20,39 @@ export class Durations {
     let series = byStatus.get(status);
     if (series === undefined) {
       const labels = `route="${route}",method="${method}",status="${status}"`;
-      series = { labels, counts: [...bucketSeconds, 0].map(() => 0), sumSeconds: 0 };
+      series = { labels, histogram: new Histogram() };
       byStatus.set(status, series);
     }
-    let bucket = 0;
-    while (bucket < bucketSeconds.length && seconds > (bucketSeconds[bucket] ?? 0)) bucket++;
-    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
-    series.sumSeconds += seconds;
+    series.histogram.observe(seconds);
   }
 
-  /** The histogram in Prometheus's text format. */
+  /** In Prometheus's text format. */
   text(): string {
-    const lines = [
-      `# HELP ${name} From the arrival of a request to the moment its answer is handed to the socket.`,
-      `# TYPE ${name} histogram`,
-    ];
-    for (const byStatus of this.byRoute.values()) {
-      for (const { labels, counts, sumSeconds } of byStatus.values()) {
-        let cumulated = 0;
-        counts.forEach((count, bucket) => {
-          cumulated += count;
-          lines.push(`${name}_bucket{le="${bucketSeconds[bucket] ?? '+Inf'}",${labels}} ${cumulated}`);
-        });
-        lines.push(`${name}_sum{${labels}} ${sumSeconds}`, `${name}_count{${labels}} ${cumulated}`);
-      }
-    }
-    return `${lines.join('\n')}\n`;
+    const series = [...this.byRoute.values()].flatMap((byStatus) => [...byStatus.values()]);
+    return histogramText(
+      name,
+      'From the arrival of a request to the moment its answer is handed to the socket.',
+      series,
+    );
   }
+}
+
+/** A histogram in Prometheus's text format, one series for each set of labels. */
+export function histogramText(
+  name: string,
+  help: string,
+  series: readonly { readonly labels: string; readonly histogram: Histogram }[],
+): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
+  for (const { labels, histogram } of series) {
+    const further = labels === '' ? '' : `,${labels}`;
+    const braced = labels === '' ? '' : `{${labels}}`;
+    let cumulated = 0;
+    histogram.counts.forEach((count, bucket) => {
+      cumulated += count;
+      lines.push(`${name}_bucket{le="${bucketSeconds[bucket] ?? '+Inf'}"${further}} ${cumulated}`);
+    });
+    lines.push(`${name}_sum${braced} ${histogram.sumSeconds}`, `${name}_count${braced} ${cumulated}`);
+  }
+  return `${lines.join('\n')}\n`;
 }

@@ -1,5 +1,6 @@
+import { version as nodeVersion } from 'node:process';
 import type { Gauge, Registry } from 'prom-client';
-import { Durations } from './durations.js';
+import { Durations, histogramText } from './durations.js';
 import type { NodePort, NodeStatus } from './port.js';
 
 const knownMethods = new Set(['GET', 'HEAD', 'PUT', 'POST', 'DELETE']);
@@ -17,6 +18,10 @@ function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Regis
   if (sharedProcessRegistry === undefined) {
     sharedProcessRegistry = new Registry();
     collectDefaultMetrics({ register: sharedProcessRegistry });
+    // Gauges with the suffix of a counter; the same without it, by type, is there as well.
+    for (const kind of ['handles', 'requests', 'resources']) {
+      sharedProcessRegistry.removeSingleMetric(`nodejs_active_${kind}_total`);
+    }
   }
   return sharedProcessRegistry;
 }
@@ -25,6 +30,8 @@ function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Regis
 export interface ProcessCounts {
   /** Log lines that standard output did not take. */
   logLinesDropped(): number;
+  /** What the databases take on disk, in bytes. */
+  diskBytes(): Promise<Readonly<Record<'log' | 'state', number>>>;
 }
 
 /**
@@ -57,7 +64,38 @@ export class HttpMetrics {
   async text(): Promise<string> {
     this.registries ??= this.load();
     const parts = (await this.registries).map((registry) => registry.metrics());
-    return [this.durations.text(), ...(await Promise.all(parts))].join('');
+    return [this.durations.text(), this.nodeTimes(), this.deprecated(), ...(await Promise.all(parts))].join(
+      '',
+    );
+  }
+
+  /** Series under the names that they had while they passed for gauges; they go with the next version. */
+  private deprecated(): string {
+    const { logWrites, logBatches, stalls } = this.port.status().counters;
+    const series = [
+      ['raftkv_log_writes', 'raftkv_log_syncs_total', logWrites],
+      ['raftkv_log_batches', 'raftkv_log_batches_written_total', logBatches],
+      ['raftkv_stalls', 'raftkv_process_stalls_total', stalls],
+    ] as const;
+    const lines = series.map(
+      ([name, now, value]) =>
+        `# HELP ${name} Deprecated: the same as ${now}.\n# TYPE ${name} untyped\n${name} ${value}\n`,
+    );
+    return lines.join('');
+  }
+
+  private nodeTimes(): string {
+    const { logWriteTimes, commitTimes } = this.port.measures();
+    return [
+      histogramText('raftkv_log_sync_duration_seconds', 'How long synced writes to the log took.', [
+        { labels: '', histogram: logWriteTimes },
+      ]),
+      histogramText(
+        'raftkv_commit_duration_seconds',
+        'On the leader, from the moment a batch of proposals entered the log until it was committed.',
+        [{ labels: '', histogram: commitTimes }],
+      ),
+    ].join('');
   }
 
   private async load(): Promise<readonly Registry[]> {
@@ -70,24 +108,51 @@ export class HttpMetrics {
   private addGauges(client: PromClient, registry: Registry): void {
     const { port, process } = this;
     const registers = [registry];
-    new client.Counter({
-      name: 'raftkv_log_lines_dropped_total',
-      help: 'Log lines that were lost, because standard output did not take them.',
-      registers,
-      collect() {
-        this.reset();
-        this.inc(process.logLinesDropped());
-      },
-    });
-    new client.Counter({
-      name: 'raftkv_peer_messages_refused_total',
-      help: 'Messages between members that no member sends, and that were dropped.',
-      registers,
-      collect() {
-        this.reset();
-        this.inc(port.status().counters.messagesRefused);
-      },
-    });
+    const counters: readonly (readonly [string, string, () => number])[] = [
+      [
+        'raftkv_log_lines_dropped_total',
+        'Log lines that were lost, because standard output did not take them.',
+        () => process.logLinesDropped(),
+      ],
+      [
+        'raftkv_peer_messages_refused_total',
+        'Messages between members that no member sends, and that were dropped.',
+        () => port.status().counters.messagesRefused,
+      ],
+      ['raftkv_watch_events_total', 'Events that were sent to watches.', () => this.streams.eventsSent],
+      ['raftkv_log_syncs_total', 'Synced writes to the log.', () => port.status().counters.logWrites],
+      [
+        'raftkv_log_batches_written_total',
+        'Batches that those writes carried; more than one each is group commit.',
+        () => port.status().counters.logBatches,
+      ],
+      [
+        'raftkv_process_stalls_total',
+        'How often the process missed its ticks.',
+        () => port.status().counters.stalls,
+      ],
+      [
+        'raftkv_elections_started_total',
+        'Elections in which this node campaigned.',
+        () => port.measures().campaigns,
+      ],
+      [
+        'raftkv_leader_changes_total',
+        'How often this node learned of another leader.',
+        () => port.measures().leaderChanges,
+      ],
+    ];
+    for (const [name, help, read] of counters) {
+      new client.Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(read());
+        },
+      });
+    }
     const streams = () => this.streams;
     new client.Gauge({
       name: 'raftkv_watches',
@@ -97,13 +162,34 @@ export class HttpMetrics {
         this.set(streams().size);
       },
     });
-    new client.Counter({
-      name: 'raftkv_watch_events_total',
-      help: 'Events that were sent to watches.',
+    new client.Gauge({
+      name: 'raftkv_build_info',
+      help: 'The version of this program and of Node; always 1.',
+      labelNames: ['version', 'node_version'],
       registers,
-      collect() {
+      collect(this: Gauge<'version' | 'node_version'>) {
+        this.set({ version: port.status().version, node_version: nodeVersion }, 1);
+      },
+    });
+    new client.Gauge({
+      name: 'raftkv_disk_bytes',
+      help: 'What the databases of this node take on disk.',
+      labelNames: ['database'],
+      registers,
+      async collect(this: Gauge<'database'>) {
+        for (const [database, bytes] of Object.entries(await process.diskBytes()))
+          this.set({ database }, bytes);
+      },
+    });
+    new client.Gauge({
+      name: 'raftkv_follower_lag_entries',
+      help: 'On the leader: entries of the log that are not known to be on the disk of each other member.',
+      labelNames: ['member'],
+      registers,
+      collect(this: Gauge<'member'>) {
+        // Members leave, and a node that leads no more knows nothing of the others.
         this.reset();
-        this.inc(streams().eventsSent);
+        for (const { id, lagEntries } of port.measures().followers) this.set({ member: id }, lagEntries);
       },
     });
     new client.Gauge({
@@ -133,21 +219,16 @@ export class HttpMetrics {
       ['raftkv_log_first_index', 'The first entry that the log still holds.', (status) => status.firstIndex],
       ['raftkv_log_last_index', 'The last entry of the log.', (status) => status.lastIndex],
       [
-        'raftkv_log_writes',
-        'Synced writes to the log since the start.',
-        (status) => status.counters.logWrites,
+        'raftkv_longest_stall_seconds',
+        'The longest time for which the process missed its ticks.',
+        (status) => status.counters.longestStallMs / 1_000,
       ],
       [
-        'raftkv_log_batches',
-        'Batches that those writes carried; more than one each is group commit.',
-        (status) => status.counters.logBatches,
+        'raftkv_pending_proposals',
+        'Proposals that wait for a batch, for their commit or to be applied here.',
+        () => port.measures().pendingProposals,
       ],
-      ['raftkv_stalls', 'How often the process missed its ticks.', (status) => status.counters.stalls],
-      [
-        'raftkv_longest_stall_milliseconds',
-        'The longest of those stalls.',
-        (status) => status.counters.longestStallMs,
-      ],
+      ['raftkv_log_bytes', 'What the log takes in memory.', () => port.measures().logBytes],
       [
         'raftkv_cluster_version',
         'The version that every member speaks; 0 while this node has not opened its state.',

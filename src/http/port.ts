@@ -1,4 +1,5 @@
 import type { ClusterVersion } from '../cluster-version.js';
+import type { Histogram } from '../histogram.js';
 import type {
   Command,
   CommandResult,
@@ -34,6 +35,7 @@ export interface NodePort {
   /** Where the members are, as this node knows it now; itself at least. */
   locations(): readonly MemberLocation[];
   status(): NodeStatus;
+  measures(): NodeMeasures;
   readiness(): Readiness;
 
   /**
@@ -209,6 +211,24 @@ export interface NodeCounters {
   readonly longestStallMs: number;
   /** Messages between members that no member sends, and that were dropped. */
   readonly messagesRefused: number;
+}
+
+/** What a node measures of itself, since its process started, for GET /metrics. */
+export interface NodeMeasures {
+  /** Synced writes to the log. */
+  readonly logWriteTimes: Histogram;
+  /** On the leader: from the moment a batch of proposals enters the log until it is committed. */
+  readonly commitTimes: Histogram;
+  /** How often this node has campaigned. */
+  readonly campaigns: number;
+  /** How often this node has learned of another leader, itself included. */
+  readonly leaderChanges: number;
+  /** Proposals that wait for a batch, for their commit or to be applied here. */
+  readonly pendingProposals: number;
+  /** What the log takes in memory, in bytes. */
+  readonly logBytes: number;
+  /** On the leader: how many entries of the log are not known to be on each other member's disk. */
+  readonly followers: readonly { readonly id: NodeId; readonly lagEntries: number }[];
 }
 
 /** The body of GET /v1/cluster-version. */

@@ -13,6 +13,7 @@ import type {
   MemberStatus,
   MembershipChange,
   MembershipPlan,
+  NodeMeasures,
   NodePort,
   NodeStatus,
   Readiness,
@@ -241,6 +242,10 @@ export class ClientService implements NodePort {
       reason: raft.reason,
       counters: node.counters(),
     };
+  }
+
+  measures(): NodeMeasures {
+    return this.parts.node.measures();
   }
 
   readiness(): Readiness {

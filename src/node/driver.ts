@@ -1,5 +1,6 @@
 import { present } from '../assert.js';
 import type { Clock } from '../clock.js';
+import { Histogram } from '../histogram.js';
 import type { Raft } from '../raft/raft.js';
 import type {
   Entry,
@@ -50,6 +51,8 @@ export class Driver {
   private readonly taken = new Map<number, StagedSnapshot>();
   /** Synced writes to the log, and how many of the core's batches they carried. */
   readonly counts = { writes: 0, batches: 0 };
+  /** How long each of those writes took. */
+  readonly writeTimes = new Histogram();
 
   constructor(
     private readonly raft: Raft,
@@ -134,10 +137,12 @@ export class Driver {
     this.counts.writes += 1;
     this.counts.batches += batches.length;
     const installed = this.takeStaged(batches);
+    const startedAtMs = this.clock.now();
     this.log.write(batches, installed?.directory).then(
       () => {
         if (this.isStopped) return;
         this.isWriting = false;
+        this.writeTimes.observe((this.clock.now() - startedAtMs) / 1_000);
         try {
           if (installed) this.hooks.snapshotInstalled(installed);
           this.raft.persisted(last.sequence);

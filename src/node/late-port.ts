@@ -1,5 +1,6 @@
 import { RaftkvError } from '../errors.js';
-import type { MemberLocation, NodePort, NodeStatus, Readiness, Route } from '../http/port.js';
+import { Histogram } from '../histogram.js';
+import type { MemberLocation, NodeMeasures, NodePort, NodeStatus, Readiness, Route } from '../http/port.js';
 import type { Identity } from '../transport/contract.js';
 
 /**
@@ -72,6 +73,20 @@ export class LatePort implements NodePort {
       reason: `This node is ${this.reason()}.`,
       counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0, messagesRefused: 0 },
     };
+  }
+
+  measures(): NodeMeasures {
+    return (
+      this.real?.measures() ?? {
+        logWriteTimes: new Histogram(),
+        commitTimes: new Histogram(),
+        campaigns: 0,
+        leaderChanges: 0,
+        pendingProposals: 0,
+        logBytes: 0,
+        followers: [],
+      }
+    );
   }
 
   readiness(): Readiness {

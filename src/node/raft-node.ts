@@ -1,11 +1,13 @@
 import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
 import type { RaftkvError } from '../errors.js';
+import type { NodeMeasures } from '../http/port.js';
 import type { RestoredState } from '../raft/core.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
 import type { Entry, Index, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
 import type { SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import { Applier } from './applier.js';
+import { CommitTimes } from './commit-times.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
@@ -84,6 +86,9 @@ export class RaftNode<Result> {
   private readonly accepted: (() => boolean)[] = [];
   private readonly readEnds: ((error: RaftkvError) => void)[] = [];
   private readonly nonsense: Nonsense;
+  private readonly commitTimes = new CommitTimes();
+  private campaigns = 0;
+  private leaderChanges = 0;
   private lastContext = 0;
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
@@ -123,7 +128,10 @@ export class RaftNode<Result> {
     this.driver = new Driver(this.raft, parts.log, clock, {
       event: (event) => this.noteEvent(event),
       send: (message) => this.send(message),
-      committed: (entries) => this.applier.enqueue(entries),
+      committed: (entries) => {
+        this.commitTimes.committed(entries.at(-1)?.index ?? 0, clock.now());
+        this.applier.enqueue(entries);
+      },
       reads: (confirmed) => {
         for (const { context, index } of confirmed) this.reads.take(context)?.resolve(index);
       },
@@ -378,6 +386,21 @@ export class RaftNode<Result> {
     };
   }
 
+  /** For GET /metrics: what this process measured since it started, and what waits at the moment. */
+  measures(): NodeMeasures {
+    const { raft } = this;
+    const { followers, lastIndex, logBytes } = raft.status();
+    return {
+      logWriteTimes: this.driver.writeTimes,
+      commitTimes: this.commitTimes.histogram,
+      campaigns: this.campaigns,
+      leaderChanges: this.leaderChanges,
+      pendingProposals: this.queue.size + this.proposed.size,
+      logBytes,
+      followers: followers.map(({ id, match }) => ({ id, lagEntries: lastIndex - match })),
+    };
+  }
+
   // The end --------------------------------------------------------------------------------------------------------
 
   /**
@@ -447,6 +470,7 @@ export class RaftNode<Result> {
       return;
     }
     logger.info(fields, event.message);
+    if (event.name === 'becameCandidate') this.campaigns += 1;
     if (event.name !== 'removed') return;
     // A leader that removed itself waits for just this.
     this.conditions.check();
@@ -496,6 +520,7 @@ export class RaftNode<Result> {
       this.queue.rejectAll(() => overloaded('Too many bytes are proposed and not committed yet.'));
     } else {
       this.queue.left();
+      this.commitTimes.proposed(result.firstIndex + waiters.length - 1, this.parts.clock.now());
       waiters.forEach((waiter, offset) => {
         this.proposed.add(result.firstIndex + offset, {
           // A command always answers; only configurations and no-ops do not.
@@ -523,6 +548,7 @@ export class RaftNode<Result> {
     const leads = raft.role === 'leader' ? raft.term : null;
     if (this.ledTerm !== null && leads !== this.ledTerm) {
       this.outgoing.abortAll();
+      this.commitTimes.forget();
       // What is committed already will be applied as it was proposed; of the rest nobody knows.
       this.rejectProposed((index, { term }) => index > raft.commitIndex || raft.termAt(index) !== term);
       this.queue.rejectAll(noLeader);
@@ -531,6 +557,7 @@ export class RaftNode<Result> {
     this.outgoing.review();
     if (this.lastLeader !== raft.leader) {
       this.lastLeader = raft.leader;
+      if (raft.leader !== null) this.leaderChanges += 1;
       for (const listener of this.leaders) listener();
       this.leaderIsDoubtful = false;
       for (const listener of this.routes) listener();

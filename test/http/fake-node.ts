@@ -1,6 +1,7 @@
 import { systemClock } from '../../src/clock.js';
 import { requireClusterVersion } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
+import { Histogram } from '../../src/histogram.js';
 import type {
   AddMemberRequest,
   AddMemberResult,
@@ -10,6 +11,7 @@ import type {
   MemberStatus,
   MembershipChange,
   MembershipPlan,
+  NodeMeasures,
   NodePort,
   NodeStatus,
   Readiness,
@@ -149,6 +151,20 @@ export class FakeNode implements NodePort {
       uptimeSeconds: 1,
       reason: 'It was started for a test.',
       counters: { logWrites: 2, logBatches: 3, stalls: 1, longestStallMs: 60, messagesRefused: 0 },
+    };
+  }
+
+  measures(): NodeMeasures {
+    const times = new Histogram();
+    times.observe(0.002);
+    return {
+      logWriteTimes: times,
+      commitTimes: times,
+      campaigns: 1,
+      leaderChanges: 2,
+      pendingProposals: 3,
+      logBytes: 4,
+      followers: [{ id: 'n2', lagEntries: 5 }],
     };
   }
 

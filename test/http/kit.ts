@@ -20,7 +20,7 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
     allowedHosts: [],
     corsOrigins: [],
     logger: createLogger('n1', 'silent', { write: () => {} }),
-    counts: { logLinesDropped: () => 0 },
+    counts: { logLinesDropped: () => 0, diskBytes: async () => ({ log: 1, state: 2 }) },
     ...options,
   });
   return { app, node };
