@@ -1,10 +1,11 @@
-import { STATUS_CODES } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { after, every } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { ByteBudget } from './byte-budget.js';
 import { registerClusterRoutes } from './cluster-routes.js';
 import { registerClusterVersionRoutes } from './cluster-version-routes.js';
 import { Connections } from './connections.js';
@@ -35,14 +36,22 @@ export interface AppDependencies {
   readonly corsOrigins: readonly string[];
   readonly logger: Logger;
   readonly counts: ProcessCounts;
+  /** What all requests together may hold in memory; a share of what this process may use unless told otherwise. */
+  readonly budgetBytes?: number;
+  /** How long a client may take nothing of what waits for it; 30 s unless told otherwise. */
+  readonly stalledMs?: number;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
   readonly closeGraceMs?: number;
 }
 
 /** Room for a prefix and a cursor of 4096 bytes each, percent-encoded, and for ordinary headers. */
 const headerBytesMax = 65_536;
+/** The head of a request must have arrived by then: a client that sends it byte by byte holds a connection, and room for the head. */
+const headTimeoutMs = 20_000;
 /** The whole request must have arrived by then; nothing of ours takes this long to send. */
 const requestTimeoutMs = 120_000;
+/** How often Node looks for requests that are late. */
+const lateRequestsMs = 5_000;
 const closeGraceMsDefault = 10_000;
 const closeSweepMs = 20;
 
@@ -52,8 +61,9 @@ const closeSweepMs = 20;
  */
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, allowedHosts, corsOrigins, logger } = dependencies;
-  const metrics = new HttpMetrics(port, dependencies.counts);
-  const connections = new Connections();
+  const budget = new ByteBudget(dependencies.budgetBytes);
+  const connections = new Connections(budget, dependencies.stalledMs);
+  const metrics = new HttpMetrics(port, dependencies.counts, { connections, budget });
   const closing = new AbortController();
   const context: HttpContext = {
     port,
@@ -63,13 +73,19 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     metrics,
     closing,
     connections,
+    budget,
     origins: new Origins({ allowedHosts, corsOrigins, members: () => port.locations() }),
     held: new HeldRequests(port, closing.signal),
   };
 
   const app = fastify({
     // Without a Host header, too, our own handlers refuse, with a problem document.
-    http: { maxHeaderSize: headerBytesMax, requireHostHeader: false },
+    http: {
+      maxHeaderSize: headerBytesMax,
+      requireHostHeader: false,
+      headersTimeout: headTimeoutMs,
+      connectionsCheckingInterval: lateRequestsMs,
+    },
     requestTimeout: requestTimeoutMs,
     logController: new LogController({ disableRequestLogging: true }),
     // Refused by our own handlers, with a problem document.
@@ -122,6 +138,8 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   registerHealthRoutes(app, context);
   registerOpenApiRoute(app, context);
   app.setNotFoundHandler(endpoint(context, 'unknown', (exchange) => refuseUnknown(exchange, methods)));
+  // Node would drop headers past the 2,000th without a word, a condition perhaps. Their bytes are bounded.
+  app.server.maxHeadersCount = 0;
   // An answer may come after the client has closed its side; `Connections` bounds how long that is waited for.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   connections.follow(app.server);
@@ -179,13 +197,37 @@ function refuseUnknown(exchange: Exchange, methods: ReadonlyMap<RegExp, Set<stri
   );
 }
 
-/** Answers what is not HTTP, or too large or too slow to be a request, where no request could be made of it. */
+/** Connections on which something arrived that is no request; what follows it is not looked at. */
+const refused = new WeakSet<Socket>();
+
+/**
+ * Answers what is not HTTP, or too large or too slow to be a request, where no request could be made of it. Requests that came
+ * before on the same connection get their answers first.
+ */
 function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socket): void {
   // Gone, or this was answered already and more of the same arrives.
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
+  if (refused.has(socket)) return;
+  refused.add(socket);
+  afterAnswers(socket, () => refuseNow(error, socket));
+}
+
+/** Calls `next` once every whole request on this connection is answered, unless the connection ends with one of the answers. */
+function afterAnswers(socket: Socket, next: () => void): void {
+  // The answer whose turn it is. Node keeps it here, and its own handler of such errors looks at it, too.
+  const { _httpMessage: response } = socket as { readonly _httpMessage?: ServerResponse | null };
+  if (!socket.writable) return;
+  if (response === undefined || response === null) next();
+  else if (response.req.complete) response.once('close', () => afterAnswers(socket, next));
+  // The request that cannot be read on is answered already, in part or as a whole.
+  else if (response.headersSent) socket.destroy();
+  else next();
+}
+
+function refuseNow(error: Error & { readonly code?: string }, socket: Socket): void {
   const [status, code, detail] =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? ([408, 'request_timeout', 'The request did not arrive in time. Send it again, faster.'] as const)

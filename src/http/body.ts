@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { after } from '../clock.js';
 import { RaftkvError } from '../errors.js';
+import { COUNTED_BYTES_MIN } from './byte-budget.js';
 
 /** Whether the request announces content. */
 export function hasBody(request: IncomingMessage): boolean {
@@ -13,11 +14,14 @@ export function hasBody(request: IncomingMessage): boolean {
  * Collects the request's content, of at most `bytesMax` bytes within `timeoutMs`; more is not read. Calls `done` once with
  * the content or the error, and not at all when the client goes away first: then there is nobody to answer and nothing
  * was done.
+ *
+ * @param hold Is told how large the content has become, where that is worth counting, and throws when it is too much.
  */
 export function readBody(
   request: IncomingMessage,
   bytesMax: number,
   timeoutMs: number,
+  hold: (bytes: number) => void,
   done: (error: RaftkvError | undefined, body: Buffer) => void,
 ): void {
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) {
@@ -43,11 +47,23 @@ export function readBody(
       giveUp(tooLarge(bytesMax));
       return;
     }
+    if (length > COUNTED_BYTES_MIN && !isHeld(length)) return;
     if (first === undefined) {
       first = chunk;
     } else {
       rest ??= [first];
       rest.push(chunk);
+    }
+  }
+
+  function isHeld(bytes: number): boolean {
+    try {
+      hold(bytes);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RaftkvError)) throw error;
+      giveUp(error);
+      return false;
     }
   }
 

@@ -1,8 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { after, type Timer } from '../clock.js';
+import { after, every, type Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
+import type { ByteBudget } from './byte-budget.js';
 
 /**
  * How long requests under way may still be answered after their client has closed its side of the connection. A client
@@ -10,45 +11,137 @@ import { RaftkvError } from '../errors.js';
  */
 const halfClosedMs = 1_000;
 
+/** A client that takes nothing of what waits for it for so long is cut off, so that nobody's memory is held for it. */
+const stalledMsDefault = 30_000;
+/** How many times in that period connections are looked at. */
+const looksPerStall = 6;
+
 /** One for all: making an error for every connection that ends would cost more than the rest of it. */
 const clientLeft = new RaftkvError(
   'unavailable',
   'The client closed its side of the connection before the answer was there. Ask again, and keep it open.',
 );
 
-/** The open connections of one server. A connection's signal tells what waits for its client that the client has left. */
+/**
+ * The open connections of one server. A connection's signal tells what waits for its client that the client has left. What is
+ * held in memory for a connection counts against one budget until it is released, or the connection is gone.
+ */
 export class Connections {
-  readonly #open = new Map<Socket, AbortController>();
+  readonly #open = new Map<Socket, Connection>();
+  readonly #budget: ByteBudget;
+  readonly #stalledMs: number;
+  #stalled = 0;
 
-  /** Keeps the connections of this server from now on. */
+  /** @param stalledMs How long a client may take nothing of an answer that waits for it; 30 s unless told otherwise. */
+  constructor(budget: ByteBudget, stalledMs = stalledMsDefault) {
+    this.#budget = budget;
+    this.#stalledMs = stalledMs;
+  }
+
+  /** How many connections were ended because their client took nothing. */
+  get stalled(): number {
+    return this.#stalled;
+  }
+
+  /** Keeps the connections of this server until it closes. */
   follow(server: Server): void {
-    server.on('connection', (socket) => {
-      const left = new AbortController();
-      // A client may pipeline any number of requests.
-      setMaxListeners(0, left.signal);
-      this.#open.set(socket, left);
-      let halfClosed: Timer | undefined;
-      socket.once('end', () => {
-        halfClosed = after(halfClosedMs, () => left.abort(clientLeft));
-      });
-      socket.once('close', () => {
-        halfClosed?.cancel();
-        this.#open.delete(socket);
-        left.abort(clientLeft);
-      });
+    server.on('connection', (socket) => this.#add(socket));
+    let timer: Timer | undefined;
+    server.on('listening', () => {
+      timer = every(this.#stalledMs / looksPerStall, () => this.#endStalled());
     });
+    server.on('close', () => timer?.cancel());
   }
 
   /** Aborted, with a `RaftkvError` as the reason, when the client has left: when its connection is gone, or a second after it closed its side. */
   signalOf(socket: Socket): AbortSignal {
     // A socket that is not known is gone, or was never one: tests make requests without.
-    return this.#open.get(socket)?.signal ?? (socket.destroyed ? gone : never);
+    return this.#open.get(socket)?.left.signal ?? (socket.destroyed ? gone : never);
+  }
+
+  /** Counts bytes as held for this connection. Throws `overloaded` where they are too many, unless they are held already. */
+  hold(socket: Socket, bytes: number, isThere: boolean): void {
+    const connection = this.#open.get(socket);
+    if (connection === undefined) return;
+    if (isThere) this.#budget.add(bytes);
+    else this.#budget.take(bytes);
+    connection.heldBytes += bytes;
+  }
+
+  /** Takes back a {@link hold}. */
+  release(socket: Socket, bytes: number): void {
+    const connection = this.#open.get(socket);
+    if (connection === undefined) return;
+    connection.heldBytes -= bytes;
+    this.#budget.give(bytes);
   }
 
   /** Ends the connections on which nothing has been sent, such as those that browsers open ahead; Node does not count them as idle. */
   endUnused(): void {
     for (const socket of this.#open.keys()) if (socket.bytesRead === 0) socket.destroy();
   }
+
+  #add(socket: Socket): void {
+    const left = new AbortController();
+    // A client may pipeline any number of requests.
+    setMaxListeners(0, left.signal);
+    const connection: Connection = {
+      left,
+      hasLeft: false,
+      heldBytes: 0,
+      takenBytes: 0,
+      waitsSinceMs: undefined,
+    };
+    this.#open.set(socket, connection);
+    let halfClosed: Timer | undefined;
+    socket.once('end', () => {
+      halfClosed = after(halfClosedMs, () => left.abort(clientLeft));
+    });
+    socket.once('close', () => {
+      halfClosed?.cancel();
+      this.#open.delete(socket);
+      this.#budget.give(connection.heldBytes);
+      left.abort(clientLeft);
+    });
+  }
+
+  #endStalled(): void {
+    const nowMs = performance.now();
+    for (const [socket, connection] of this.#open) {
+      const takenBytes = takenOf(socket);
+      if (takenBytes === undefined) {
+        connection.waitsSinceMs = undefined;
+        // Whatever was waited for is given up by now, so nothing ends a connection of which the client has closed its side.
+        if (connection.hasLeft) socket.destroy();
+        connection.hasLeft = connection.left.signal.aborted;
+      } else if (connection.waitsSinceMs === undefined || takenBytes > connection.takenBytes) {
+        connection.takenBytes = takenBytes;
+        connection.waitsSinceMs = nowMs;
+      } else if (nowMs - connection.waitsSinceMs >= this.#stalledMs) {
+        this.#stalled += 1;
+        socket.destroy();
+      }
+    }
+  }
+}
+
+interface Connection {
+  /** Aborted when the client has left. */
+  readonly left: AbortController;
+  /** Whether the client had left at the last look. */
+  hasLeft: boolean;
+  heldBytes: number;
+  /** How far the kernel had come when it last took something of what waits, and since when it has come no further. */
+  takenBytes: number;
+  waitsSinceMs: number | undefined;
+}
+
+/** How far the kernel has come with what was written; undefined where it has taken all of it. */
+function takenOf(socket: Socket): number | undefined {
+  if (socket.writableLength === 0) return undefined;
+  // Of a write that the kernel has taken a part of, Node tells only through the handle.
+  const { _handle: handle } = socket as { readonly _handle?: { readonly writeQueueSize?: number } | null };
+  return socket.bytesWritten - socket.writableLength - (handle?.writeQueueSize ?? 0);
 }
 
 const gone = AbortSignal.abort(clientLeft);

@@ -7,6 +7,7 @@ import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
 import { hasBody, parseJson, readBody } from './body.js';
+import { type ByteBudget, COUNTED_BYTES_MIN } from './byte-budget.js';
 import type { Connections } from './connections.js';
 import type { HeldRequests } from './held-requests.js';
 import type { HttpMetrics } from './metrics.js';
@@ -27,6 +28,7 @@ export interface HttpContext {
   readonly connections: Connections;
   readonly origins: Origins;
   readonly held: HeldRequests;
+  readonly budget: ByteBudget;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -65,6 +67,8 @@ export class Exchange {
   consistency: ServedConsistency = 'stale';
   /** The revision that a write took, which this node may not have applied yet. */
   writtenRevision: Revision = 0;
+  /** Whether to answer however much is held: a change was made, or somebody looks at what is wrong here. */
+  mustAnswer = false;
   /** What caches on the way may do with the answer; {@link fail} and changes leave it as it is. */
   caching: 'no-store' | 'no-cache' = 'no-store';
   /** The origin of the page that may read the answer; undefined where no page asked. */
@@ -75,7 +79,9 @@ export class Exchange {
   private readonly route: string;
   private readonly startedAtMs = performance.now();
   private bodyWasRead = false;
-  private bodyIsLate = false;
+  /** The client may go on sending what nobody reads. */
+  private bodyIsUnwanted = false;
+  private heldBytes = 0;
 
   constructor(context: HttpContext, route: string, request: FastifyRequest, reply: FastifyReply) {
     this.context = context;
@@ -125,9 +131,10 @@ export class Exchange {
   withBody(bytesMax: number, timeoutMs: number, use: (body: Buffer) => void): void {
     // The client waits for this with `Expect: 100-continue`; one that is refused or redirected never sends its body.
     if (this.expectsContinue()) this.response.writeContinue();
-    readBody(this.request, bytesMax, this.remainingMs(timeoutMs), (error, body) => {
+    const hold = (bytes: number): void => this.hold(bytes);
+    readBody(this.request, bytesMax, this.remainingMs(timeoutMs), hold, (error, body) => {
       if (error !== undefined) {
-        this.bodyIsLate = error.code === 'request_timeout';
+        this.bodyIsUnwanted = true;
         this.fail(error);
         return;
       }
@@ -168,6 +175,25 @@ export class Exchange {
       signal.removeEventListener('abort', leave);
     });
     return late.signal;
+  }
+
+  /** Makes an answer that may be large, when it is its turn, and answers with what `use` makes of it. */
+  produce<Value>(task: () => Promise<Value>, use: (value: Value) => void): void {
+    this.settle(this.context.budget.produce(this.signal, task), use);
+  }
+
+  /**
+   * Counts bytes that are held for this request until its answer has been taken: of the body or of the answer, whichever is
+   * more. Throws `overloaded` where this node holds too many, and the answer can still be a refusal.
+   */
+  private hold(bytes: number): void {
+    const more = bytes - this.heldBytes;
+    if (more <= 0) return;
+    const { connections } = this.context;
+    const { socket } = this.request;
+    connections.hold(socket, more, this.mustAnswer);
+    if (this.heldBytes === 0) this.response.once('close', () => connections.release(socket, this.heldBytes));
+    this.heldBytes += more;
   }
 
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
@@ -220,6 +246,8 @@ export class Exchange {
       this.send(status, 'application/json', json, varying);
       return;
     }
+    // Both are there for a while.
+    this.hold(json.length);
     gzip(json, { level: constants.Z_BEST_SPEED }, (error, compressed) => {
       if (error) this.fail(error);
       else this.send(status, 'application/json', compressed, [...varying, 'Content-Encoding', 'gzip']);
@@ -274,6 +302,14 @@ export class Exchange {
     // Fastify must not touch the reply any more; from here on only Node's response is used.
     this.reply.hijack();
     if (response.headersSent || response.destroyed) return;
+    if (body !== null && body.length > COUNTED_BYTES_MIN && status < 500) {
+      try {
+        this.hold(body.length);
+      } catch (error) {
+        this.fail(error);
+        return;
+      }
+    }
     const allHeaders = this.commonHeaders(contentType);
     if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
     for (const part of headers) allHeaders.push(part);
@@ -340,7 +376,7 @@ export class Exchange {
   /** A body that is small and on its way anyway is thrown away by Node, and the connection lives on. */
   private mustLinger(): boolean {
     const length = Number(this.request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
-    return this.bodyIsLate || this.expectsContinue() || length > this.context.valueBytesMax;
+    return this.bodyIsUnwanted || this.expectsContinue() || length > this.context.valueBytesMax;
   }
 
   /**

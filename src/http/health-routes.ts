@@ -31,6 +31,7 @@ function readiness(exchange: Exchange): void {
 function metrics(exchange: Exchange): void {
   checkQuery(exchange);
   const { metrics } = exchange.context;
+  exchange.mustAnswer = true;
   exchange.settle(metrics.text(), (text) => exchange.send(200, metrics.contentType, text, []));
 }
 

@@ -58,8 +58,13 @@ export class HeldRequests {
     if (signal.aborted) return false;
     const release = (): void => {
       timer.cancel();
-      signal.removeEventListener('abort', release);
+      signal.removeEventListener('abort', leave);
       if (this.all.delete(held) && withBody) this.bodies -= 1;
+    };
+    // A client that has only closed its side still reads, and its connection ends with the answer.
+    const leave = (): void => {
+      release();
+      exchange.fail(signal.reason);
     };
     const timer = after(leftMs, () => {
       release();
@@ -68,7 +73,7 @@ export class HeldRequests {
     const held: Held = { exchange, release, resume };
     this.all.add(held);
     if (withBody) this.bodies += 1;
-    signal.addEventListener('abort', release);
+    signal.addEventListener('abort', leave);
     return true;
   }
 

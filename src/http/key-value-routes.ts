@@ -192,9 +192,12 @@ function list(exchange: Exchange): void {
   const plan = planRead(query, revision ?? 0);
   withRead(exchange, plan, () => {
     const signal = exchange.readSignal(plan.timeoutMs);
-    const listed = context.port.list({ prefix, after: cursor?.lastKey, limit, keysOnly, revision, signal });
-    const page = listed.then((result) => pageJson(result, prefix, keysOnly));
-    exchange.settle(page, (json) => exchange.sendJson(200, json));
+    const makePage = async () => {
+      const after = cursor?.lastKey;
+      const result = await context.port.list({ prefix, after, limit, keysOnly, revision, signal });
+      return pageJson(result, prefix, keysOnly);
+    };
+    exchange.produce(makePage, (json) => exchange.sendJson(200, json));
   });
 }
 

@@ -34,6 +34,12 @@ export interface ProcessCounts {
   diskBytes(): Promise<Readonly<Record<'log' | 'state', number>>>;
 }
 
+/** Counts of what this server does for all its clients together. */
+export interface TrafficCounts {
+  readonly connections: Readonly<{ stalled: number }>;
+  readonly budget: Readonly<{ heldBytes: number; refusals: number }>;
+}
+
 /**
  * The node's metrics in Prometheus's text format. Requests touch the durations only; the gauges are read from the node
  * when somebody asks, and the library is loaded then, because a start should not wait for it.
@@ -42,12 +48,14 @@ export class HttpMetrics {
   readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
   private readonly port: NodePort;
   private readonly process: ProcessCounts;
+  private readonly traffic: TrafficCounts;
   private readonly durations = new Durations();
   private registries: Promise<readonly Registry[]> | undefined;
   private streams: Readonly<{ size: number; eventsSent: number }> = { size: 0, eventsSent: 0 };
 
-  constructor(port: NodePort, process: ProcessCounts) {
+  constructor(port: NodePort, process: ProcessCounts, traffic: TrafficCounts) {
     this.port = port;
+    this.traffic = traffic;
     this.process = process;
   }
 
@@ -106,7 +114,7 @@ export class HttpMetrics {
   }
 
   private addGauges(client: PromClient, registry: Registry): void {
-    const { port, process } = this;
+    const { port, process, traffic } = this;
     const registers = [registry];
     const counters: readonly (readonly [string, string, () => number])[] = [
       [
@@ -141,6 +149,16 @@ export class HttpMetrics {
         'How often this node learned of another leader.',
         () => port.measures().leaderChanges,
       ],
+      [
+        'raftkv_http_over_budget_total',
+        'Requests that were refused, and watches that were ended, because clients held too many bytes here.',
+        () => traffic.budget.refusals,
+      ],
+      [
+        'raftkv_http_stalled_connections_total',
+        'Connections that were ended because their client took nothing of what waited for it.',
+        () => traffic.connections.stalled,
+      ],
     ];
     for (const [name, help, read] of counters) {
       new client.Counter({
@@ -153,6 +171,14 @@ export class HttpMetrics {
         },
       });
     }
+    new client.Gauge({
+      name: 'raftkv_http_held_bytes',
+      help: 'Bytes of request bodies that are worked on and of answers that clients have not taken.',
+      registers,
+      collect() {
+        this.set(traffic.budget.heldBytes);
+      },
+    });
     const streams = () => this.streams;
     new client.Gauge({
       name: 'raftkv_watches',

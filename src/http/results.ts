@@ -24,6 +24,7 @@ export function expectResult<Kind extends CommandResult['kind']>(
 ): ResultOf<Kind> {
   exchange.consistency = 'linearizable';
   exchange.writtenRevision = result.revision;
+  exchange.mustAnswer = true;
   if (isResult(result, kind)) return result;
   throw refusalOf(result);
 }

@@ -1,7 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { FastifyInstance } from 'fastify';
 import { RaftkvError } from '../errors.js';
-import type { CommandResult, Revision, TxnCommand, TxnResult } from '../kv/types.js';
+import type { CommandResult, Revision, TxnCommand } from '../kv/types.js';
 import { parseJson } from './body.js';
 import { bytesMember } from './bytes.js';
 import { type Exchange, endpoint, type HttpContext, jsonBytesMax } from './exchange.js';
@@ -42,7 +42,13 @@ function transact(exchange: Exchange): void {
       exchange.remainingMs(plan.timeoutMs),
       exchange.signal,
     );
-    exchange.settle(written, (result) => answer(exchange, expectResult(exchange, result, 'txn')));
+    exchange.settle(written, (result) => {
+      const done = expectResult(exchange, result, 'txn');
+      exchange.produce(
+        () => resultsJson(done),
+        (json) => exchange.sendJson(200, json),
+      );
+    });
   });
 }
 
@@ -54,10 +60,12 @@ function readTxn(
 ): void {
   withRead(exchange, { ...plan, timeoutMs: exchange.remainingMs(plan.timeoutMs) }, () => {
     const signal = exchange.readSignal(plan.timeoutMs);
-    exchange.settle(exchange.context.port.readTxn(command, { revision, signal }), (result) => {
+    const read = async () => {
+      const result = await exchange.context.port.readTxn(command, { revision, signal });
       if (result.kind !== 'txn') throw refusalOf(result);
-      answer(exchange, result);
-    });
+      return resultsJson(result);
+    };
+    exchange.produce(read, (json) => exchange.sendJson(200, json));
   });
 }
 
@@ -70,18 +78,10 @@ function refuseReadParameters(query: Query): void {
   );
 }
 
-function answer(exchange: Exchange, { succeeded, revision, results }: TxnDone): void {
-  exchange.settle(resultsJson(succeeded, revision, results), (json) => exchange.sendJson(200, json));
-}
-
 type TxnDone = Extract<CommandResult, { readonly kind: 'txn' }>;
 
 /** In slices, like a page of a listing, which it may be as large as. */
-async function resultsJson(
-  succeeded: boolean,
-  revision: number,
-  results: readonly TxnResult[],
-): Promise<Buffer> {
+async function resultsJson({ succeeded, revision, results }: TxnDone): Promise<Buffer> {
   const json = new JsonSlices();
   await json.add(`{"succeeded":${succeeded},"revision":${revision},"results":[`);
   for (const [at, result] of results.entries()) {

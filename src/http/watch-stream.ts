@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { present } from '../assert.js';
 import { after } from '../clock.js';
 import type { Revision, WatchEvent, Watcher, WatchPosition } from '../kv/types.js';
+import type { ByteBudget } from './byte-budget.js';
 import { problemOf } from './problem.js';
 import { TurnBudget } from './turn-budget.js';
 import { EventBytes, newlineDelimitedJson, serverSentEvents, type WatchFormat } from './watch-events.js';
@@ -22,6 +23,8 @@ const STREAMS_PER_TURN = 128;
  * kernel takes megabytes at once for each client that comes back, and heartbeats must not wait for that.
  */
 const TURN_BYTES_MAX = 1024 * 1024;
+/** Events that a client has not taken for so long count as held for it. Those that all clients share count for each of them. */
+const HELD_AFTER_MS = 250;
 /** What a write costs besides its bytes, in bytes. */
 const WRITE_OVERHEAD_BYTES = 4 * 1024;
 
@@ -32,9 +35,11 @@ const eventBytes: ReadonlyMap<WatchFormat, EventBytes> = new Map(
 /** All streams of one server. */
 export class WatchStreams {
   private readonly streams = new Set<WatchStream>();
-  private readonly budget = new TurnBudget(TURN_BYTES_MAX);
+  private readonly turns = new TurnBudget(TURN_BYTES_MAX);
   private isSweeping = false;
   eventsSent = 0;
+
+  constructor(private readonly budget: ByteBudget) {}
 
   get size(): number {
     return this.streams.size;
@@ -46,7 +51,8 @@ export class WatchStreams {
    * @param signal Aborted when the client has left.
    */
   open(response: ServerResponse, watcher: Watcher, options: StreamOptions, signal: AbortSignal): void {
-    const stream = new WatchStream(response, watcher, options, this.budget, (count) => {
+    const { turns, budget } = this;
+    const stream = new WatchStream(response, watcher, options, { turns, budget }, (count) => {
       this.eventsSent += count;
     });
     this.streams.add(stream);
@@ -105,7 +111,7 @@ class WatchStream {
     private readonly response: ServerResponse,
     private readonly watcher: Watcher,
     private readonly options: StreamOptions,
-    private readonly budget: TurnBudget,
+    private readonly budgets: { readonly turns: TurnBudget; readonly budget: ByteBudget },
     private readonly sent: (count: number) => void,
   ) {
     const { revision, number } = options.after;
@@ -180,14 +186,34 @@ class WatchStream {
   private async writeAll(chunks: readonly Buffer[]): Promise<void> {
     if (chunks.length === 0) return;
     const bytes = chunks.reduce((sum, { length }) => sum + length, WRITE_OVERHEAD_BYTES);
-    const turn = this.budget.take(bytes);
+    const turn = this.budgets.turns.take(bytes);
     if (turn !== undefined) await turn;
     if (this.isEnded) return;
     this.quietSince = performance.now();
     this.response.cork();
     for (const chunk of chunks) this.response.write(chunk);
     this.response.uncork();
-    if (this.response.writableNeedDrain) await this.drained();
+    if (this.response.writableNeedDrain) await this.drainedOrEnded(bytes);
+  }
+
+  /**
+   * Resolves when the socket takes more. What a client does not take for longer than a moment counts as held for it; where that is
+   * too much, the connection ends without a word that it would not take either, and the client resumes.
+   */
+  private async drainedOrEnded(bytes: number): Promise<void> {
+    const { budget } = this.budgets;
+    let held = 0;
+    const timer = after(HELD_AFTER_MS, () => {
+      try {
+        budget.take(bytes);
+        held = bytes;
+      } catch {
+        this.response.destroy();
+      }
+    });
+    await this.drained();
+    timer.cancel();
+    budget.give(held);
   }
 
   /** Resolves when the socket takes more. */

@@ -5,8 +5,8 @@ import { listen, RawConnection, type Served, serve } from './kit.js';
 
 const open: FastifyInstance[] = [];
 
-async function listening(): Promise<Served & { port: number }> {
-  const served = serve({ closeGraceMs: 50 });
+async function listening(options: Parameters<typeof serve>[0] = {}): Promise<Served & { port: number }> {
+  const served = serve({ closeGraceMs: 50, ...options });
   open.push(served.app);
   return { ...served, port: await listen(served.app) };
 }
@@ -105,6 +105,18 @@ describe('a client that leaves', () => {
     await used.until(/alive/);
     used.socket.end();
     await used.untilEnd();
+  });
+});
+
+describe('a connection of which the client has closed its side', () => {
+  it('ends even where nothing answers the request on it', async () => {
+    const { port, node } = await listening({ stalledMs: 600 });
+    node.waitForRevision = () => new Promise(() => {});
+    const connection = new RawConnection(port);
+    connection.socket.end(
+      'GET /v1/kv/a?timeout=1h&consistency=stale&minRevision=99 HTTP/1.1\r\nHost: h\r\n\r\n',
+    );
+    expect(await connection.untilEnd()).toBe('');
   });
 });
 

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
+import { ByteBudget } from '../../src/http/byte-budget.js';
 import { EventBytes, newlineDelimitedJson, serverSentEvents } from '../../src/http/watch-events.js';
 import { WatchStreams } from '../../src/http/watch-stream.js';
 import { listen, RawConnection, serve } from './kit.js';
@@ -343,7 +344,7 @@ describe('a watch over HTTP', () => {
       item: undefined,
       previousRevision: 0,
     }));
-    const streams = new WatchStreams();
+    const streams = new WatchStreams(new ByteBudget());
     const open = () => {
       const written: unknown[] = [];
       const response = Object.assign(new EventEmitter(), {

@@ -184,6 +184,61 @@ describe('on the socket', () => {
   });
 });
 
+describe('what is no request, after requests', () => {
+  const put = (key: string) => `PUT /v1/kv/${key} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx`;
+  const statuses = (received: string) => received.match(/HTTP\/1\.1 \d+/g)?.map((line) => line.slice(9));
+
+  it('is answered after them, and then the connection ends', async () => {
+    const { port, node } = await listening();
+    let release = (): void => {};
+    node.writeGate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const connection = new RawConnection(port);
+    connection.send(`${put('a')}${put('b')}junk\r\n\r\n`);
+    connection.send('more junk\r\n\r\n');
+    while (node.calls.length < 2) await new Promise(setImmediate);
+    expect(connection.received).toBe('');
+    release();
+    expect(statuses(await connection.untilEnd())).toEqual(['201', '201', '400']);
+  });
+
+  it('is not answered after an answer that ends the connection', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    const last = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx';
+    connection.send(`${last}junk\r\n\r\n`);
+    expect(statuses(await connection.untilEnd())).toEqual(['201']);
+  });
+
+  it('and never whole is answered once, where a part of it was refused already', async () => {
+    const { port } = await listening();
+    const connection = new RawConnection(port);
+    connection.send('POST /nowhere HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n');
+    await connection.until(/not_found.*}$/);
+    connection.send('junk\r\n');
+    expect(statuses(await connection.untilEnd())).toEqual(['404']);
+  });
+
+  it('ends with the connection when the client does not wait for the answers before it', async () => {
+    const { port, node } = await listening();
+    node.writeGate = new Promise(() => {});
+    const connection = new RawConnection(port);
+    connection.send(`${put('a')}junk\r\n\r\n`);
+    while (node.calls.length < 1) await new Promise(setImmediate);
+    connection.socket.resetAndDestroy();
+    await connection.untilEnd();
+  });
+});
+
+it('no header is lost, however many there are', async () => {
+  const { port } = await listening();
+  const connection = new RawConnection(port);
+  const many = Array.from({ length: 3_000 }, (_, number) => `X-${number}: y\r\n`).join('');
+  connection.send(`PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\n${many}If-Match: "9"\r\nContent-Length: 1\r\n\r\nx`);
+  await connection.until(/^HTTP\/1\.1 412 /);
+});
+
 describe('bodies that do not arrive', () => {
   it.each([
     ['PUT', '/v1/kv/a'],
