@@ -127,15 +127,19 @@ const writeRefusals: readonly ErrorCode[] = [
 ];
 const bodyRefusals: readonly ErrorCode[] = [...writeRefusals, 'request_timeout', 'value_too_large'];
 
-/** One operation. All of them can answer with any problem that concerns every request, such as `internal`. */
+/**
+ * One operation. Generators of clients name a method by its `operationId`, which stays as it is. Every operation can answer with
+ * any problem that concerns every request, such as `internal`.
+ */
 function operation(
+  operationId: string,
   summary: string,
   parameters: readonly Schema[],
   responses: Readonly<Record<string, Schema>>,
   requestBody?: Schema,
 ): Schema {
   const body = requestBody === undefined ? {} : { requestBody: { content: requestBody } };
-  return { summary, parameters, ...body, responses: { ...responses, default: problem } };
+  return { operationId, summary, parameters, ...body, responses: { ...responses, default: problem } };
 }
 
 function body(kind: JsonBody<unknown>): Schema {
@@ -154,10 +158,19 @@ const alive = (word: string) => json(answers.object({ status: { const: word } })
 
 export const openApiDocument = {
   openapi: '3.1.0',
-  info: { title: 'raftkv', version: '1', description: 'A replicated key-value store.' },
+  info: {
+    title: 'raftkv',
+    version: '1',
+    description: 'A replicated key-value store.',
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  },
+  servers: [
+    { url: '/', description: 'The node that serves this document; any other member answers the same.' },
+  ],
   paths: {
     '/v1/kv/{key}': {
       put: operation(
+        'putKey',
         'Store a value',
         [
           key,
@@ -175,13 +188,13 @@ export const openApiDocument = {
         },
         bytes,
       ),
-      get: operation('Read a value', [key, ...read, ifMatch, ifNoneMatch], {
+      get: operation('getKey', 'Read a value', [key, ...read, ifMatch, ifNoneMatch], {
         '200': answer('The bytes that were put, with their Content-Type', bytes),
         '304': answer('Not modified'),
         ...redirected,
         ...refusals([...readRefusals, 'key_not_found', 'compacted', 'precondition_failed']),
       }),
-      delete: operation('Delete a key', [key, ...change, ifMatch, ifNoneMatch], {
+      delete: operation('deleteKey', 'Delete a key', [key, ...change, ifMatch, ifNoneMatch], {
         '200': answer('Deleted', json(answers.deleteAnswer)),
         ...redirected,
         ...refusals([...writeRefusals, 'key_not_found', 'precondition_failed']),
@@ -189,6 +202,7 @@ export const openApiDocument = {
     },
     '/v1/kv': {
       get: operation(
+        'listKeys',
         'List keys by pages, in byte order',
         [
           ...read,
@@ -208,6 +222,7 @@ export const openApiDocument = {
         },
       ),
       delete: operation(
+        'deletePrefix',
         `Delete every key with a prefix, if they are at most ${DELETED_KEYS_MAX}`,
         [...change, inQuery('prefix', { type: 'string', minLength: 1 }, 'Not empty.')],
         {
@@ -219,6 +234,7 @@ export const openApiDocument = {
     },
     '/v1/txn': {
       post: operation(
+        'transact',
         'Compare, then do one of two branches, all at one revision; a read where both only get, which alone takes the parameters of one',
         [...read, repeatable],
         {
@@ -238,6 +254,7 @@ export const openApiDocument = {
     },
     '/v1/watch': {
       get: operation(
+        'watch',
         'Follow the changes of a key, or of all keys with a prefix, on the node that was asked',
         [
           ...common,
@@ -273,6 +290,7 @@ export const openApiDocument = {
     },
     '/v1/leases': {
       post: operation(
+        'grantLease',
         'Grant a lease: when it runs out, the keys that are attached to it are deleted',
         change,
         {
@@ -283,6 +301,7 @@ export const openApiDocument = {
         body(grantLeaseBody),
       ),
       get: operation(
+        'listLeases',
         'List leases, in the order of their ids',
         [
           ...consistent,
@@ -293,12 +312,12 @@ export const openApiDocument = {
       ),
     },
     '/v1/leases/{id}': {
-      get: operation('A lease, and the first 1,000 of its keys', [lease, ...consistent], {
+      get: operation('getLease', 'A lease, and the first 1,000 of its keys', [lease, ...consistent], {
         '200': answer('The lease', json(answers.leaseShown)),
         ...redirected,
         ...refusals([...readRefusals, 'lease_not_found']),
       }),
-      delete: operation('Revoke a lease, and delete its keys', [lease, ...change], {
+      delete: operation('revokeLease', 'Revoke a lease, and delete its keys', [lease, ...change], {
         '200': answer('Revoked', json(answers.leaseRevoked)),
         ...redirected,
         ...refusals([...writeRefusals, 'lease_not_found']),
@@ -306,6 +325,7 @@ export const openApiDocument = {
     },
     '/v1/leases/{id}/keepalive': {
       post: operation(
+        'keepLeaseAlive',
         'Let a lease begin anew',
         [lease, ...change],
         {
@@ -318,6 +338,7 @@ export const openApiDocument = {
     },
     '/v1/locks/{name}': {
       post: operation(
+        'acquireLock',
         'Take a lock, or stand in line for it',
         [lock, ...change],
         {
@@ -327,12 +348,13 @@ export const openApiDocument = {
         },
         body(lockBody),
       ),
-      get: operation('Who holds a lock', [lock, ...consistent], {
+      get: operation('getLock', 'Who holds a lock', [lock, ...consistent], {
         '200': answer('Held or free', json(answers.lockShown)),
         ...redirected,
         ...refusals(readRefusals),
       }),
       delete: operation(
+        'releaseLock',
         'Give a lock back',
         [lock, ...change, inQuery('token', { type: 'integer', minimum: 1 }, 'What taking it gave.')],
         {
@@ -344,13 +366,16 @@ export const openApiDocument = {
       ),
     },
     '/v1/status': {
-      get: operation('How this node sees itself and the cluster', common, {
+      get: operation('getStatus', 'How this node sees itself and the cluster', common, {
         '200': answer('Status', json(answers.status)),
       }),
     },
     '/v1/members': {
-      get: operation('The members', common, { '200': answer('Members', json(answers.membersListed)) }),
+      get: operation('listMembers', 'The members', common, {
+        '200': answer('Members', json(answers.membersListed)),
+      }),
       post: operation(
+        'addMember',
         'Add a learner, which is promoted by itself',
         [...common, plan],
         {
@@ -362,6 +387,7 @@ export const openApiDocument = {
         body(addMemberBody),
       ),
       put: operation(
+        'setMembers',
         'Make these the voters, at once, and remove all others',
         [...common, plan, force],
         {
@@ -381,7 +407,7 @@ export const openApiDocument = {
       ),
     },
     '/v1/members/{id}': {
-      delete: operation('Remove a member', [member, ...common, plan, force], {
+      delete: operation('removeMember', 'Remove a member', [member, ...common, plan, force], {
         '200': doneOrPlanned('Removed', answers.memberRemoved),
         ...redirected,
         ...refusals([
@@ -395,7 +421,7 @@ export const openApiDocument = {
       }),
     },
     '/v1/members/{id}/promote': {
-      post: operation('Make a learner a voter', [member, ...common, plan], {
+      post: operation('promoteMember', 'Make a learner a voter', [member, ...common, plan], {
         '200': doneOrPlanned('Promoted', answers.memberPromoted),
         ...redirected,
         ...refusals([
@@ -408,10 +434,19 @@ export const openApiDocument = {
       }),
     },
     '/v1/cluster-version': {
-      get: operation('The cluster version, and how far the cluster is on its way to the next', common, {
-        '200': answer('The version in force, and what each member speaks', json(answers.clusterVersionShown)),
-      }),
+      get: operation(
+        'getClusterVersion',
+        'The cluster version, and how far the cluster is on its way to the next',
+        common,
+        {
+          '200': answer(
+            'The version in force, and what each member speaks',
+            json(answers.clusterVersionShown),
+          ),
+        },
+      ),
       put: operation(
+        'raiseClusterVersion',
         'Move the cluster to a version now, which locks older programs out for good',
         common,
         {
@@ -422,17 +457,28 @@ export const openApiDocument = {
       ),
     },
     '/v1/cluster-version/hold': {
-      put: operation('Stop the leader from moving the cluster to the next version by itself', common, {
-        '200': answer('Held', json(answers.clusterVersionHeld)),
-        ...refusals(writeRefusals),
-      }),
-      delete: operation('Let the leader move the cluster to the next version', common, {
-        '200': answer('Not held', json(answers.clusterVersionHeld)),
-        ...refusals(writeRefusals),
-      }),
+      put: operation(
+        'holdClusterVersion',
+        'Stop the leader from moving the cluster to the next version by itself',
+        common,
+        {
+          '200': answer('Held', json(answers.clusterVersionHeld)),
+          ...refusals(writeRefusals),
+        },
+      ),
+      delete: operation(
+        'releaseClusterVersion',
+        'Let the leader move the cluster to the next version',
+        common,
+        {
+          '200': answer('Not held', json(answers.clusterVersionHeld)),
+          ...refusals(writeRefusals),
+        },
+      ),
     },
     '/v1/leader': {
       post: operation(
+        'transferLeadership',
         'Hand leadership over',
         common,
         {
@@ -443,18 +489,24 @@ export const openApiDocument = {
         body(transferBody),
       ),
     },
-    '/healthz': { get: operation('Liveness', common, { '200': answer('Alive', alive('alive')) }) },
+    '/healthz': {
+      get: operation('getHealth', 'Liveness', common, { '200': answer('Alive', alive('alive')) }),
+    },
     '/readyz': {
-      get: operation('Readiness', common, {
+      get: operation('getReadiness', 'Readiness', common, {
         '200': answer('Ready', alive('ready')),
         ...refusals(['not_ready', 'shutting_down']),
       }),
     },
     '/metrics': {
-      get: operation('Metrics for Prometheus', common, { '200': answer('Text', { 'text/plain': {} }) }),
+      get: operation('getMetrics', 'Metrics for Prometheus', common, {
+        '200': answer('Text', { 'text/plain': {} }),
+      }),
     },
     '/openapi.json': {
-      get: operation('This document', common, { '200': answer('OpenAPI 3.1', json({ type: 'object' })) }),
+      get: operation('getOpenApi', 'This document', common, {
+        '200': answer('OpenAPI 3.1', json({ type: 'object' })),
+      }),
     },
   },
 };

@@ -1,3 +1,4 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { InjectOptions } from 'fastify';
 import { describe, expect, it } from 'vitest';
@@ -6,6 +7,7 @@ import { openApiDocument } from '../../src/http/openapi.js';
 import { serve } from './kit.js';
 
 interface Documented {
+  readonly operationId: string;
   readonly responses: Readonly<
     Record<
       string,
@@ -109,6 +111,18 @@ describe('the OpenAPI document', () => {
     const answer = await app.inject('/openapi.json');
     expect(JSON.parse(answer.body)).toEqual(JSON.parse(JSON.stringify(openApiDocument)));
     for (const code of Object.keys(errorCatalogue)) expect(answer.body).toContain(code);
+  });
+
+  it('is valid, and has what generators of clients need', async () => {
+    const document = JSON.parse(JSON.stringify(openApiDocument));
+    const { valid, errors } = await new Validator().validate(document);
+    expect(errors ?? []).toEqual([]);
+    expect(valid).toBe(true);
+    expect(document.info.license).toMatchObject({ identifier: 'Apache-2.0' });
+    expect(document.servers).toMatchObject([{ url: '/' }]);
+    const ids = operations.map(({ documented }) => documented.operationId);
+    expect(ids.filter((id) => !/^[a-z][A-Za-z]+$/.test(id))).toEqual([]);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it.each(operations)('says what $name answers', async ({ name, documented }) => {
