@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
+import { descriptorBudget } from './descriptors.js';
 import { RaftkvError } from './errors.js';
 import { buildApp } from './http/app.js';
 import { ownNames } from './http/own-names.js';
@@ -96,6 +97,8 @@ class Server implements RunningServer {
   async start(): Promise<void> {
     const { config, logger } = this;
     const auth = this.peerAuth();
+    const descriptors = descriptorBudget();
+    logger.debug({ descriptors }, `This process may have ${descriptors.limit} files and connections open.`);
     const directory = await LevelDirectory.at(config.dataDirectory);
     // Said before anything is written: where a volume failed to mount, not even our own files may appear.
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
@@ -119,7 +122,7 @@ class Server implements RunningServer {
       },
     );
     const transport = new GrpcTransport({
-      listen: config.peer,
+      listen: { ...config.peer, connectionsMax: descriptors.peerConnections },
       identity: () => bootstrap.identity,
       clusterVersion: () => this.stateMachine?.clusterVersion ?? CLUSTER_VERSION_MIN,
       auth,
@@ -134,7 +137,7 @@ class Server implements RunningServer {
       version,
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
     );
-    await this.listen(port);
+    await this.listen(port, descriptors.clientConnections);
     logger.info(
       {},
       `${config.id} listens for clients at ${config.advertiseHttp} and for peers at ${config.advertisePeer}.`,
@@ -264,7 +267,7 @@ class Server implements RunningServer {
     };
   }
 
-  private async listen(port: LatePort): Promise<void> {
+  private async listen(port: LatePort, connectionsMax: number): Promise<void> {
     const { config, logger } = this;
     const { clientRouting, valueBytesMax } = config;
     const { host, port: number } = config.http;
@@ -279,6 +282,7 @@ class Server implements RunningServer {
         logLinesDropped: () => this.sink.dropped,
         diskBytes: () => diskBytesOf(config.dataDirectory, STATE_PREFIX),
       },
+      connectionsMax,
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
     });
     try {

@@ -40,6 +40,8 @@ export interface AppDependencies {
   readonly budgetBytes?: number;
   /** How long a client may take nothing of what waits for it; 30 s unless told otherwise. */
   readonly stalledMs?: number;
+  /** Connections that are open at a time; more are refused. */
+  readonly connectionsMax: number;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
   readonly closeGraceMs?: number;
 }
@@ -143,6 +145,16 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   // An answer may come after the client has closed its side; `Connections` bounds how long that is waited for.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   connections.follow(app.server);
+  connections.limit(app.server, dependencies.connectionsMax, (socket) => {
+    endOnSocket(
+      socket,
+      503,
+      'overloaded',
+      `${dependencies.connectionsMax} clients are connected to this node, which its limit of file descriptors allows. Ask ` +
+        'another node, or raise the limit (ulimit -n).',
+    );
+  });
+  metrics.followConnections(connections);
   app.addHook('preClose', (done) => {
     context.closing.abort(
       new RaftkvError(

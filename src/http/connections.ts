@@ -15,6 +15,10 @@ const halfClosedMs = 1_000;
 const stalledMsDefault = 30_000;
 /** How many times in that period connections are looked at. */
 const looksPerStall = 6;
+/** At the bound, idle connections are ended this often. */
+const sweepMs = 1_000;
+/** Connections that are refused at a time with an answer; more are closed without. */
+const refusedAtOnceMax = 16;
 
 /** One for all: making an error for every connection that ends would cost more than the rest of it. */
 const clientLeft = new RaftkvError(
@@ -31,6 +35,11 @@ export class Connections {
   readonly #budget: ByteBudget;
   readonly #stalledMs: number;
   #stalled = 0;
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
+  /** Connections on which nothing had been sent at the last sweep. */
+  #unused: readonly Socket[] = [];
+  /** Connections that were refused because too many were open. */
+  refused = 0;
 
   /** @param stalledMs How long a client may take nothing of an answer that waits for it; 30 s unless told otherwise. */
   constructor(budget: ByteBudget, stalledMs = stalledMsDefault) {
@@ -74,6 +83,44 @@ export class Connections {
     if (connection === undefined) return;
     connection.heldBytes -= bytes;
     this.#budget.give(bytes);
+  }
+
+  /**
+   * Keeps the number of connections within a bound from now on, after {@link follow}. At the bound those go first that are idle and not of this
+   * moment; where none is, `refuse` answers the new one.
+   */
+  limit(server: Server, connectionsMax: number, refuse: (socket: Socket) => void): void {
+    // What is refused needs a descriptor as well until it has its answer.
+    server.maxConnections = connectionsMax + refusedAtOnceMax;
+    server.on('drop', () => {
+      this.refused += 1;
+    });
+    // Of a connection that is refused, the server must not read: it would do what is asked there.
+    const serve = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => {
+      if (this.#open.size < connectionsMax || this.#endIdle(server)) {
+        for (const listener of serve) listener.call(server, socket);
+        return;
+      }
+      this.refused += 1;
+      socket.resume();
+      refuse(socket);
+    });
+  }
+
+  /** Returns whether a connection was ended. At most once in {@link sweepMs}, because all of them are looked at. */
+  #endIdle(server: Server): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#sweptAtMs < sweepMs) return false;
+    this.#sweptAtMs = nowMs;
+    // A client that has just connected is about to send something.
+    for (const socket of this.#unused) if (socket.bytesRead === 0) socket.destroy();
+    const open = [...this.#open.keys()];
+    this.#unused = open.filter((socket) => socket.bytesRead === 0 && !socket.destroyed);
+    // Clients that come back are worth more than those that never spoke.
+    if (this.#unused.length === 0) server.closeIdleConnections();
+    return open.some((socket) => socket.destroyed);
   }
 
   /** Ends the connections on which nothing has been sent, such as those that browsers open ahead; Node does not count them as idle. */

@@ -51,6 +51,7 @@ export class HttpMetrics {
   private readonly traffic: TrafficCounts;
   private readonly durations = new Durations();
   private registries: Promise<readonly Registry[]> | undefined;
+  private connections: Readonly<{ refused: number }> = { refused: 0 };
   private streams: Readonly<{ size: number; eventsSent: number }> = { size: 0, eventsSent: 0 };
 
   constructor(port: NodePort, process: ProcessCounts, traffic: TrafficCounts) {
@@ -62,6 +63,11 @@ export class HttpMetrics {
   /** @param route A fixed name, never a part of a request. */
   observe(route: string, method: string, status: number, durationMs: number): void {
     this.durations.observe(route, knownMethods.has(method) ? method : 'other', status, durationMs / 1_000);
+  }
+
+  /** Whose refused connections are counted. */
+  followConnections(connections: Readonly<{ refused: number }>): void {
+    this.connections = connections;
   }
 
   /** Whose watches are counted. */
@@ -180,6 +186,16 @@ export class HttpMetrics {
       },
     });
     const streams = () => this.streams;
+    const connections = () => this.connections;
+    new client.Counter({
+      name: 'raftkv_http_connections_refused_total',
+      help: 'Connections of clients that were refused, because too many were open.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(connections().refused);
+      },
+    });
     new client.Gauge({
       name: 'raftkv_watches',
       help: 'Open watches on this node.',

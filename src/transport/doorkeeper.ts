@@ -59,10 +59,13 @@ export class Doorkeeper {
   /** Oldest first. */
   readonly #strangers = new Set<Entrant>();
   readonly #guests = new Set<Entrant>();
+  readonly #strangersMax: number;
   #numbered = 0;
   readonly #review: Timer | undefined;
 
-  constructor(local: LocalNode, refusals: Refusals) {
+  /** @param strangersMax A lower bound than {@link STRANGERS_MAX} where file descriptors are few. */
+  constructor(local: LocalNode, refusals: Refusals, strangersMax = STRANGERS_MAX) {
+    this.#strangersMax = Math.min(STRANGERS_MAX, strangersMax);
     this.#local = local;
     this.#refusals = refusals;
     if (local.auth.mode !== 'none')
@@ -186,7 +189,7 @@ export class Doorkeeper {
     const ofAddress = [...this.#strangers].filter((stranger) => stranger.address === address);
     const isCrowded = ofAddress.length >= STRANGERS_PER_ADDRESS_MAX;
     const [oldest] = isCrowded ? ofAddress : this.#strangers;
-    if (oldest !== undefined && (isCrowded || this.#strangers.size >= STRANGERS_MAX)) {
+    if (oldest !== undefined && (isCrowded || this.#strangers.size >= this.#strangersMax)) {
       this.refuse(oldest, 'too_many');
     }
   }

@@ -28,7 +28,7 @@ import { service, wire } from './wire.js';
 
 export interface GrpcTransportOptions extends LocalNode {
   /** Where to listen: a host and a port, 0 for any that is free. */
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: { readonly host: string; readonly port: number; readonly connectionsMax?: number };
   /** Called for what was refused at the peer port; once a while for each address and reason. */
   readonly refused: (refused: Refused) => void;
 }

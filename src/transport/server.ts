@@ -65,6 +65,8 @@ type Answer = sendUnaryData<Buffer>;
 interface Listen {
   readonly host: string;
   readonly port: number;
+  /** Connections that are open at a time; half of them may belong to strangers. Without it, only the bounds in `limits.ts` hold. */
+  readonly connectionsMax?: number;
 }
 
 /** A caller whose introduction was accepted. */
@@ -123,7 +125,11 @@ export class PeerServer {
     this.#refusals = refusals;
     this.#receiver = receiver;
     this.#heard = heard;
-    this.#doorkeeper = new Doorkeeper(local, refusals);
+    this.#doorkeeper = new Doorkeeper(
+      local,
+      refusals,
+      Math.floor((listen.connectionsMax ?? Number.POSITIVE_INFINITY) / 2),
+    );
     this.#gate = new Gate(this.#grpc, this.#doorkeeper);
     this.#grpc.addService(service, {
       Handshake: (call: Unary, answer: Answer) => this.#handshake(call, answer),
@@ -148,7 +154,8 @@ export class PeerServer {
     this.#listener.on('connection', (socket) => {
       this.#doorkeeper.receive(socket, (entrant) => this.#gate.admit(entrant));
     });
-    const { host, port } = this.#listen;
+    const { host, port, connectionsMax } = this.#listen;
+    if (connectionsMax !== undefined) this.#listener.maxConnections = connectionsMax;
     this.#listener.listen({ host, port });
     try {
       await once(this.#listener, 'listening');

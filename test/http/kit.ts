@@ -21,6 +21,7 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
     corsOrigins: [],
     logger: createLogger('n1', 'silent', { write: () => {} }),
     counts: { logLinesDropped: () => 0, diskBytes: async () => ({ log: 1, state: 2 }) },
+    connectionsMax: 10_000,
     ...options,
   });
   return { app, node };
