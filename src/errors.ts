@@ -21,6 +21,8 @@ export const errorCatalogue = {
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
   too_many_keys: { status: 409, title: 'Too many keys for one change' },
   too_many_leases: { status: 409, title: 'There are too many leases' },
+  not_a_number: { status: 409, title: 'The value is no whole number' },
+  sum_out_of_range: { status: 409, title: 'The sum is too large or too small' },
   lock_held: { status: 409, title: 'Somebody else holds the lock' },
   lock_not_held: { status: 409, title: 'The lock is not held' },
   revision_in_future: { status: 409, title: 'The cluster has not reached that revision' },

@@ -4,6 +4,7 @@ import { RaftkvError } from '../errors.js';
 import { version } from '../version.js';
 import { addBench } from './bench.js';
 import { addCompletion } from './completion.js';
+import { addAdd, addCompact } from './counter.js';
 import { addDelete } from './delete.js';
 import { addDev } from './dev.js';
 import { addExport } from './export.js';
@@ -52,6 +53,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addDev(program, terminal);
   addPut(program, terminal);
   addGet(program, terminal);
+  addAdd(program, terminal);
   addDelete(program, terminal);
   addList(program, terminal);
   addWatch(program, terminal);
@@ -60,6 +62,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addLock(program, terminal);
   addExport(program, terminal);
   addImport(program, terminal);
+  addCompact(program, terminal);
   addStatus(program, terminal);
   addMember(program, terminal);
   addUpgrade(program, terminal);

@@ -38,8 +38,12 @@ import type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
 import * as locks from './locks.js';
 import { membershipCall, membersOf } from './membership.js';
 import {
+  type AddOptions,
+  addOptionNames,
   type CallOptions,
+  type CompactOptions,
   callOptionNames,
+  compactOptionNames,
   type DeleteOptions,
   type DeletePrefixOptions,
   deleteOptionNames,
@@ -54,6 +58,8 @@ import {
 } from './options.js';
 import type {
   AcquiredLock,
+  AddResult,
+  CompactResult,
   DeleteResult,
   ElectedLeader,
   GrantedLease,
@@ -173,6 +179,36 @@ export class RaftkvClient {
       },
       // The type rules out shared memory, which fetch refuses by itself.
       body: bytesOf(value) as Uint8Array<ArrayBuffer>,
+    });
+  }
+
+  /**
+   * Adds to a counter, a whole number in decimal text, and creates it where there is none; subtracts where `delta` is negative. Fails
+   * with `not_a_number` where the key holds something else, and with `sum_out_of_range` past the numbers that are exact.
+   */
+  async add(key: Bytes, delta = 1, options: AddOptions = {}): Promise<AddResult> {
+    checkBytes('The key', key);
+    checkOptions('add', options, addOptionNames);
+    return this.caller.callJson({
+      ...changeCall(options),
+      method: 'POST',
+      path: pathBelow('/v1/kv', key),
+      query: { add: delta, initial: options.initial },
+    });
+  }
+
+  /**
+   * Drops the history before a revision, or all of it where none is given: it can be read and watched no more, and its room returns
+   * to the disk in the background.
+   */
+  async compact(options: CompactOptions = {}): Promise<CompactResult> {
+    checkOptions('compact', options, compactOptionNames);
+    const { revision } = options;
+    return this.caller.callJson({
+      ...changeCall(options),
+      method: 'POST',
+      path: '/v1/compact',
+      body: JSON.stringify({ revision }),
     });
   }
 

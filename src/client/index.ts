@@ -10,7 +10,9 @@ export type { LeaseListOptions, LeaseOptions } from './leases.js';
 export type { ListAndWatchEvent, ListAndWatchOptions, ListEvent } from './list-and-watch.js';
 export type { CampaignOptions, LockGuard, LockOptions } from './locks.js';
 export type {
+  AddOptions,
   CallOptions,
+  CompactOptions,
   ConditionOptions,
   Consistency,
   DeleteOptions,

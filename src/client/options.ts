@@ -41,6 +41,16 @@ export interface PutOptions extends ConditionOptions {
   readonly lease?: string | undefined;
 }
 
+export interface AddOptions extends CallOptions {
+  /** What a key that does not exist counts as; 0 unless given. */
+  readonly initial?: number | undefined;
+}
+
+export interface CompactOptions extends CallOptions {
+  /** The oldest revision that is kept; the newest unless given. */
+  readonly revision?: number | undefined;
+}
+
 export interface DeleteOptions extends ConditionOptions {
   /** Fails with `key_not_found` where there is no such key, rather than saying that nothing was deleted. */
   readonly mustExist?: boolean | undefined;
@@ -82,6 +92,8 @@ export const putOptionNames: OptionNames<PutOptions> = {
   ttlSeconds: true,
   lease: true,
 };
+export const addOptionNames: OptionNames<AddOptions> = { ...call, initial: true };
+export const compactOptionNames: OptionNames<CompactOptions> = { ...call, revision: true };
 export const deleteOptionNames: OptionNames<DeleteOptions> = { ...condition, mustExist: true };
 export const deletePrefixOptionNames: OptionNames<DeletePrefixOptions> = {
   ...call,

@@ -12,6 +12,25 @@ export interface PutResult {
   readonly lease?: string;
 }
 
+export interface AddResult {
+  /** What the key holds now. */
+  readonly value: number;
+  /** The revision that the change took. */
+  readonly revision: number;
+  /** Whether there was no such key before. */
+  readonly created: boolean;
+  /** The key as text; where it is not UTF-8, `keyBase64` stands in its place. */
+  readonly key?: string;
+  readonly keyBase64?: string;
+}
+
+export interface CompactResult {
+  /** The store's revision. */
+  readonly revision: number;
+  /** The oldest revision that can be read. */
+  readonly compactedRevision: number;
+}
+
 export interface DeleteResult {
   /** The store's revision afterwards. */
   readonly revision: number;

@@ -24,6 +24,8 @@ export type TxnOperation =
   | {
       readonly put: TxnKey & {
         readonly value: Bytes;
+        /** A media type that is kept with the value. */
+        readonly contentType?: string;
         readonly lease?: string;
       };
     }

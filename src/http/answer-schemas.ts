@@ -49,6 +49,13 @@ export const problemDocument: Schema = {
 };
 
 export const putAnswer = object({ ...named('key'), revision: integer, created: flag, '?lease': leaseId });
+export const addAnswer = object({
+  ...named('key'),
+  value: { type: 'integer' },
+  revision: integer,
+  created: flag,
+});
+export const compactAnswer = object({ revision: integer, compactedRevision: integer });
 export const deleteAnswer = object({ revision: integer, deleted: integer });
 export const listAnswer = object({ revision: integer, items: list(item), '?nextCursor': text });
 

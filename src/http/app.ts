@@ -8,6 +8,7 @@ import type { Logger } from '../logger.js';
 import { ByteBudget } from './byte-budget.js';
 import { registerClusterRoutes } from './cluster-routes.js';
 import { registerClusterVersionRoutes } from './cluster-version-routes.js';
+import { registerCompactRoute } from './compact-routes.js';
 import { Connections } from './connections.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
@@ -132,6 +133,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const methods = collectMethods(app);
   registerKeyValueRoutes(app, context);
   registerTxnRoute(app, context);
+  registerCompactRoute(app, context);
   registerLeaseRoutes(app, context);
   registerLockRoutes(app, context);
   registerWatchRoute(app, context);

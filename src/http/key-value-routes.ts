@@ -15,6 +15,7 @@ import { judgeRead, type ReadCondition, readCondition, writeCondition } from './
 import { decodeCursor } from './cursor.js';
 import { type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { idempotencyKey, idempotencyOf, withIdempotency } from './idempotency.js';
+import { contentTypeDefault, keptContentType, mediaTypePattern } from './media-type.js';
 import { pageJson } from './page.js';
 import { parseDurationMs, Query, type QueryNames, queryNames } from './query.js';
 import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
@@ -24,12 +25,12 @@ import { keyOfPath, keyRoutePath } from './target.js';
 
 const limitDefault = 100;
 const limitMax = 1_000;
-const contentTypeDefault = 'application/octet-stream';
 /** As for a lease that is granted by itself. */
 const ttlMsMin = 1_000;
 
 const putNames = queryNames(['ttl', 'lease']);
 const deleteNames = queryNames([]);
+const addNames = queryNames(['add', 'initial']);
 const getNames = queryNames([...readNames, 'revision']);
 const listNames = queryNames([...readNames, 'revision', 'prefix', 'limit', 'cursor', 'keysOnly']);
 const deletePrefixNames = queryNames(['prefix']);
@@ -42,6 +43,7 @@ export function registerKeyValueRoutes(app: FastifyInstance, context: HttpContex
     handler: endpoint(context, '/v1/kv/{key}', get),
   });
   app.delete(keyRoutePath, endpoint(context, '/v1/kv/{key}', remove));
+  app.post(keyRoutePath, endpoint(context, '/v1/kv/{key}', add));
   app.route({ method: ['GET', 'HEAD'], url: '/v1/kv', handler: endpoint(context, '/v1/kv', list) });
   app.delete('/v1/kv', endpoint(context, '/v1/kv', removePrefix));
 }
@@ -93,6 +95,38 @@ function remove(exchange: Exchange): void {
     const { deleted, revision } = expectResult(exchange, result, 'delete');
     if (deleted === 0) throw keyNotFound();
     exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
+  });
+}
+
+function add(exchange: Exchange): void {
+  const { context, request, target } = exchange;
+  const key = keyOfPath(target.path);
+  refuseReserved(key);
+  const query = new Query(target.query, addNames);
+  const delta = query.signed('add');
+  if (delta === undefined) {
+    throw new RaftkvError(
+      'bad_request',
+      'A POST to a key adds to a counter: say how much, as in ?add=1. To store a value, PUT it.',
+    );
+  }
+  const initial = query.signed('initial') ?? 0;
+  const timeoutMs = query.timeoutMs();
+  const redirectNever = query.redirectNever();
+  const repeat = idempotencyKey(exchange);
+  if (writeCondition(request.headers) !== undefined) {
+    throw new RaftkvError('bad_request', 'An add takes no If-Match and no If-None-Match; leave them out.');
+  }
+  if (!exchange.staysHere(redirectNever)) return;
+  const written = context.port.write(
+    { kind: 'add', key, delta, initial, ...withIdempotency(exchange, repeat, undefined) },
+    timeoutMs,
+    exchange.signal,
+  );
+  exchange.settle(written, (result) => {
+    const { created, revision, value } = expectResult(exchange, result, 'added');
+    const json = `{${bytesMember('key', key)},"value":${value},"revision":${revision},"created":${created}}`;
+    exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
   });
 }
 
@@ -168,7 +202,17 @@ function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCon
   }
   if (item === undefined) throw keyNotFound();
   const contentType = item.contentType === '' ? contentTypeDefault : item.contentType;
-  exchange.send(200, contentType, asBuffer(item.value), ['ETag', `"${item.modRevision}"`, ...asData]);
+  const headers = [
+    'ETag',
+    `"${item.modRevision}"`,
+    'Raftkv-Version',
+    String(item.version),
+    'Raftkv-Create-Revision',
+    String(item.createRevision),
+    ...asData,
+  ];
+  if (item.lease !== undefined) headers.push('Raftkv-Lease', String(item.lease));
+  exchange.send(200, contentType, asBuffer(item.value), headers);
 }
 
 function list(exchange: Exchange): void {
@@ -258,7 +302,7 @@ function refuseContentCoding(headers: IncomingHttpHeaders): void {
 
 /** The media type to keep with a value; '' stands for the default. */
 function storedContentType(header: string | undefined): string {
-  if (header === undefined || header === '' || header === contentTypeDefault) return '';
+  if (header === undefined || header === '') return '';
   // What `curl -d` sends by itself says nothing about the value.
   if (/^application\/x-www-form-urlencoded *(?:;|$)/i.test(header)) return '';
   if (header.length > CONTENT_TYPE_LENGTH_MAX || !mediaType.test(header)) {
@@ -268,7 +312,7 @@ function storedContentType(header: string | undefined): string {
         `${CONTENT_TYPE_LENGTH_MAX} characters. Correct it or leave it out.`,
     );
   }
-  return header;
+  return keptContentType(header);
 }
 
-const mediaType = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(;[\x20-\x7e\t]*)?$/;
+const mediaType = new RegExp(mediaTypePattern);

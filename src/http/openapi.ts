@@ -3,6 +3,7 @@ import { type ErrorCode, errorCatalogue } from '../errors.js';
 import { DELETED_KEYS_MAX, IDEMPOTENCY_KEY_LENGTH_MAX } from '../kv/types.js';
 import * as answers from './answer-schemas.js';
 import { integer, type Schema, text } from './answer-schemas.js';
+import { compactBody } from './compact-routes.js';
 import { endpoint, type HttpContext } from './exchange.js';
 import type { JsonBody } from './json-body.js';
 import { problemContentType } from './problem.js';
@@ -194,6 +195,22 @@ export const openApiDocument = {
         ...redirected,
         ...refusals([...readRefusals, 'key_not_found', 'compacted', 'precondition_failed']),
       }),
+      post: operation(
+        'addToKey',
+        'Add to a counter: a whole number in decimal text, which a key that does not exist is created with',
+        [
+          key,
+          ...change,
+          { ...inQuery('add', { type: 'integer' }, 'How much; it may be negative.'), required: true },
+          inQuery('initial', { type: 'integer', default: 0 }, 'What a key that does not exist counts as.'),
+        ],
+        {
+          '200': answer('Added', json(answers.addAnswer)),
+          '201': answer('Created', json(answers.addAnswer)),
+          ...redirected,
+          ...refusals([...writeRefusals, 'not_a_number', 'sum_out_of_range', 'cluster_not_upgraded']),
+        },
+      ),
       delete: operation('deleteKey', 'Delete a key', [key, ...change, ifMatch, ifNoneMatch], {
         '200': answer('Deleted', json(answers.deleteAnswer)),
         ...redirected,
@@ -250,6 +267,19 @@ export const openApiDocument = {
           ]),
         },
         body(txnBody),
+      ),
+    },
+    '/v1/compact': {
+      post: operation(
+        'compactHistory',
+        'Drop the history before a revision, or all of it; the room returns to the disk in the background',
+        change,
+        {
+          '200': answer('Dropped', json(answers.compactAnswer)),
+          ...redirected,
+          ...refusals([...bodyRefusals, 'cluster_not_upgraded']),
+        },
+        body(compactBody),
       ),
     },
     '/v1/watch': {

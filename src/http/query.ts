@@ -93,6 +93,20 @@ export class Query {
     return value;
   }
 
+  /** A whole number that may be negative, within the safe integers. */
+  signed(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value)) {
+      throw new RaftkvError(
+        'bad_request',
+        `"${name}" must be a whole number from -${Number.MAX_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}.`,
+      );
+    }
+    return value;
+  }
+
   flag(name: string): boolean {
     return this.oneOf(name, ['true', 'false']) === 'true';
   }

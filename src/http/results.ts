@@ -49,6 +49,17 @@ export function refusalOf(result: CommandResult): Error {
           'parts, by longer prefixes, or list the keys and change each.',
         { keysMax: DELETED_KEYS_MAX, passedKeysMax: PASSED_KEYS_MAX },
       );
+    case 'notANumber':
+      return new RaftkvError(
+        'not_a_number',
+        'The key holds no whole number in decimal text between -9007199254740991 and 9007199254740991. Nothing was changed; put one ' +
+          'there, or add to another key.',
+      );
+    case 'sumOutOfRange':
+      return new RaftkvError(
+        'sum_out_of_range',
+        'The sum would not be between -9007199254740991 and 9007199254740991, where numbers are exact. Nothing was changed; add less.',
+      );
     case 'leaseNotFound':
       return leaseNotFound(result.lease);
     case 'tooManyLeases':

@@ -1,9 +1,16 @@
 import { Buffer } from 'node:buffer';
 import type { FromSchema } from 'json-schema-to-ts';
 import { RaftkvError } from '../errors.js';
-import { type Compare, TXN_OPERATIONS_MAX, type TxnCommand, type TxnOperation } from '../kv/types.js';
+import {
+  CONTENT_TYPE_LENGTH_MAX,
+  type Compare,
+  TXN_OPERATIONS_MAX,
+  type TxnCommand,
+  type TxnOperation,
+} from '../kv/types.js';
 import { keyBytesMax } from './bytes.js';
 import { jsonBody } from './json-body.js';
+import { keptContentType, mediaTypePattern } from './media-type.js';
 import { refuseReserved, refuseReservedPrefix } from './reserved.js';
 
 /** Bytes in JSON: a member `name` with text, or `nameBase64` where they are not UTF-8. */
@@ -21,6 +28,13 @@ const leaseSchema = {
   description: 'the id of a lease',
 } as const;
 
+const contentTypeSchema = {
+  type: 'string',
+  maxLength: CONTENT_TYPE_LENGTH_MAX,
+  pattern: mediaTypePattern,
+  description: 'a media type, such as text/plain; charset=utf-8',
+} as const;
+
 const keysSchema = {
   type: 'object',
   properties: { ...keyMembers, prefix: textSchema, prefixBase64: base64Schema },
@@ -32,7 +46,13 @@ const operationSchema = {
   properties: {
     put: {
       type: 'object',
-      properties: { ...keyMembers, value: textSchema, valueBase64: base64Schema, lease: leaseSchema },
+      properties: {
+        ...keyMembers,
+        value: textSchema,
+        valueBase64: base64Schema,
+        contentType: contentTypeSchema,
+        lease: leaseSchema,
+      },
       additionalProperties: false,
       description: 'a key and a value: {"key":"a","value":"b"}',
     },
@@ -150,7 +170,7 @@ function toOperation(
       );
     }
     const attached = put.lease === undefined ? {} : { lease: Number(put.lease) };
-    return { kind: 'put', key, value, contentType: '', ...attached };
+    return { kind: 'put', key, value, contentType: keptContentType(put.contentType), ...attached };
   }
   if (get !== undefined) {
     return isPrefix(get)

@@ -44,7 +44,16 @@ function clusterVersionOf(format: number): ClusterVersion {
 
 /** The format in which a command is written: the oldest that has what it needs, see src/cluster-version.ts. */
 function formatOf(command: Command): number {
-  return command.kind === 'raiseVersion' || (command.kind === 'txn' && command.isBounded === true) ? 3 : 2;
+  switch (command.kind) {
+    case 'add':
+    case 'compact':
+    case 'raiseVersion':
+      return 3;
+    case 'txn':
+      return command.isBounded === true ? 3 : 2;
+    default:
+      return 2;
+  }
 }
 
 const CommandMessage = messageType('Command');
@@ -83,6 +92,8 @@ interface Decoded {
   readonly leaseExpire?: { readonly lease: number; readonly generation: number } | null;
   readonly tick?: object | null;
   readonly raiseVersion?: { readonly version: number; readonly unlessHeld: boolean } | null;
+  readonly add?: { readonly key: Uint8Array; readonly delta: number; readonly initial: number } | null;
+  readonly compact?: { readonly revision: number } | null;
 }
 
 interface DecodedPut {
@@ -296,7 +307,17 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
       ? { kind: 'raiseVersion', version, unlessHeld: true }
       : { kind: 'raiseVersion', version };
   }
+  const { add, compact } = message;
+  if (add) {
+    const { key, delta, initial } = add;
+    return { kind: 'add', key: asKey(key), delta: asSigned(delta), initial: asSigned(initial) };
+  }
+  if (compact) return { kind: 'compact', ...fromRevision(asInteger(compact.revision)) };
   throw fromNewerVersion('a kind that this version of raftkv does not know');
+}
+
+function fromRevision(revision: Revision): { readonly revision?: Revision } {
+  return revision === 0 ? {} : { revision };
 }
 
 function fromPut({ key, value, contentType, lease }: DecodedPut) {
@@ -378,6 +399,11 @@ function asTtl(ttlMs: number): number {
   return asInteger(ttlMs, 1);
 }
 
+function asSigned(value: number): number {
+  // Two zeros would be two encodings of one command.
+  return asInteger(Object.is(value, -0) ? Number.NaN : value, Number.MIN_SAFE_INTEGER);
+}
+
 function asInteger(value: number, least = 0): number {
   if (isInteger(value, least)) return value;
   throw malformed(`It has ${value} where a safe integer of at least ${least} belongs.`);
@@ -418,6 +444,14 @@ function toMessage(command: Command): Record<string, unknown> {
     }
     case 'tick':
       return { version, idempotency, tick: {} };
+    case 'add': {
+      const { key, delta, initial } = command;
+      assertKey(key);
+      for (const number of [delta, initial]) assertInteger(number, Number.MIN_SAFE_INTEGER);
+      return { version, idempotency, add: { key, delta: delta + 0, initial: initial + 0 } };
+    }
+    case 'compact':
+      return { version, idempotency, compact: { revision: toCounter(command.revision) } };
     case 'raiseVersion':
       assertInteger(command.version, CLUSTER_VERSION_MIN);
       return {

@@ -3,14 +3,17 @@ import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, takeCommand } from './command-codec.js';
+import { numberOf } from './counter.js';
 import { boundBytes, type HistoryBounds, markTime } from './history.js';
 import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
 import type { Current } from './record-codec.js';
 import { Branch, branchOf, walksPrefix } from './transaction.js';
 import {
+  type AddCommand,
   type Command,
   type CommandResult,
+  type CompactCommand,
   type Condition,
   type DeleteCommand,
   HOLD_KEY,
@@ -136,6 +139,10 @@ export class CommandExecutor {
     switch (command.kind) {
       case 'put':
         return this.#put(command);
+      case 'add':
+        return this.#add(command);
+      case 'compact':
+        return this.#compact(command);
       case 'delete':
         return this.#delete(command);
       case 'deletePrefix':
@@ -183,6 +190,38 @@ export class CommandExecutor {
     this.#commit([change], digestWith(this.#live.meta.digest, change));
     if (ttlMs === undefined) return { kind: 'put', revision, created };
     return { kind: 'put', revision, created, lease: leases.grant(ttlMs, true) };
+  }
+
+  #add({ key, delta, initial }: AddCommand): CommandResult {
+    const id = keyId(key);
+    const known = this.#live.current(id, key);
+    const existing = known?.deleted === false ? known : undefined;
+    const before =
+      existing === undefined
+        ? initial
+        : numberOf(present(this.#live.newest(key), 'A key that exists has a value.').value);
+    if (before === undefined) return { kind: 'notANumber', revision: this.#revision };
+    const value = before + delta;
+    if (!Number.isSafeInteger(value)) return { kind: 'sumOutOfRange', revision: this.#revision };
+    const revision = this.#revision + 1;
+    const state = {
+      createRevision: existing?.createRevision ?? revision,
+      modRevision: revision,
+      version: (existing?.version ?? 0) + 1,
+      deleted: false,
+      contentType: existing?.contentType ?? '',
+      lease: existing?.lease ?? 0,
+    };
+    const change = changeOf(id, key, known, Buffer.from(String(value)), state, this.#live.notesSizes);
+    this.#commitChanges([change], digestWith(this.#live.meta.digest, change));
+    return { kind: 'added', revision, created: existing === undefined, value };
+  }
+
+  #compact({ revision = Number.POSITIVE_INFINITY }: CompactCommand): CommandResult {
+    const { meta } = this.#live;
+    meta.compactedRevision = Math.max(meta.compactedRevision, Math.min(revision, meta.revision));
+    this.#live.dropped(boundBytes(meta, this.#history));
+    return { kind: 'compacted', revision: meta.revision, compactedRevision: meta.compactedRevision };
   }
 
   #delete(command: DeleteCommand): CommandResult {
@@ -270,6 +309,12 @@ export class CommandExecutor {
   /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */
   #commit(changes: readonly BufferedChange[], digest: number): void {
     if (changes.length === 0) return;
+    this.#commitChanges(changes, digest);
+    this.#live.leases.follow(changes);
+  }
+
+  /** The same for changes that leave every key with the lease that it had. */
+  #commitChanges(changes: readonly BufferedChange[], digest: number): void {
     this.#advance();
     const { meta } = this.#live;
     meta.digest = digest;
@@ -278,7 +323,6 @@ export class CommandExecutor {
       this.#live.add(change);
     }
     if (this.#live.notesSizes) this.#live.dropped(boundBytes(meta, this.#history));
-    this.#live.leases.follow(changes);
   }
 
   #leaseNotFound(lease: LeaseId): UnchangedResult {

@@ -15,6 +15,8 @@ interface Decoded {
   readonly remaining: boolean;
   readonly succeeded: boolean;
   readonly clusterVersion: number;
+  readonly value: number;
+  readonly compactedRevision: number;
   readonly results: readonly {
     readonly kind: 'put' | 'get' | 'deleted';
     readonly put: { readonly key: Uint8Array; readonly created: boolean };
@@ -36,6 +38,10 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
   switch (kind) {
     case 'put':
       return lease === 0 ? { kind, revision, created } : { kind, revision, created, lease };
+    case 'added':
+      return { kind, revision, created, value: message.value };
+    case 'compacted':
+      return { kind, revision, compactedRevision: message.compactedRevision };
     case 'delete':
       return { kind, revision, deleted };
     case 'txn':
@@ -52,6 +58,8 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
       return { kind, revision, clusterVersion: message.clusterVersion };
     case 'ticked':
     case 'tooManyKeys':
+    case 'notANumber':
+    case 'sumOutOfRange':
     case 'tooManyLeases':
     case 'answerTooLarge':
     case 'leaseKept':

@@ -75,6 +75,26 @@ export interface PutCommand extends Repeatable, Condition {
   readonly ttlMs?: number;
 }
 
+/**
+ * Adds to a whole number in decimal text, and keeps the key's content type and lease. A key that does not exist counts as
+ * `initial` and is created. From cluster version 2 on.
+ */
+export interface AddCommand extends Repeatable {
+  readonly kind: 'add';
+  readonly key: Uint8Array;
+  /** A safe integer. */
+  readonly delta: number;
+  /** A safe integer. */
+  readonly initial: number;
+}
+
+/** Drops the history before a revision, or all of it. From cluster version 2 on. */
+export interface CompactCommand extends Repeatable {
+  readonly kind: 'compact';
+  /** The oldest revision that can be read from then on; the newest where it is absent or beyond that. */
+  readonly revision?: Revision;
+}
+
 export interface DeleteCommand extends Repeatable, Condition {
   readonly kind: 'delete';
   readonly key: Uint8Array;
@@ -222,6 +242,8 @@ export interface RaiseVersionCommand extends Repeatable {
 
 export type Command =
   | PutCommand
+  | AddCommand
+  | CompactCommand
   | DeleteCommand
   | DeletePrefixCommand
   | TxnCommand
@@ -241,6 +263,15 @@ export type CommandResult =
       readonly created: boolean;
       readonly lease?: LeaseId;
     }
+  /** `value`: what the key holds from then on. */
+  | {
+      readonly kind: 'added';
+      readonly revision: Revision;
+      readonly created: boolean;
+      readonly value: number;
+    }
+  /** `compactedRevision`: the oldest that can be read. */
+  | { readonly kind: 'compacted'; readonly revision: Revision; readonly compactedRevision: Revision }
   /** The revision did not grow when `deleted` is 0. */
   | { readonly kind: 'delete'; readonly revision: Revision; readonly deleted: number }
   /** The revision did not grow when the branch changed nothing. The results are in the order of the branch. */
@@ -279,6 +310,10 @@ export type CommandResult =
 export type UnchangedResult =
   /** The condition did not hold. `modRevision` is the key's, 0 if it does not exist. */
   | { readonly kind: 'preconditionFailed'; readonly revision: Revision; readonly modRevision: Revision }
+  /** What is to be added to is no whole number in decimal text, or none that is exact. */
+  | { readonly kind: 'notANumber'; readonly revision: Revision }
+  /** The sum would be no safe integer. */
+  | { readonly kind: 'sumOutOfRange'; readonly revision: Revision }
   | { readonly kind: 'leaseNotFound'; readonly revision: Revision; readonly lease: LeaseId }
   /** There are more keys than one command may delete. */
   | { readonly kind: 'tooManyKeys'; readonly revision: Revision }

@@ -1,4 +1,5 @@
 import {
+  type AddCommand,
   type Command,
   type CommandResult,
   type Compare,
@@ -111,6 +112,14 @@ export class ReferenceStore implements KnownStates {
         return this.#remove([...this.#now.keys()].filter((key) => key.startsWith(textOf(command.prefix))));
       case 'txn':
         return this.#transact(command);
+      case 'add':
+        return this.#add(command);
+      case 'compact':
+        this.#droppedRevision = Math.max(
+          this.#droppedRevision,
+          Math.min(command.revision ?? this.revision, this.revision),
+        );
+        return { kind: 'compacted', revision: this.revision, compactedRevision: this.compactedRevision };
       case 'put':
       case 'delete':
         return this.#change(command);
@@ -134,6 +143,31 @@ export class ReferenceStore implements KnownStates {
           this.clusterVersion = Math.max(this.clusterVersion, command.version);
         return { kind: 'versionRaised', revision: this.revision, clusterVersion: this.clusterVersion };
     }
+  }
+
+  #add({ key, delta, initial }: AddCommand): CommandResult {
+    const existing = this.#now.get(textOf(key));
+    const text = existing === undefined ? `${initial}` : textOf(existing.value);
+    // A number is what it is written as.
+    const isNumber = String(Number(text) + 0) === text || text === '-0';
+    if (!isNumber || !Number.isSafeInteger(Number(text)))
+      return { kind: 'notANumber', revision: this.revision };
+    const value = Number(text) + delta;
+    if (!Number.isSafeInteger(value)) return { kind: 'sumOutOfRange', revision: this.revision };
+    const next = new Map(this.#now);
+    const { contentType = '', lease } = existing ?? {};
+    const put = {
+      key,
+      value: Buffer.from(`${value}`),
+      contentType,
+      ...(lease === undefined ? {} : { lease }),
+    };
+    putInto(next, put, this.revision + 1);
+    const own = this.leases.get(lease ?? 0)?.own;
+    this.#push(next);
+    const kept = this.leases.get(lease ?? 0);
+    if (kept && own !== undefined) kept.own = own;
+    return { kind: 'added', revision: this.revision, created: !existing, value };
   }
 
   #grant(ttlMs: number, own: boolean) {

@@ -59,7 +59,8 @@ export class Requests {
     if (dice < 0.79) return { kind: 'delete', key };
     if (dice < 0.82) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
     if (dice < 0.84) return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
-    if (dice < 0.93) return this.transaction();
+    if (dice < 0.91) return this.transaction();
+    if (dice < 0.93) return this.add();
     if (dice < 0.96 || this.temporaryKeys.length === 0) return this.reading();
     return this.put(this.pickTemporaryKey(), { ttlMs: this.ttlMs() });
   }
@@ -107,6 +108,11 @@ export class Requests {
       success,
       failure: second === first ? [] : [first, second].map((key) => ({ kind: 'get', key })),
     };
+  }
+
+  /** All clients count on one key, which nothing else touches. */
+  private add(): ClientCommand {
+    return { kind: 'add', key: Buffer.from('counter'), delta: this.random.integer(1, 3), initial: 0 };
   }
 
   /** Keys are read together, at one revision. */
@@ -176,6 +182,10 @@ function describeCommand(command: ClientCommand): string {
           : `if ${textOf(compare.key)} ${compare.target} ${compare.op} ${compare.value}: `;
       return condition + command.success.map(describeOperation).join(', ');
     }
+    case 'add':
+      return `add ${command.delta} to ${textOf(command.key)}`;
+    case 'compact':
+      return `compact up to ${command.revision ?? 'now'}`;
     case 'leaseGrant':
       return `grant a lease of ${command.ttlMs} ms`;
     default:

@@ -2,6 +2,7 @@ import { present } from '../assert.js';
 import { RaftkvError } from '../errors.js';
 import type { CommandResult } from '../kv/types.js';
 import { Violation } from './checkers/checker.js';
+import { CounterOrder } from './checkers/counter-order.js';
 import { FreshReads } from './checkers/fresh-reads.js';
 import type { Cluster } from './cluster.js';
 import { History } from './history.js';
@@ -29,7 +30,13 @@ const VISIT_MS_MAX = 40;
 const REPEAT_RATE = 0.15;
 
 /** Errors after which it is certain that nothing was changed. */
-const REFUSALS: ReadonlySet<string> = new Set(['no_leader', 'overloaded', 'shutting_down', 'not_ready']);
+const REFUSALS: ReadonlySet<string> = new Set([
+  'no_leader',
+  'overloaded',
+  'shutting_down',
+  'not_ready',
+  'cluster_not_upgraded',
+]);
 
 /** One asking: the operation that it belongs to, and where. */
 interface Attempt {
@@ -45,6 +52,7 @@ export class Workload {
   readonly requests: Requests;
   private readonly pastReader: PastReader;
   private readonly freshReads = new FreshReads();
+  private readonly counterOrder = new CounterOrder();
   private isStopped = false;
   private busyCount = 0;
 
@@ -168,6 +176,10 @@ export class Workload {
     const { leaseTime } = this.cluster.checkers;
     const renewal = request.kind === 'command' ? leaseTime.asks(request.command) : null;
     const isRepeatable = request.kind === 'command' && request.command.idempotency !== undefined;
+    const { counterOrder } = this;
+    const countedBefore = counterOrder.highest;
+    if (request.kind === 'command' && request.command.kind === 'add')
+      counterOrder.begins(request.command.delta);
     let attempts = 0;
     let isUnknown = false;
     const attempt = (at: SimNode) => {
@@ -186,6 +198,10 @@ export class Workload {
           return;
         }
         this.settle(operation, isOpen && isUnknown ? { kind: 'unknown' } : outcome);
+        if (outcome.kind === 'done' && outcome.result.kind === 'added') {
+          const { value } = outcome.result;
+          this.cluster.check(() => counterOrder.added(value, countedBefore));
+        }
         if (outcome.kind === 'done' && renewal !== null) leaseTime.renewed(outcome.result, renewal);
         settled(operation.outcome);
         if (outcome.kind === 'done' && isRepeatable && this.random.chance(REPEAT_RATE))

@@ -166,6 +166,19 @@ describe('revision 0', () => {
   });
 });
 
+describe('add and compact', () => {
+  it('counts on a key, and drops the past', async () => {
+    expect((await on(['add', 'n'])).output).toBe('1\n');
+    expect((await on(['add', 'n', '10'])).output).toBe('11\n');
+    expect((await run(['add', '--endpoints', endpoint, 'n', '--', '-1'])).output).toBe('10\n');
+    expect((await on(['add', 'm', '--initial', '7', '--json'])).output).toContain('"value":8');
+    expect((await on(['add', 'n', 'x'])).code).toBe(2);
+    expect((await on(['compact'])).output).toMatch(
+      /^history begins at revision (\d+); the store is at revision \1\n$/,
+    );
+  });
+});
+
 describe('delete and list', () => {
   it('deletes a key or a prefix', async () => {
     for (const key of ['a', 'b1', 'b2']) await on(['put', key, 'x']);

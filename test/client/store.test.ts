@@ -32,8 +32,8 @@ describe('put and get', () => {
     expect(await client.get('a/ü?')).toEqual({
       value: Uint8Array.from(Buffer.from('hello')),
       modRevision: 1,
-      createRevision: undefined,
-      version: undefined,
+      createRevision: 1,
+      version: 1,
       lease: undefined,
       contentType: 'application/octet-stream',
       revision: 1,
@@ -49,6 +49,16 @@ describe('put and get', () => {
     expect((await client.get('page'))?.contentType).toBe('text/html');
     await client.put('empty', '');
     expect((await client.get('empty'))?.value).toHaveLength(0);
+  });
+
+  it('count on a key, and drop the past', async () => {
+    expect(await client.add('n')).toMatchObject({ value: 1, created: true });
+    expect(await client.add('n', -5)).toMatchObject({ value: -4, created: false, revision: 2 });
+    expect(await client.add('m', 1, { initial: 10 })).toMatchObject({ value: 11 });
+    await client.put('text', 'x');
+    await expect(client.add('text')).rejects.toEqual(refusal('not_a_number'));
+    expect(await client.compact({ revision: 2 })).toEqual({ revision: 4, compactedRevision: 2 });
+    expect(await client.compact()).toEqual({ revision: 4, compactedRevision: 4 });
   });
 
   it('tell by undefined that there is no such key, or by an error where that was asked for', async () => {

@@ -329,8 +329,8 @@ describe('errors', () => {
   });
 
   it.each([
-    ['POST', '/v1/kv/a', 'DELETE, GET, HEAD, PUT'],
-    ['PATCH', '/v1/kv/a', 'DELETE, GET, HEAD, PUT'],
+    ['OPTIONS', '/v1/kv/a', 'DELETE, GET, HEAD, POST, PUT'],
+    ['PATCH', '/v1/kv/a', 'DELETE, GET, HEAD, POST, PUT'],
     ['PUT', '/v1/kv', 'DELETE, GET, HEAD'],
     ['PUT', '/v1/status', 'GET, HEAD'],
     ['GET', '/v1/leader', 'POST'],

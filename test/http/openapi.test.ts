@@ -39,6 +39,16 @@ const examples: Readonly<Record<string, readonly InjectOptions[]>> = {
     { url: '/v1/kv/a', headers: { 'if-none-match': '*' } },
     { url: '/v1/kv/a?revision=999' },
   ],
+  'post /v1/kv/{key}': [
+    { url: '/v1/kv/n?add=1' },
+    { url: '/v1/kv/n?add=-2' },
+    { url: '/v1/kv/a?add=1' },
+    { url: '/v1/kv/n' },
+  ],
+  'post /v1/compact': [
+    { url: '/v1/compact', payload: '{"revision":1}' },
+    { url: '/v1/compact', payload: '1' },
+  ],
   'delete /v1/kv/{key}': [{ url: '/v1/kv/b' }, { url: '/v1/kv/none' }],
   'get /v1/kv': [{ url: '/v1/kv' }, { url: '/v1/kv?limit=1' }, { url: '/v1/kv?limit=0' }],
   'delete /v1/kv': [{ url: '/v1/kv?prefix=c' }, { url: '/v1/kv' }],

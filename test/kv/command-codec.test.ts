@@ -10,7 +10,7 @@ function encodeForeign(fields: Record<string, unknown>): Uint8Array {
   const foreign = protobuf
     .parse(`
     syntax = "proto3";
-    message Command { uint32 version = 1; Lease lease = 14; bytes junk = 2; Put put = 4; }
+    message Command { uint32 version = 1; Lease lease = 30; bytes junk = 2; Put put = 4; }
     message Lease { uint64 id = 1; }
     message Put { bytes key = 1; Condition condition = 2; }
     message Condition { bool later = 9; }`)
@@ -21,6 +21,19 @@ function encodeForeign(fields: Record<string, unknown>): Uint8Array {
 describe('the format of commands', () => {
   const key = new Uint8Array([0, 0xff, 0x80]);
   it.each<[string, Command]>([
+    ['an add', { kind: 'add', key, delta: -3, initial: Number.MAX_SAFE_INTEGER }],
+    ['a compaction up to a revision', { kind: 'compact', revision: 7 }],
+    ['a compaction of everything', { kind: 'compact' }],
+    [
+      'a transaction that is bounded',
+      {
+        kind: 'txn',
+        compare: [],
+        success: [{ kind: 'getPrefix', prefix: key }],
+        failure: [],
+        isBounded: true,
+      },
+    ],
     [
       'a put',
       { kind: 'put', key, value: new Uint8Array([1, 2, 3]), contentType: 'text/plain; charset=utf-8' },

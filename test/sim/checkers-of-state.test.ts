@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import type { Command, CommandResult, WatchEvent } from '../../src/kv/types.js';
 import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
+import { CounterOrder } from '../../src/sim/checkers/counter-order.js';
 import { LeaseTime } from '../../src/sim/checkers/lease-time.js';
 import { MadeOnce } from '../../src/sim/checkers/made-once.js';
 import { ReferenceModel } from '../../src/sim/checkers/reference-model.js';
@@ -324,5 +325,27 @@ describe('A watch has every event once, in order, and none before its time', () 
     one.beginAnew(2);
     one.take([last]);
     expect(one.isComplete).toBe(true);
+  });
+});
+
+describe('the checker of counters', () => {
+  it('finds an add that was made twice, lost, or out of order', () => {
+    const asked = () => {
+      const order = new CounterOrder();
+      for (const delta of [1, 2]) order.begins(delta);
+      return order;
+    };
+    const right = asked();
+    // The second one began before the first was answered.
+    right.added(3, 0);
+    right.added(2, 0);
+    expect(right.highest).toBe(3);
+    const lost = asked();
+    lost.added(1, 0);
+    expect(() => lost.added(1, 0)).toThrow('which another add was told');
+    const late = asked();
+    late.added(2, 0);
+    expect(() => late.added(1, late.highest)).toThrow('not above 2');
+    expect(() => asked().added(4, 0)).toThrow('more than all that was asked for');
   });
 });

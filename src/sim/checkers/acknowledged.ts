@@ -50,6 +50,7 @@ export class Acknowledged implements Checker {
 function changeOf(result: CommandResult): string | undefined {
   switch (result.kind) {
     case 'put':
+    case 'added':
       return `revision ${result.revision}`;
     case 'delete':
       return result.deleted > 0 ? `revision ${result.revision}` : undefined;
