@@ -30,7 +30,7 @@ function reasonAgainst(core: Core, { kind, payload }: Entry): string | null {
 }
 
 /** Why these bytes are no configuration that could be in force: a sentence, or null. */
-function reasonAgainstConfiguration(payload: Uint8Array): string | null {
+export function reasonAgainstConfiguration(payload: Uint8Array): string | null {
   try {
     const { voters } = decodeConfiguration(payload);
     return voters.length > 0 ? null : 'The configuration has no voter.';

@@ -9,6 +9,7 @@ import {
   memberOf,
 } from './configuration.js';
 import type { Core } from './core.js';
+import { reasonAgainstConfiguration } from './entry-checks.js';
 import type { Progress } from './progress.js';
 import { bestSuccessor, broadcastHeartbeat, followMembers, proposeEntries } from './replication.js';
 import { sendTimeoutNow } from './transfer.js';
@@ -48,6 +49,9 @@ export function proposeChange(core: Core, change: ConfigurationChange): ChangeRe
   if (core.transfer) return { reason: 'changeInProgress', detail: 'Leadership is being handed over.' };
   const next = applyChange(core.configuration, change);
   if (typeof next === 'string') return { reason: 'invalid', detail: next };
+  // Followers refuse what fails this check, so a leader that appended it could never commit anything again.
+  const reason = reasonAgainstConfiguration(encodeConfiguration(next));
+  if (reason !== null) return { reason: 'invalid', detail: reason };
   appendConfiguration(core, next);
   return null;
 }

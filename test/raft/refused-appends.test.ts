@@ -2,9 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { encodeConfiguration } from '../../src/raft/configuration.js';
 import type { Raft } from '../../src/raft/raft.js';
 import { type AppendEntries, type Entry, EntryKind, type Message } from '../../src/raft/types.js';
-import { entryAt, message, nodeInRole, runUntilQuiet, startNode, threeVoters } from './core-kit.js';
+import {
+  entryAt,
+  memberCalled,
+  message,
+  nodeInRole,
+  runUntilQuiet,
+  startNode,
+  threeVoters,
+} from './core-kit.js';
 
-/** What may not enter a log, because whoever has it could not apply it when it is committed (issue 12). */
+/** What may not enter a log, because a node that has it could not apply it when it is committed. */
 
 const bad = entryAt(2, 2, Uint8Array.of(0xff, 0xff, 0xff));
 const refuseCommand = (payload: Uint8Array) => (payload[0] === 0xff ? 'The command is malformed.' : null);
@@ -157,5 +165,28 @@ describe('a leader', () => {
     for (let ticks = 0; ticks < 2; ticks += 1) raft.tick();
     raft.step(message('heartbeatResponse', { term: 2, round: 1 }));
     expect(appends()).toHaveLength(1);
+  });
+});
+
+describe('a leader', () => {
+  it('proposes no configuration that its followers refuse, however it came by it', () => {
+    const raft = nodeInRole('leader');
+    raft.step(
+      message('appendEntriesResponse', {
+        term: 2,
+        success: true,
+        matchIndex: 2,
+        rejectedIndex: 0,
+        hintIndex: 0,
+        hintTerm: 0,
+      }),
+    );
+    runUntilQuiet(raft);
+    const member = { ...memberCalled('n3'), clientUrl: 'http://n3:8000/evil' };
+    expect(raft.proposeChange({ kind: 'updateMember', member })).toEqual({
+      reason: 'invalid',
+      detail: 'The configuration is malformed: it has a member whose client URL does not look like one.',
+    });
+    expect(raft.lastIndex).toBe(2);
   });
 });
