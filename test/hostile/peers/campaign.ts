@@ -1,0 +1,223 @@
+/**
+ * Attacks the peer port of real nodes. Strangers, who have no cluster secret, must have no effect at all. Insiders, who have
+ * it, may break what Raft promises, because Raft is not Byzantine; but no process ends, memory stays bounded, every entry of every
+ * log can be decoded, and divergence is reported.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeStatus } from '../../../src/http/port.js';
+import { Prng } from '../../../src/sim/prng.js';
+import { Dial } from '../../../src/transport/dial.js';
+import { statusOf } from '../../e2e/client.js';
+import { until } from '../../e2e/wait.js';
+import { type Target, TargetCluster } from './cluster.js';
+import { Forger } from './forger.js';
+import { firstDifference, readLog } from './judge.js';
+import { forge, identityOf, type Situation } from './messages.js';
+import { sendRawBytes } from './raw-bytes.js';
+import { sendAsStranger } from './stranger.js';
+
+/** A node takes about 130 MiB at rest; what strangers or insiders add must stay below the rest. */
+const RESIDENT_BYTES_MAX = 640 * 1024 * 1024;
+const REQUESTS_PER_CONNECTION = 25;
+/** Strangers' connections to one node at a time. */
+const STRANGERS = 4;
+/** Requests after which a forger learns the present term, and claims to be another member. */
+const REQUESTS_PER_CLAIM = 100;
+const SAMPLE_EVERY_MS = 500;
+const STOP_PATIENCE_MS = 60_000;
+
+export interface Report {
+  readonly messages: number;
+  readonly seconds: number;
+  readonly residentMib: number;
+  /** Sentences about what the nodes said of the attack. */
+  readonly remarks: readonly string[];
+}
+
+/** Throws when strangers had an effect. */
+export async function attackAsStrangers(messages: number, seed: number): Promise<Report> {
+  return attack(async (cluster, memory) => {
+    const before = await cluster.settled();
+    const members = await cluster.members();
+    const situation = { ...(await cluster.situation(members)) } as Situation;
+    const share = Math.ceil(messages / (cluster.nodes.length * STRANGERS));
+    let answered = 0;
+    let sent = 0;
+    await Promise.all(
+      cluster.nodes.flatMap((node) =>
+        Array.from({ length: STRANGERS }, async (_, number) => {
+          const random = new Prng(seed, `stranger ${node.id} ${number}`);
+          for (let left = share; left > 0; ) {
+            memory.assertBounded();
+            if (random.chance(0.2)) {
+              await sendRawBytes('127.0.0.1', node.peerPort, random);
+              left -= 1;
+              sent += 1;
+              continue;
+            }
+            const count = Math.min(left, REQUESTS_PER_CONNECTION);
+            const requests = Array.from({ length: count }, () =>
+              forge(situation, identityOf(situation, random), node.id, random),
+            );
+            answered += await sendAsStranger(`http://${node.peer}`, requests);
+            left -= count;
+            sent += count;
+          }
+        }),
+      ),
+    );
+    if (answered > 0) throw new Error(`Strangers got ${answered} answers.`);
+    const after = await cluster.settled();
+    for (const [place, status] of after.entries()) assertUntouched(before[place], status);
+    await cluster.takesWrites();
+    return { messages: sent, remarks: [] };
+  });
+}
+
+/** Throws when a process ended, memory grew past the bound, an entry cannot be decoded, or divergence was not reported. */
+export async function attackAsInsiders(messages: number, seed: number): Promise<Report> {
+  return attack(async (cluster, memory) => {
+    const members = await cluster.members();
+    const share = Math.ceil(messages / cluster.nodes.length);
+    let restarts = 0;
+    const counts = await Promise.all(
+      cluster.nodes.map(async (node) => {
+        const random = new Prng(seed, `insider ${node.id}`);
+        let situation = (await cluster.situation(members)) as Situation;
+        let claim = identityOf(situation, random);
+        const { secret } = cluster;
+        const open = () =>
+          new Dial(
+            { id: '', incarnation: '', address: node.peer },
+            {
+              identity: () => ({ ...claim, versions: { oldest: 1, newest: 2 } }),
+              clusterVersion: () => 2,
+              auth: { mode: 'required', secrets: () => [secret] },
+              knows: () => true,
+            },
+          ).client;
+        const forger = new Forger(open);
+        for (let sent = 0; sent < share; sent += 1) {
+          if (sent % REQUESTS_PER_CLAIM === REQUESTS_PER_CLAIM - 1) {
+            memory.assertBounded();
+            cluster.assertAllUp();
+            if (await isInQuarantine(node)) {
+              await node.restart();
+              restarts += 1;
+            }
+            situation = (await cluster.situation(members)) ?? situation;
+            claim = identityOf(situation, random);
+            forger.reconnect();
+          }
+          await forger.send(forge(situation, claim, node.id, random));
+        }
+        forger.close();
+        return forger.counts;
+      }),
+    );
+    cluster.assertAllUp();
+    const statuses = await answering(cluster);
+    const reasons = statuses.map(({ id, reason }) => `${id}: ${reason}`);
+    await cluster.stop();
+    const logs = await Promise.all(cluster.nodes.map((node) => readLog(node.id, node.dataDirectory)));
+    const difference = firstDifference(logs);
+    for (const node of cluster.nodes) node.start();
+    const restarted = await answering(cluster);
+    if (difference !== undefined) assertReported(difference, cluster.nodes, [...statuses, ...restarted]);
+    return {
+      messages: counts.reduce((sum, { sent }) => sum + sent, 0),
+      remarks: [
+        `${counts.reduce((sum, { answered }) => sum + answered, 0)} answered, ${counts.reduce((sum, { refused }) => sum + refused, 0)} refused`,
+        `${restarts} restarts of nodes in quarantine`,
+        difference === undefined ? 'the logs agree' : `${difference}, and it was reported`,
+        ...reasons,
+      ],
+    };
+  });
+}
+
+async function attack(
+  work: (
+    cluster: TargetCluster,
+    memory: MemoryWatch,
+  ) => Promise<{ readonly messages: number; readonly remarks: readonly string[] }>,
+): Promise<Report> {
+  const cluster = await TargetCluster.started();
+  const memory = new MemoryWatch(cluster.nodes);
+  const startedAt = performance.now();
+  try {
+    const { messages, remarks } = await work(cluster, memory);
+    memory.assertBounded();
+    const seconds = (performance.now() - startedAt) / 1000;
+    return { messages, seconds, residentMib: memory.residentBytes / 2 ** 20, remarks };
+  } catch (error) {
+    for (const { id, run } of cluster.nodes) {
+      console.error(`--- ${id}\n${run?.output.slice(-4000)}${run?.errors.slice(-2000)}`);
+    }
+    throw error;
+  } finally {
+    memory.stop();
+    await cluster.remove();
+  }
+}
+
+/** Every node answers and has opened its log and its state, whatever it says of itself. */
+function answering(cluster: TargetCluster): Promise<readonly NodeStatus[]> {
+  return until(
+    'every node answering',
+    async () => {
+      cluster.assertAllUp();
+      const statuses = await Promise.all(cluster.nodes.map(({ url }) => statusOf(url)));
+      const present = statuses.flatMap((status) =>
+        status === undefined || /\bstarting\b/.test(status.reason) ? [] : [status],
+      );
+      return present.length === cluster.nodes.length ? present : undefined;
+    },
+    STOP_PATIENCE_MS,
+  );
+}
+
+async function isInQuarantine({ url }: Target): Promise<boolean> {
+  return /in quarantine/.test((await statusOf(url))?.reason ?? '');
+}
+
+function assertUntouched(before: NodeStatus | undefined, after: NodeStatus): void {
+  for (const name of ['term', 'leader', 'lastIndex', 'commitIndex', 'revision', 'digest'] as const) {
+    if (before?.[name] === after[name]) continue;
+    throw new Error(
+      `Strangers had an effect on ${after.id}: ${name} was ${before?.[name]} and is ${after[name]}.`,
+    );
+  }
+}
+
+function assertReported(difference: string, nodes: readonly Target[], statuses: readonly NodeStatus[]): void {
+  const isReported = statuses.some((status) => /quarantine|differs|differ/i.test(JSON.stringify(status)));
+  const isLogged = nodes.some(({ run }) => /quarantine|differs/i.test(run?.output ?? ''));
+  if (!isReported && !isLogged) throw new Error(`${difference}, and no node reports it.`);
+}
+
+/** The largest memory that any of the nodes took. */
+class MemoryWatch {
+  residentBytes = 0;
+  #isStopped = false;
+
+  constructor(private readonly nodes: readonly Target[]) {
+    void this.#watch();
+  }
+
+  assertBounded(): void {
+    if (this.residentBytes <= RESIDENT_BYTES_MAX) return;
+    throw new Error(`A node takes ${Math.round(this.residentBytes / 2 ** 20)} MiB.`);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#isStopped) {
+      this.residentBytes = Math.max(this.residentBytes, ...this.nodes.map((node) => node.residentBytes));
+      await sleep(SAMPLE_EVERY_MS);
+    }
+  }
+}
