@@ -216,6 +216,7 @@ class Server implements RunningServer {
       upgradeDelayMs: config.upgradeDelayMs,
       founded: bootstrap.founded,
       newId: () => randomBytes(8).toString('hex'),
+      random: Math.random,
     });
     this.addresses = new AddressKeeper(
       this.node,
@@ -259,9 +260,10 @@ class Server implements RunningServer {
         if (bootstrap.identity.cluster !== '' && this.node === null) throw notReady();
         return bootstrap.answer(hello, this.node?.raft.configuration ?? emptyConfiguration);
       },
-      onMessage: (message) => this.node?.onMessage(message),
+      onMessage: (message, fromMember) => this.node?.onMessage(message, fromMember) ?? null,
       onUnreachable: (peer) => this.node?.onUnreachable(peer),
-      onSnapshot: (header, chunks) => this.node?.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
+      onSnapshot: (header, chunks, fromMember) =>
+        this.node?.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs, signal) =>
         this.service?.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };

@@ -113,6 +113,7 @@ export const status = object({
   firstIndex: integer,
   lastIndex: integer,
   digest: text,
+  digestDiffersFrom: list(text),
   version: text,
   clusterVersion: integer,
   uptimeSeconds: integer,

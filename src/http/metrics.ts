@@ -276,6 +276,11 @@ export class HttpMetrics {
         'The version that every member speaks; 0 while this node has not opened its state.',
         (status) => status.clusterVersion,
       ],
+      [
+        'raftkv_digest_differs',
+        'Members whose digest differed from the one here when they were asked last.',
+        (status) => status.digestDiffersFrom.length,
+      ],
       ['raftkv_revision', 'The revision of the store on this node.', (status) => status.revision],
     ];
     for (const [name, help, read] of simple) {

@@ -191,6 +191,8 @@ export interface NodeStatus {
   readonly lastIndex: number;
   /** The rolling digest of all changes, and of all answers kept for repeats, up to `appliedIndex`, as 8 hexadecimal digits. */
   readonly digest: string;
+  /** Members whose digest differed from the one here, at the same index, when this node asked them last. */
+  readonly digestDiffersFrom: readonly NodeId[];
   readonly version: string;
   /** The version that every member speaks, see src/cluster-version.ts; 0 while this node has not opened its state. */
   readonly clusterVersion: ClusterVersion;

@@ -92,6 +92,12 @@ export class AnswerBatch {
     return this.#digest;
   }
 
+  /** The checksum begins anew: it is of the answers from here on. */
+  restartDigest(): void {
+    this.#digest = this.digest;
+    this.#digest = 0;
+  }
+
   get count(): number {
     return this.#count;
   }

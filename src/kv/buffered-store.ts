@@ -136,6 +136,12 @@ export class BufferedStore {
     return this.meta.clusterVersion >= 2;
   }
 
+  /** The digest begins anew, of what is applied from here on. */
+  restartDigest(): void {
+    this.meta.digest = 0;
+    this.#active.answers.restartDigest();
+  }
+
   get flushedIndex(): Index {
     return this.#flushedIndex;
   }

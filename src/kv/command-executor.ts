@@ -302,7 +302,12 @@ export class CommandExecutor {
   #raiseVersion({ version, unlessHeld }: RaiseVersionCommand): CommandResult {
     const { meta } = this.#live;
     const isHeld = unlessHeld === true && this.#live.newest(Buffer.from(HOLD_KEY)) !== undefined;
-    if (!isHeld) meta.clusterVersion = Math.max(meta.clusterVersion, version);
+    if (!isHeld && version > meta.clusterVersion) {
+      // States of different origin have different digests although they are equal: those begun before format 4 of the state counted
+      // otherwise. From here on all members count alike, so that digests can be compared.
+      this.#live.restartDigest();
+      meta.clusterVersion = version;
+    }
     return { kind: 'versionRaised', revision: this.#revision, clusterVersion: meta.clusterVersion };
   }
 

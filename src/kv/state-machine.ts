@@ -164,6 +164,11 @@ export class KvStateMachine {
     return this.#live.digest.toString(16).padStart(8, '0');
   }
 
+  /** The digest as a number where it can be compared with those of other members; null below cluster version 2. */
+  get comparableDigest(): number | null {
+    return this.#live.meta.clusterVersion >= 2 ? this.#live.digest : null;
+  }
+
   /** The name of the store that holds the live state. */
   get storeName(): string {
     return this.#live.name;

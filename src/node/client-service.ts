@@ -43,6 +43,7 @@ import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
 import { CatchUp } from './catch-up.js';
 import type { NodeLogger } from './contracts.js';
+import { DigestComparison } from './digest-comparison.js';
 import {
   type Answered,
   type Asked,
@@ -107,6 +108,8 @@ export interface ClientServiceParts {
   readonly founded: boolean;
   /** An id that nobody else has: 16 hexadecimal digits. */
   readonly newId: () => string;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 }
 
 /**
@@ -123,6 +126,7 @@ export class ClientService implements NodePort {
   private readonly leaseKeeper: LeaseKeeper;
   private readonly locks: LockService;
   private readonly versions: VersionService;
+  private readonly digests: DigestComparison;
   private readonly catchUp = new CatchUp();
 
   constructor(private readonly parts: ClientServiceParts) {
@@ -159,6 +163,19 @@ export class ClientService implements NodePort {
             if (error !== late) throw error;
           });
       },
+    });
+    this.digests = new DigestComparison({
+      clock,
+      logger: parts.logger,
+      id,
+      digests: node.digests,
+      configuration: () => node.raft.configuration,
+      ask: async (to, indexes, timeoutMs) => {
+        const request = { operation: 'digests', payload: toJson({ indexes }) } as const;
+        return readAnswer('digests', await parts.transport.forward(to, request, timeoutMs)).digests;
+      },
+      quarantine: (reason) => node.change((raft) => raft.enterQuarantine(reason)),
+      random: parts.random,
     });
     node.onLeaderChange(() => {
       this.leaderReads.leaderChanged();
@@ -236,6 +253,7 @@ export class ClientService implements NodePort {
       firstIndex: raft.firstIndex,
       lastIndex: raft.lastIndex,
       digest: store.digest,
+      digestDiffersFrom: this.digests.differing,
       version: this.parts.version,
       clusterVersion: store.clusterVersion,
       uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
@@ -262,11 +280,13 @@ export class ClientService implements NodePort {
   /** Looks after leases and the cluster version while this node leads. */
   start(): void {
     this.leaseKeeper.start();
+    this.digests.start();
     this.versions.keeper.start();
   }
 
   stop(): void {
     this.leaseKeeper.stop();
+    this.digests.stop();
     this.versions.keeper.stop();
   }
 
@@ -465,8 +485,8 @@ export class ClientService implements NodePort {
    * @param signal Aborted when the other node does not wait for the answer any more.
    */
   async onForward(request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array> {
-    if (this.parts.node.raft.role !== 'leader') throw noLeader();
     const { operation, payload } = request;
+    if (operation !== 'digests' && this.parts.node.raft.role !== 'leader') throw noLeader();
     const patienceMs = patienceOf(timeoutMs);
     if (operation !== 'propose') return serveForwarded(this.work, operation, payload, patienceMs, signal);
     return this.parts.codec.encodeResult(await this.propose(payload, patienceMs, signal));
@@ -492,6 +512,7 @@ export class ClientService implements NodePort {
       leader: await this.membership.transfer(to, timeoutMs, signal),
     }),
     clusterVersionStatus: () => this.versions.keeper.status(),
+    digests: ({ indexes }) => ({ digests: indexes.map((index) => this.parts.node.digests.at(index)) }),
     raiseClusterVersion: async ({ version }, timeoutMs) => ({
       clusterVersion: await this.versions.keeper.raise(version, timeoutMs),
     }),

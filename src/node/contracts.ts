@@ -17,6 +17,8 @@ export interface StateMachine<Result> {
   readonly flushedIndex: Index;
   /** The cluster version as far as the log is applied, see src/cluster-version.ts. */
   readonly clusterVersion: ClusterVersion;
+  /** A checksum of all that was applied, of 32 bits, where it is the same on all members; null where it cannot be compared. */
+  readonly comparableDigest: number | null;
   /** Bytes of changes that are applied and not on disk yet. */
   readonly bufferedBytes: number;
   /**

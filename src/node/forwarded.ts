@@ -149,6 +149,12 @@ export const forwarded = {
     }),
     changes: false,
   },
+  /** Of any member, whether it leads or not. */
+  digests: {
+    asks: record({ indexes: list(counter) }),
+    answers: record({ digests: list(orNull(counter)) }),
+    changes: false,
+  },
   raiseClusterVersion: {
     asks: record({ version: counter }),
     answers: record({ clusterVersion: counter }),

@@ -27,8 +27,15 @@ export class IncomingSnapshots {
   ) {}
 
   /** Takes an arriving snapshot to the disk, and then to the core, which decides whether it replaces the log. */
-  async receive(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer> {
-    const objection = this.objectionTo(header);
+  async receive(
+    header: SnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    fromMember: boolean,
+  ): Promise<SnapshotAnswer> {
+    const isStranger = !fromMember && this.raft.configuration.members.length > 0;
+    const objection = isStranger
+      ? 'it is not a member, as far as this node knows.'
+      : this.objectionTo(header);
     if (objection !== null) {
       this.logger.info({ peer: header.from }, `A snapshot of ${header.from} is not taken: ${objection}`);
       return this.refusal();

@@ -67,6 +67,7 @@ export class LatePort implements NodePort {
       firstIndex: 1,
       lastIndex: 0,
       digest: '00000000',
+      digestDiffersFrom: [],
       version: this.version,
       clusterVersion: 0,
       uptimeSeconds: 0,

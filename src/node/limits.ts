@@ -18,6 +18,14 @@ export const DEADLINE_TICKS = 2;
 /** A tick that is later than this is reported as a stall of this process. */
 export const TICK_LATENESS_MS_MAX = 50;
 
+/** How often a member compares the digest of its state with the others', at least; up to twice as long, at random. */
+export const DIGEST_COMPARISON_MS = 10_000;
+/** How soon it does so after the start, and again when it differs from a majority. */
+export const DIGEST_CONFIRMATION_MS = 1_000;
+/** How long the others get to apply the entry at which digests are compared. */
+export const DIGEST_SETTLE_MS = 500;
+/** How long a member gets to tell its digest. */
+export const DIGEST_TIMEOUT_MS = 2_000;
 /** Messages that no member sends are reported at most this often, those in between together. */
 export const NONSENSE_REPORT_MS = 60_000;
 /** Stalls are reported at most this often, those in between together. */

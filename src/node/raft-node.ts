@@ -9,6 +9,7 @@ import type { SnapshotAnswer, SnapshotHeader, Transport } from '../transport/con
 import { Applier } from './applier.js';
 import { CommitTimes } from './commit-times.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
+import { DigestWindow } from './digest-window.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
 import { stopInGoodOrder } from './graceful-stop.js';
@@ -68,6 +69,7 @@ interface Proposal<Result> extends Waiter<Result | undefined> {
  */
 export class RaftNode<Result> {
   readonly raft: Raft;
+  readonly digests = new DigestWindow();
   private readonly incoming: IncomingSnapshots;
   private readonly outgoing: OutgoingSnapshots;
   private readonly driver: Driver;
@@ -141,6 +143,7 @@ export class RaftNode<Result> {
       snapshotRequested: (request) => this.outgoing.send(request),
       snapshotInstalled: (staged) => {
         stateMachine.activate(staged);
+        this.digests.note(staged.metadata.index, stateMachine.comparableDigest);
         this.applier.skipTo(staged.metadata.index);
       },
       snapshotOvertaken: (staged) => this.incoming.dropOvertaken(staged),
@@ -197,6 +200,7 @@ export class RaftNode<Result> {
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
     this.peerList.follow();
+    this.digests.note(this.parts.stateMachine.appliedIndex, this.parts.stateMachine.comparableDigest);
     this.ticker.start();
     // A node may have died between a flush and the cut that follows it, and all of its state may be on disk: with a full log
     // it takes no entry whose flush would bring it there again.
@@ -232,9 +236,14 @@ export class RaftNode<Result> {
     this.driver.wake();
   }
 
-  onSnapshot(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer> {
+  /** @param fromMember As for {@link onMessage}. */
+  onSnapshot(
+    header: SnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    fromMember: boolean,
+  ): Promise<SnapshotAnswer> {
     if (this.isDead || this.isStopping) return Promise.reject(shuttingDown());
-    return this.incoming.receive(header, chunks);
+    return this.incoming.receive(header, chunks, fromMember);
   }
 
   // What clients ask for -----------------------------------------------------------------------------------------
@@ -535,6 +544,7 @@ export class RaftNode<Result> {
   }
 
   private entryApplied(entry: Entry, result: Result | undefined): void {
+    this.digests.note(entry.index, this.parts.stateMachine.comparableDigest);
     const proposal = this.proposed.take(entry.index);
     if (proposal === undefined) return;
     // Another leader's entry may stand where the proposal stood.

@@ -29,6 +29,10 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     return this.real.clusterVersion;
   }
 
+  get comparableDigest() {
+    return this.real.comparableDigest;
+  }
+
   get bufferedBytes() {
     return this.real.bufferedBytes;
   }

@@ -235,6 +235,7 @@ export class SimNode implements NodeView {
       upgradeDelayMs: settings.upgradeDelayMs,
       founded: bootstrap.founded,
       newId: () => `${this.id}-${this.random.integer(0, 2 ** 32 - 1).toString(16)}`,
+      random: () => this.random.real(),
     });
     if (process.hasEnded) return;
     this.server = { node, store, service };
@@ -252,14 +253,16 @@ export class SimNode implements NodeView {
         if (bootstrap.identity.cluster !== '' && server() === null) throw notReady();
         return bootstrap.answer(hello, server()?.node.raft.configuration ?? emptyConfiguration);
       },
-      onMessage: (message) => {
+      onMessage: (message, fromMember) => {
         const raftNode = server()?.node;
-        if (raftNode === undefined) return;
-        raftNode.onMessage(message);
+        if (raftNode === undefined) return null;
+        const nonsense = raftNode.onMessage(message, fromMember);
         if (!process.hasEnded) this.world.checkers.received(this, raftNode.raft, message);
+        return nonsense;
       },
       onUnreachable: (peer) => server()?.node.onUnreachable(peer),
-      onSnapshot: (header, chunks) => server()?.node.onSnapshot(header, chunks) ?? Promise.reject(notReady()),
+      onSnapshot: (header, chunks, fromMember) =>
+        server()?.node.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs, signal) =>
         server()?.service.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };

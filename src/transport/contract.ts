@@ -124,7 +124,8 @@ export type ForwardOperation =
   | 'planMembers'
   | 'transferLeadership'
   | 'clusterVersionStatus'
-  | 'raiseClusterVersion';
+  | 'raiseClusterVersion'
+  | 'digests';
 
 /**
  * What a transport delivers to. The node implements it.
@@ -136,8 +137,11 @@ export type ForwardOperation =
 export interface Receiver {
   /** Answers a {@link Transport.handshake}; what it throws is carried back to the asking side. */
   onHandshake(hello: Hello): Hello;
-  /** A message for this node, from a sender of the same cluster. Called in order of arrival for one stream. */
-  onMessage(message: Message, fromMember: boolean): void;
+  /**
+   * A message for this node, from a sender of the same cluster. Called in order of arrival for one stream. Returns null, or a
+   * sentence that says why no member sends such a message; then it changed nothing.
+   */
+  onMessage(message: Message, fromMember: boolean): string | null;
   /** A stream or call was broken, so messages to this peer may have been lost. */
   onUnreachable(peer: NodeId): void;
   /** A snapshot is arriving. Resolves with the answer once it is on disk and in force, or refused. */

@@ -16,6 +16,7 @@ const operations: Readonly<Record<ForwardOperation, { readonly changes: boolean 
   transferLeadership: { changes: true },
   clusterVersionStatus: { changes: false },
   raiseClusterVersion: { changes: true },
+  digests: { changes: false },
 };
 
 export function isForwardOperation(name: string): name is ForwardOperation {

@@ -252,6 +252,11 @@ export class PeerServer {
     let { isMember } = caller;
     if (!isMember) this.#holdGuest(call, entrant);
     const stream = streams.add(route, call);
+    const cutOff = (why: string) => {
+      streams.remove(stream);
+      this.#refusals.note(entrant.address, 'malformed');
+      call.emit('error', { code: status.INVALID_ARGUMENT, details: shownDetail(why) });
+    };
     call.on('data', (bytes: Buffer) => {
       if (!streams.has(stream)) return;
       streams.asked(stream);
@@ -259,15 +264,17 @@ export class PeerServer {
       try {
         messages = decode(bytes, route);
       } catch (error) {
-        streams.remove(stream);
-        this.#refusals.note(entrant.address, 'malformed');
-        const details = shownDetail(error instanceof Error ? error.message : String(error));
-        call.emit('error', { code: status.INVALID_ARGUMENT, details });
+        cutOff(error instanceof Error ? error.message : String(error));
         return;
       }
       // It may have become one, as this node has learned by now.
       isMember ||= this.#local.knows(route.from, route.fromIncarnation);
-      for (const message of messages) this.#receiver.onMessage(message, isMember);
+      for (const message of messages) {
+        const nonsense = this.#receiver.onMessage(message, isMember);
+        if (nonsense === null || isMember) continue;
+        cutOff(nonsense);
+        return;
+      }
     });
     call.on('end', () => {
       streams.remove(stream);

@@ -146,6 +146,7 @@ export class FakeNode implements NodePort {
       firstIndex: 1,
       lastIndex: 5,
       digest: '00000000',
+      digestDiffersFrom: [],
       version: '0.1.0',
       clusterVersion: 2,
       uptimeSeconds: 1,

@@ -40,6 +40,7 @@ function follower() {
     upgradeDelayMs: 0,
     founded: false,
     newId: () => '0',
+    random: () => 0,
   });
   return { kit, service, forwarded, watches };
 }

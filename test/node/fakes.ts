@@ -63,6 +63,7 @@ export class FakeStateMachine implements StateMachine<string> {
   appliedTerm = 0;
   flushedIndex: number;
   bufferedBytes = 0;
+  comparableDigest: number | null = null;
   clusterVersion = 1;
   isFlushSlow = false;
   readonly applied: Entry[] = [];

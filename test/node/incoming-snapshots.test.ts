@@ -45,7 +45,7 @@ describe('a snapshot that arrives', () => {
   it('is answered when the core has it on disk, not before', async () => {
     const { told, transfer, clock } = start();
     const answers: unknown[] = [];
-    transfer.receive(header(2), chunks(1, 2)).then((answer) => answers.push(answer));
+    transfer.receive(header(2), chunks(1, 2), true).then((answer) => answers.push(answer));
     await clock.settle();
     expect([told, answers]).toEqual([['installSnapshot'], []]);
     transfer.answer({
@@ -63,14 +63,18 @@ describe('a snapshot that arrives', () => {
 
   it('of a lower term is refused before anything is written (row 24)', async () => {
     const { told, transfer } = start();
-    expect(await transfer.receive(header(1), chunks(1))).toEqual({ success: false, matchIndex: 0, term: 2 });
+    expect(await transfer.receive(header(1), chunks(1), true)).toEqual({
+      success: false,
+      matchIndex: 0,
+      term: 2,
+    });
     expect(told).toEqual([]);
   });
 
   it('that the core does not want is discarded (row 24)', async () => {
     const { stateMachine, transfer, clock, isTaken } = start();
     isTaken.value = false;
-    void transfer.receive(header(2), chunks(1));
+    void transfer.receive(header(2), chunks(1), true);
     await clock.settle();
     expect(stateMachine.discarded).toMatchObject([{ directory: 'state-9' }]);
   });
@@ -93,14 +97,20 @@ describe('a snapshot that arrives', () => {
     ['without voters', { snapshot: { index: 9, term: 2, configuration: emptyConfiguration } }],
   ])('%s is refused before anything is written', async (_, fields) => {
     const { told, transfer, logger } = start();
-    const answer = await transfer.receive({ ...header(2), ...fields }, neverRead());
+    const answer = await transfer.receive({ ...header(2), ...fields }, neverRead(), true);
     expect(answer).toEqual({ success: false, matchIndex: 0, term: 2 });
     expect([told, logger.lines.length]).toEqual([[], 1]);
   });
 
+  it('of a stranger is refused before anything is written, unless this node knows nobody yet', async () => {
+    const { told, transfer } = start();
+    expect(await transfer.receive(header(2), neverRead(), false)).toMatchObject({ success: false });
+    expect(told).toEqual([]);
+  });
+
   it('of what is committed here is answered by the core, and nothing is written (row 24)', async () => {
     const { told, transfer, clock } = start();
-    void transfer.receive(header(2, 1), neverRead());
+    void transfer.receive(header(2, 1), neverRead(), true);
     await clock.settle();
     expect(told).toEqual(['installSnapshot']);
   });
@@ -116,9 +126,9 @@ describe('a snapshot that arrives', () => {
       yield Uint8Array.of(2);
     }
     const failures: string[] = [];
-    transfer.receive(header(2), slow()).catch((error: Error) => failures.push(error.message));
+    transfer.receive(header(2), slow(), true).catch((error: Error) => failures.push(error.message));
     await clock.settle();
-    void transfer.receive(header(2), chunks(1));
+    void transfer.receive(header(2), chunks(1), true);
     letGo();
     await clock.settle();
     expect(failures).toEqual(['Another snapshot took the place of this one.']);

@@ -71,9 +71,10 @@ export class TestNode implements Receiver {
     return this.identity.id;
   }
 
-  onMessage(message: Message): void {
+  onMessage(message: Message): null {
     this.received.push(message);
     this.onEvery(message);
+    return null;
   }
   onUnreachable(peer: NodeId): void {
     this.unreachable.push(peer);
