@@ -11,8 +11,15 @@ export interface ListenAddress {
 
 /** How a node with an empty data directory comes to its cluster. */
 export type FirstStart =
-  /** Form a new cluster with exactly these members, this node among them. */
-  | { readonly kind: 'initialCluster'; readonly members: readonly { id: NodeId; peerAddress: string }[] }
+  /**
+   * Form a new cluster with exactly these members, this node among them. Where they have one already, in which this node is not
+   * known as it is now, ask at the client URLs in `join` to be added to it.
+   */
+  | {
+      readonly kind: 'initialCluster';
+      readonly members: readonly { id: NodeId; peerAddress: string }[];
+      readonly join?: readonly string[];
+    }
   /** Ask a running cluster, at any of these client URLs, to add this node. */
   | { readonly kind: 'join'; readonly endpoints: readonly string[] }
   /** Be a cluster of one. */

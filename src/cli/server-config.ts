@@ -277,16 +277,22 @@ class ConfigReader {
         const found = source.get(name);
         return found === undefined || (name === 'single' && found.text === 'false') ? [] : [{ name, found }];
       });
-      const [first, second] = given;
+      const [first, second, third] = given;
       if (first === undefined) continue;
+      if (first.name === 'initial-cluster' && second?.name === 'join' && third === undefined) {
+        const initial = this.initialCluster(first.found, id, advertisePeer);
+        return initial.kind === 'initialCluster'
+          ? { ...initial, join: this.endpoints(second.found) }
+          : initial;
+      }
       if (second !== undefined) {
         this.problems.push(
           `${first.found.source} and ${second.found.source} exclude each other: a new cluster, a running cluster to ` +
-            'join, or a cluster of one. Give one of them.',
+            'join, or a cluster of one. Give one of them; only --initial-cluster and --join go together.',
         );
       }
       if (first.name === 'initial-cluster') return this.initialCluster(first.found, id, advertisePeer);
-      if (first.name === 'join') return this.join(first.found);
+      if (first.name === 'join') return { kind: 'join', endpoints: this.endpoints(first.found) };
       if (first.found.text !== 'true') this.wrong('single', first.found);
       return { kind: 'single' };
     }
@@ -336,14 +342,15 @@ class ConfigReader {
     }
   }
 
-  private join(found: Found): FirstStart {
+  /** The client URLs of a running cluster. */
+  private endpoints(found: Found): readonly string[] {
     const endpoints: string[] = [];
     for (const part of found.text.split(',')) {
       const endpoint = clientUrl(part.trim());
       if (endpoint === undefined) this.wrong('join', { ...found, text: part });
       else endpoints.push(endpoint.text);
     }
-    return { kind: 'join', endpoints };
+    return endpoints;
   }
 }
 

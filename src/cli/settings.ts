@@ -73,7 +73,8 @@ export const settings = {
   },
   join: {
     placeholder: 'URL,…',
-    description: 'first start of an added member: client URLs of a running cluster',
+    description:
+      'first start of an added member: client URLs of a running cluster; together with --initial-cluster, for a member whose disk is new',
     expects: 'URLs of running nodes such as http://10.0.0.1:8101, separated by commas',
   },
   single: {

@@ -17,6 +17,8 @@ const RETRY_MS = 50;
 const JOIN_RETRY_MS = 500;
 /** While waiting for others, a line says so this often. */
 const REMINDER_MS = 5000;
+/** While an operator has something to do, a line says so this often. */
+const OPERATOR_REMINDER_MS = 60_000;
 
 export interface BootstrapParts {
   readonly log: LogStore;
@@ -59,6 +61,8 @@ export class Bootstrap {
   readonly tookPart: boolean;
   private current: NodeIdentity;
   private introduced: Identity;
+  /** Whether the members that this node was to form a cluster with have one without it. */
+  private isLatecomer = false;
   /** What this node waits for, in words; '' when it knows its cluster. */
   waitingFor = '';
 
@@ -93,7 +97,7 @@ export class Bootstrap {
 
   /** Whether it is this process that forms the cluster, alone or with others, so that no older program ever wrote its data. */
   get founded(): boolean {
-    return !this.tookPart && this.firstStart.kind !== 'join';
+    return !this.tookPart && this.firstStart.kind !== 'join' && !this.isLatecomer;
   }
 
   /** Asked for with every message, so it is put together only when it changes. */
@@ -112,7 +116,7 @@ export class Bootstrap {
     if (this.current.cluster !== '') return;
     const { firstStart } = this;
     if (firstStart.kind === 'join') await this.join(firstStart.endpoints);
-    else if (firstStart.kind === 'initialCluster') await this.form(firstStart.members, signal);
+    else if (firstStart.kind === 'initialCluster') await this.formOrJoin(firstStart, signal);
     else await this.found([this.asMember()]);
     this.waitingFor = '';
   }
@@ -135,12 +139,13 @@ export class Bootstrap {
     }
     const bound = memberOf(configuration, other.id);
     if (ours !== '' && bound && bound.incarnation !== '' && bound.incarnation !== other.incarnation) {
-      throw new RaftkvError('identity_conflict', replacedDisk(other.id));
+      throw new RaftkvError('identity_conflict', replacedDisk(other.id), runsWithout(other.id));
     }
     if (ours !== '' && !bound && hello.initialCluster !== '') {
       throw new RaftkvError(
         'identity_conflict',
         `Cluster ${ours} is running already and ${other.id} is not one of its members: start it with --join.`,
+        runsWithout(other.id),
       );
     }
     const mine = this.hello.initialCluster;
@@ -151,6 +156,25 @@ export class Bootstrap {
       );
     }
     return this.hello;
+  }
+
+  /** Forms the cluster, or joins the one that the others have formed without this node, or with its lost disk. */
+  private async formOrJoin(
+    { members, join = [] }: FirstStart & { readonly kind: 'initialCluster' },
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      await this.form(members, signal);
+    } catch (error) {
+      const runsWithoutThis = error instanceof RaftkvError && error.data['runsWithout'] === this.self.id;
+      if (join.length === 0 || !runsWithoutThis) throw error;
+      this.isLatecomer = true;
+      this.parts.logger.info(
+        {},
+        `The others have a cluster already. Asking ${join.join(', ')} to be added to it.`,
+      );
+      await this.join(join);
+    }
   }
 
   private async form(
@@ -258,8 +282,20 @@ export class Bootstrap {
         this.parts.logger.info({ cluster }, `Joined cluster ${cluster} as a learner; catching up.`);
         return;
       } catch (error) {
-        if (!(error instanceof RaftkvError) || !RETRIED_WHEN_JOINING.has(error.code)) throw error;
-        if (this.parts.clock.now() >= remindAt) {
+        if (!(error instanceof RaftkvError)) throw error;
+        const awaitsRemoval = this.isLatecomer && error.code === 'member_exists';
+        if (awaitsRemoval) {
+          this.waitingFor = `waiting until its lost disk is removed from the cluster: raftkv member remove ${id}`;
+          if (this.parts.clock.now() >= remindAt) {
+            this.parts.logger.warn(
+              { code: error.code },
+              `The data directory is new, and the cluster knows ${id} with another one. If that is lost, run raftkv member ` +
+                `remove ${id}; this node then joins by itself. If it is not, stop this node and mount it.`,
+            );
+            remindAt = this.parts.clock.now() + OPERATOR_REMINDER_MS;
+          }
+        } else if (!RETRIED_WHEN_JOINING.has(error.code)) throw error;
+        else if (this.parts.clock.now() >= remindAt) {
           this.parts.logger.info({ code: error.code }, `Not added yet, and asking again: ${error.message}`);
           remindAt = this.parts.clock.now() + REMINDER_MS;
         }
@@ -318,6 +354,11 @@ function clusterIdOf(members: readonly Member[]): string {
     .update(encodeConfiguration(configurationOfVoters(members)))
     .digest('hex')
     .slice(0, 16);
+}
+
+/** Tells a node that was to form a cluster that this one runs without it, so that it can ask to be added. */
+function runsWithout(id: NodeId): Readonly<Record<string, unknown>> {
+  return { runsWithout: id };
 }
 
 /** What to do with a node that comes without what its former incarnation had promised. */

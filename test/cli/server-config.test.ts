@@ -66,6 +66,20 @@ describe('defaults and precedence', () => {
     });
   });
 
+  it('takes client URLs beside the members of a new cluster, for a member whose disk is new', async () => {
+    const flags = {
+      id: 'n1',
+      'data-dir': 'd',
+      'initial-cluster': 'n1=127.0.0.1:7101',
+      join: 'http://h2:8101',
+    };
+    expect((await loadServerConfig(flags, {})).firstStart).toEqual({
+      kind: 'initialCluster',
+      members: [{ id: 'n1', peerAddress: '127.0.0.1:7101' }],
+      join: ['http://h2:8101'],
+    });
+  });
+
   it('finds the file through the environment, and takes mappings and lists in it', async () => {
     const config = file('id: n1\ndata-dir: d\ninitial-cluster:\n  n1: 127.0.0.1:7101\n  n2: h2:7101\n');
     expect((await loadServerConfig({}, { RAFTKV_CONFIG: config })).firstStart).toEqual({

@@ -75,7 +75,7 @@ class World {
   }
 }
 
-const founding = (...ids: readonly string[]): FirstStart => ({
+const founding = (...ids: readonly string[]): FirstStart & { readonly kind: 'initialCluster' } => ({
   kind: 'initialCluster',
   members: ids.map((id) => ({ id, peerAddress: `${id}:7000` })),
 });
@@ -251,5 +251,45 @@ describe('joining', () => {
     const outcome = complete(await world.start('n4', join));
     await world.clock.pass(100);
     expect(outcome.value).toBe('member_exists');
+  });
+});
+
+describe('a founding member whose disk is new', () => {
+  /** Three nodes that have formed a cluster, and the second of them with an empty disk. */
+  async function withLostDisk(world: World): Promise<string> {
+    const nodes = await Promise.all(['n1', 'n2', 'n3'].map((id) => world.start(id, three)));
+    const outcomes = nodes.map(complete);
+    await world.clock.pass(2000);
+    expect(outcomes.map(({ value }) => value)).toEqual([undefined, undefined, undefined]);
+    world.wipe('n2');
+    return nodes[0]?.identity.cluster ?? '';
+  }
+
+  it('waits for its removal, says once what to do, and then joins by itself', async () => {
+    const world = new World();
+    const cluster = await withLostDisk(world);
+    let isRemoved = false;
+    world.join = () =>
+      isRemoved
+        ? Promise.resolve(cluster)
+        : Promise.reject(new RaftkvError('member_exists', 'n2 is bound to another incarnation.'));
+    const node = await world.start('n2', { ...three, join: ['http://n1:8000', 'http://n3:8000'] });
+    const outcome = complete(node);
+    await world.clock.pass(30_000);
+    expect([outcome.value, node.identity.cluster]).toEqual(['waits', '']);
+    expect(node.waitingFor).toContain('raftkv member remove n2');
+    const advice = world.logger.lines.filter((line) => line.includes('raftkv member remove n2'));
+    expect(advice).toHaveLength(1);
+    isRemoved = true;
+    await world.clock.pass(2_000);
+    expect([outcome.value, node.identity.cluster, node.founded]).toEqual([undefined, cluster, false]);
+  });
+
+  it('gives up where it was told of no URL to ask', async () => {
+    const world = new World();
+    await withLostDisk(world);
+    const outcome = complete(await world.start('n2', three));
+    await world.clock.pass(2000);
+    expect(outcome.value).toBe('identity_conflict');
   });
 });

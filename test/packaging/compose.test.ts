@@ -7,16 +7,22 @@ interface Service {
   readonly image?: string;
   readonly pull_policy?: string;
   readonly profiles?: readonly string[];
+  readonly ports?: readonly string[];
+  readonly command: string;
 }
 
 const file = new URL('../../docker-compose.yml', import.meta.url);
 
+function services(): readonly (readonly [string, Service])[] {
+  const parsed: { readonly services: Readonly<Record<string, Service>> } = parse(readFileSync(file, 'utf8'), {
+    merge: true,
+  });
+  return Object.entries(parsed.services);
+}
+
 describe('docker-compose.yml', () => {
   it('builds its image in one service, because several would export the same tag at once, and pulls it in none', () => {
-    const { services }: { services: Readonly<Record<string, Service>> } = parse(readFileSync(file, 'utf8'), {
-      merge: true,
-    });
-    const all = Object.entries(services);
+    const all = services();
     expect(all.map(([name]) => name)).toEqual(['n1', 'n2', 'n3', 'n4', 'n5', 'secret']);
     expect(all.filter(([, service]) => service.build !== undefined).map(([name]) => name)).toEqual(['n1']);
     for (const [name, { image, build, pull_policy }] of all) {
@@ -25,5 +31,17 @@ describe('docker-compose.yml', () => {
     }
     // It takes part whatever the profile.
     expect(all[0]?.[1].profiles).toBeUndefined();
+  });
+
+  it('publishes its ports to this machine alone', () => {
+    for (const [name, { ports = [] }] of services()) {
+      for (const port of ports) expect([name, port]).toEqual([name, expect.stringMatching(/^127\.0\.0\.1:/)]);
+    }
+  });
+
+  it('lets a founding node whose volume is lost join again', () => {
+    const founding = services().filter(([, { command }]) => command.includes('--initial-cluster'));
+    expect(founding.map(([name]) => name)).toEqual(['n1', 'n2', 'n3']);
+    for (const [, { command }] of founding) expect(command).toContain('--join http://');
   });
 });
