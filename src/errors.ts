@@ -19,6 +19,7 @@ export const errorCatalogue = {
   cluster_not_upgraded: { status: 409, title: 'The cluster has not moved to the version that this needs' },
   member_not_ready: { status: 409, title: 'A new member is not ready to vote' },
   quorum_at_risk: { status: 409, title: 'The change would leave no live quorum' },
+  too_many_learners: { status: 409, title: 'Too many learners do not answer' },
   too_many_keys: { status: 409, title: 'Too many keys for one change' },
   too_many_leases: { status: 409, title: 'There are too many leases' },
   not_a_number: { status: 409, title: 'The value is no whole number' },

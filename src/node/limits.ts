@@ -97,6 +97,8 @@ export const NEW_CLUSTER_REVIEW_MS = 50;
 export const RAISE_TIMEOUT_MS = 5_000;
 /** How long somebody who may become a member gets to say who it is. */
 export const CONTACT_MS = 1000;
+/** Learners that do not answer; no more are added meanwhile, since each costs connections that are tried again and again. */
+export const SILENT_LEARNERS_MAX = 16;
 /** How long a membership change waits before it tries again because another one is under way. */
 export const CHANGE_RETRY_MS = 20;
 /** How often a node that stops looks whether it may go on: until it hands over, nobody's writes are taken. */

@@ -24,7 +24,9 @@ import {
   isInContact,
   liveMembers,
   quorumSize,
+  requireAnsweringLearners,
   requireMember,
+  requireOwnAddress,
   requireSameAddress,
   votersWithout,
 } from './membership-checks.js';
@@ -89,7 +91,11 @@ export class MembershipService {
       };
       const known = memberOf(configuration, request.id);
       if (isNewcomer(configuration, request)) this.requireVersions(request.id, versions);
-      if (!known) return { kind: 'addLearner', member };
+      if (!known) {
+        requireOwnAddress(configuration, request);
+        requireAnsweringLearners(this.node.status(), request.id);
+        return { kind: 'addLearner', member };
+      }
       if (
         known.incarnation !== '' &&
         request.incarnation !== '' &&
@@ -204,6 +210,8 @@ export class MembershipService {
   /** What a change would do. */
   async plan(change: MembershipChange, timeoutMs: number): Promise<MembershipPlan> {
     const newcomers = newcomersOf(change, this.node.raft.configuration);
+    for (const newcomer of newcomers)
+      requireOwnAddress(this.node.raft.configuration, { ...newcomer, client: '' });
     const patienceMs = Math.min(CONTACT_MS, timeoutMs);
     const reasons = await Promise.all(newcomers.map((member) => this.whyUnreachable(member, patienceMs)));
     const status = this.node.status();

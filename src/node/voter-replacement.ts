@@ -4,7 +4,14 @@ import type { MemberAddress, SetMembersResult } from '../http/port.js';
 import { isJoint, memberOf } from '../raft/configuration.js';
 import type { Configuration, Index, NodeId, Term } from '../raft/types.js';
 import { changeConfiguration, pause } from './change-configuration.js';
-import { isInContact, liveMembers, quorumSize, requireSameAddress } from './membership-checks.js';
+import {
+  isInContact,
+  liveMembers,
+  quorumSize,
+  requireAnsweringLearners,
+  requireOwnAddress,
+  requireSameAddress,
+} from './membership-checks.js';
 import type { RaftNode } from './raft-node.js';
 import { clientLeft } from './waiting.js';
 
@@ -57,6 +64,7 @@ export class VoterReplacement {
       for (const { id, peer } of members) {
         const known = memberOf(configuration, id);
         if (known) requireSameAddress(known, peer);
+        else requireOwnAddress(configuration, { id, peer, client: '' });
       }
       this.checkQuorum(configuration, target, true);
       // They are waited for here, and are to become voters all at once.
@@ -83,6 +91,8 @@ export class VoterReplacement {
         const known = memberOf(configuration, id);
         if (known) requireSameAddress(known, peer);
         if (known) return null;
+        requireOwnAddress(configuration, { id, peer, client: '' });
+        requireAnsweringLearners(this.node.status(), id);
         return { kind: 'addLearner', member: { id, incarnation: '', peerAddress: peer, clientUrl: '' } };
       },
     );

@@ -61,6 +61,44 @@ describe('adding a member', () => {
     expect([first.value, again.value]).toEqual([true, false]);
   });
 
+  it.each([
+    ['peer address', { peer: 'n2:7000' }],
+    ['client URL', { client: 'http://n2:8000' }],
+  ])('at the %s of another member is refused', async (_, other) => {
+    const { service, kit } = await start();
+    const { lastIndex } = kit.node.raft;
+    await expect(service.add({ ...newcomer, ...other }, 1000)).rejects.toMatchObject({
+      code: 'member_exists',
+    });
+    expect(kit.node.raft.lastIndex).toBe(lastIndex);
+  });
+
+  it('is refused while many learners do not answer: wrong addresses must not use up connections', async () => {
+    const { service, kit, commit, members } = await start();
+    const learner = (number: number) => ({
+      id: `x${number}`,
+      incarnation: '',
+      peer: `nowhere:${number}`,
+      client: '',
+    });
+    for (let number = 1; number <= 16; number += 1) {
+      const added = service.add(learner(number), 1000);
+      await commit();
+      await added;
+    }
+    await expect(service.add(learner(17), 1000)).rejects.toMatchObject({ code: 'too_many_learners' });
+    const more = [17, 18].map((number) => ({ id: `x${number}`, peer: `nowhere:${number}` }));
+    await expect(service.set(more, true, 1000)).rejects.toMatchObject({ code: 'too_many_learners' });
+    expect(members()).toHaveLength(19);
+    const removed = service.remove('x1', false, 1000);
+    await commit();
+    await removed;
+    const added = new Outcome(service.add(learner(17), 1000));
+    await commit();
+    expect(added.value).toBe(true);
+    expect(kit.node.raft.configuration.learners).toHaveLength(16);
+  });
+
   it('takes a new address from the node itself', async () => {
     const { kit, service, commit } = await start();
     const moved = service.add({ ...newcomer, id: 'n2', incarnation: 'n2-1', peer: 'new:7000' }, 1000);
@@ -101,8 +139,12 @@ describe('adding a member', () => {
     const { kit, service, commit } = await start();
     new Outcome(service.add(newcomer, 10_000));
     await kit.clock.settle();
-    const late = new Outcome(service.add({ ...newcomer, id: 'n5' }, 50));
-    const patient = new Outcome(service.add({ ...newcomer, id: 'n6' }, 10_000));
+    const late = new Outcome(
+      service.add({ ...newcomer, id: 'n5', peer: 'n5:7000', client: 'http://n5:8000' }, 50),
+    );
+    const patient = new Outcome(
+      service.add({ ...newcomer, id: 'n6', peer: 'n6:7000', client: 'http://n6:8000' }, 10_000),
+    );
     await kit.clock.pass(80);
     expect(late.value).toBe('change_in_progress');
     await commit();
@@ -385,6 +427,17 @@ describe('setting the members', () => {
     const moved = [...at('n1', 'n4'), { id: 'n2', peer: 'elsewhere:7000' }];
     await expect(service.set(moved, false, 1000)).rejects.toMatchObject({ code: 'member_exists' });
     expect(raft.lastIndex).toBe(2);
+  });
+
+  it('at the address of another member is refused, before anything is added', async () => {
+    const { kit, service } = await startSetting();
+    const { lastIndex } = kit.node.raft;
+    const taken = [...at('n1', 'n5'), { id: 'n4', peer: 'n3:7000' }];
+    await expect(service.set(taken, false, 1000)).rejects.toMatchObject({ code: 'member_exists' });
+    await expect(service.plan({ kind: 'set', members: taken }, 1000)).rejects.toMatchObject({
+      code: 'member_exists',
+    });
+    expect(kit.node.raft.lastIndex).toBe(lastIndex);
   });
 
   it('ends when leadership is lost while it waits, and says what was added', async () => {
