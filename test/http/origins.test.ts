@@ -124,7 +124,7 @@ describe('the question of a browser whether a page may', () => {
     expect(answer.statusCode).toBe(204);
     expect(answer.headers).toMatchObject({
       'access-control-allow-origin': app,
-      'access-control-allow-methods': 'DELETE, GET, HEAD, PUT',
+      'access-control-allow-methods': 'DELETE, GET, HEAD, POST, PUT',
       'access-control-allow-headers': '*',
       'access-control-max-age': '600',
     });
