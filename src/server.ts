@@ -27,9 +27,8 @@ import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
-import { noPeerAuth, type PeerAuth } from './transport/peer-auth.js';
+import { ConfiguredPeerAuth } from './transport/peer-auth.js';
 import { type Refused, refusalReasons } from './transport/refusals.js';
-import { SecretFile } from './transport/secret-file.js';
 import { version } from './version.js';
 
 /** How long stopping waits for what was accepted, and then for a successor. */
@@ -76,6 +75,7 @@ class Server implements RunningServer {
   readonly stopped: Promise<number>;
   private reportStopped: (code: number) => void = () => {};
   private readonly aborted = new AbortController();
+  private readonly auth: ConfiguredPeerAuth;
   private logDatabase: OrderedStore | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
@@ -89,6 +89,7 @@ class Server implements RunningServer {
     private readonly logger: Logger,
     private readonly sink: LogSink,
   ) {
+    this.auth = new ConfiguredPeerAuth(config);
     this.stopped = new Promise((resolve) => {
       this.reportStopped = resolve;
     });
@@ -96,7 +97,6 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     const { config, logger } = this;
-    const auth = this.peerAuth();
     const descriptors = descriptorBudget();
     logger.debug({ descriptors }, `This process may have ${descriptors.limit} files and connections open.`);
     const directory = await LevelDirectory.at(config.dataDirectory);
@@ -125,7 +125,7 @@ class Server implements RunningServer {
       listen: { ...config.peer, connectionsMax: descriptors.peerConnections },
       identity: () => bootstrap.identity,
       clusterVersion: () => this.stateMachine?.clusterVersion ?? CLUSTER_VERSION_MIN,
-      auth,
+      auth: this.auth,
       knows: (id, incarnation) => this.knows(id, incarnation),
       refused: (refused) => this.logRefusal(refused),
     });
@@ -134,6 +134,7 @@ class Server implements RunningServer {
     const port = new LatePort(
       () => bootstrap.identity,
       () => bootstrap.waitingFor,
+      () => this.warnings(),
       version,
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
     );
@@ -142,6 +143,7 @@ class Server implements RunningServer {
       {},
       `${config.id} listens for clients at ${config.advertiseHttp} and for peers at ${config.advertisePeer}.`,
     );
+    for (const warning of this.warnings()) logger.warn({}, warning);
     this.finishStart(directory, log, bootstrap, port).catch((error: unknown) => this.fail(error));
   }
 
@@ -214,6 +216,8 @@ class Server implements RunningServer {
       version,
       logger,
       upgradeDelayMs: config.upgradeDelayMs,
+      requiresProof: this.auth.mode === 'required',
+      warnings: () => this.warnings(),
       founded: bootstrap.founded,
       newId: () => randomBytes(8).toString('hex'),
       random: Math.random,
@@ -230,11 +234,8 @@ class Server implements RunningServer {
     this.service.start();
   }
 
-  private peerAuth(): PeerAuth {
-    const { clusterSecretFile, peerAuth } = this.config;
-    if (clusterSecretFile === null) return noPeerAuth;
-    const file = new SecretFile(clusterSecretFile);
-    return { mode: peerAuth, secrets: () => file.secrets };
+  private warnings(): readonly string[] {
+    return this.auth.warnings(this.transport?.unproven() ?? []);
   }
 
   /** A member that was added by its address only has no incarnation yet. */
@@ -283,6 +284,7 @@ class Server implements RunningServer {
       counts: {
         logLinesDropped: () => this.sink.dropped,
         diskBytes: () => diskBytesOf(config.dataDirectory, STATE_PREFIX),
+        peerRefusals: () => this.transport?.refusals ?? new Map(),
       },
       connectionsMax,
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,

@@ -7,7 +7,7 @@ import {
   RaftkvClientError,
 } from '../client/index.js';
 import { type ClientFlags, clientAt, clientOf, withClientFlags } from './client-command.js';
-import { printLine, type Terminal, table } from './terminal.js';
+import { printLine, showText, type Terminal, table } from './terminal.js';
 
 /** What one node says, or what is known of it while it says nothing. */
 interface NodeRow {
@@ -101,5 +101,9 @@ function forPeople(rows: readonly NodeRow[]): string {
           endpoint,
         ];
   });
-  return table(['ID', 'ROLE', 'TERM', 'LEADER', 'REVISION', 'APPLIED/COMMIT', 'URL'], lines);
+  const warnings = rows.flatMap(({ answer }) =>
+    (answer?.status?.warnings ?? []).map((warning) => `${answer?.status?.id}: ${warning}`),
+  );
+  const shown = table(['ID', 'ROLE', 'TERM', 'LEADER', 'REVISION', 'APPLIED/COMMIT', 'URL'], lines);
+  return [shown, ...(warnings.length > 0 ? ['', ...warnings.map(showText)] : [])].join('\n');
 }

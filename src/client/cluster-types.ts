@@ -18,6 +18,8 @@ export interface NodeStatus {
   readonly clusterVersion: number;
   /** A sentence that tells why the node is in its role. */
   readonly reason: string;
+  /** What an operator should mend, in sentences; nodes of older versions tell none. */
+  readonly warnings?: readonly string[];
 }
 
 export interface Readiness {

@@ -118,6 +118,7 @@ export const status = object({
   clusterVersion: integer,
   uptimeSeconds: integer,
   reason: text,
+  warnings: list(text),
   counters: object({
     logWrites: integer,
     logBatches: integer,

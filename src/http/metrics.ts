@@ -1,5 +1,5 @@
 import { version as nodeVersion } from 'node:process';
-import type { Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Registry } from 'prom-client';
 import { Durations, histogramText } from './durations.js';
 import type { NodePort, NodeStatus } from './port.js';
 
@@ -30,6 +30,8 @@ function processRegistry({ collectDefaultMetrics, Registry }: PromClient): Regis
 export interface ProcessCounts {
   /** Log lines that standard output did not take. */
   logLinesDropped(): number;
+  /** Connections and messages that were refused at the peer port, by reason. */
+  peerRefusals(): ReadonlyMap<string, number>;
   /** What the databases take on disk, in bytes. */
   diskBytes(): Promise<Readonly<Record<'log' | 'state', number>>>;
 }
@@ -177,6 +179,16 @@ export class HttpMetrics {
         },
       });
     }
+    new client.Counter({
+      name: 'raftkv_peer_refusals_total',
+      help: 'Connections and messages at the peer port that were refused, by reason.',
+      labelNames: ['reason'],
+      registers,
+      collect(this: Counter<'reason'>) {
+        this.reset();
+        for (const [reason, count] of process.peerRefusals()) this.inc({ reason }, count);
+      },
+    });
     new client.Gauge({
       name: 'raftkv_http_held_bytes',
       help: 'Bytes of request bodies that are worked on and of answers that clients have not taken.',

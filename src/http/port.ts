@@ -199,6 +199,8 @@ export interface NodeStatus {
   readonly uptimeSeconds: number;
   /** A sentence that tells why this node is in its role: the last change of role and its reason. */
   readonly reason: string;
+  /** What an operator should mend, in sentences; empty where all is well. */
+  readonly warnings: readonly string[];
   readonly counters: NodeCounters;
 }
 

@@ -65,6 +65,8 @@ export class Bootstrap {
   private isLatecomer = false;
   /** What this node waits for, in words; '' when it knows its cluster. */
   waitingFor = '';
+  /** What is wrong with founding members that answer, by id. */
+  private readonly objections = new Map<NodeId, string>();
 
   private constructor(
     private readonly self: Self,
@@ -195,7 +197,7 @@ export class Bootstrap {
           }),
       );
       const missing = others.filter((other) => !table.has(other.id));
-      this.waitingFor = `forming the cluster, waiting for ${missing.map((one) => `${one.id} (${one.peerAddress})`).join(', ')}`;
+      this.waitingFor = `forming the cluster, waiting for ${missing.map((one) => `${one.id} (${one.peerAddress})${this.objections.get(one.id) ?? ''}`).join(', ')}`;
       if (missing.length === 0) break;
       if (this.parts.clock.now() >= remindAt) {
         this.parts.logger.info({}, `Still ${this.waitingFor}.`);
@@ -222,9 +224,13 @@ export class Bootstrap {
     try {
       hello = await this.parts.transport.handshake(other.peerAddress, this.hello, HANDSHAKE_TIMEOUT_MS);
     } catch (error) {
-      if (error instanceof RaftkvError && error.code === 'identity_conflict') throw error;
+      if (!(error instanceof RaftkvError)) return undefined;
+      if (error.code === 'identity_conflict') throw error;
+      // Only somebody can mend that, who has to hear of it; that others are not up yet is the rule.
+      this.objections.set(other.id, error.code === 'secret_not_proven' ? ` ${error.message}` : '');
       return undefined;
     }
+    this.objections.delete(other.id);
     const { id, incarnation, peerAddress, clientUrl, cluster } = hello.identity;
     if (id !== other.id) {
       throw new RaftkvError(

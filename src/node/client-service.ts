@@ -104,6 +104,10 @@ export interface ClientServiceParts {
   readonly logger: NodeLogger;
   /** How long all members must have spoken a newer cluster version before it is raised. */
   readonly upgradeDelayMs: number;
+  /** Whether peers must prove that they know the cluster secret. */
+  readonly requiresProof: boolean;
+  /** What an operator should mend, in sentences. */
+  readonly warnings: () => readonly string[];
   /** Whether this process founded the cluster. */
   readonly founded: boolean;
   /** An id that nobody else has: 16 hexadecimal digits. */
@@ -206,7 +210,15 @@ export class ClientService implements NodePort {
     });
     const neededVersion = () => this.versions.neededVersion;
     const self = { id, clientUrl };
-    this.membership = new MembershipService(node, clock, self, connections, greet, neededVersion);
+    this.membership = new MembershipService(
+      node,
+      clock,
+      self,
+      connections,
+      greet,
+      neededVersion,
+      parts.requiresProof,
+    );
   }
 
   route(): Route {
@@ -258,6 +270,7 @@ export class ClientService implements NodePort {
       clusterVersion: store.clusterVersion,
       uptimeSeconds: Math.floor((this.parts.clock.now() - this.startedAt) / 1000),
       reason: raft.reason,
+      warnings: this.parts.warnings(),
       counters: node.counters(),
     };
   }

@@ -14,6 +14,7 @@ export class LatePort implements NodePort {
   constructor(
     private readonly identity: () => Identity,
     private readonly waitingFor: () => string,
+    private readonly warnings: () => readonly string[],
     private readonly version: string,
     /** What it will be at first: a founding member is a voter, one that joins is none yet. */
     private readonly role: 'learner' | 'follower',
@@ -72,6 +73,7 @@ export class LatePort implements NodePort {
       clusterVersion: 0,
       uptimeSeconds: 0,
       reason: `This node is ${this.reason()}.`,
+      warnings: this.warnings(),
       counters: { logWrites: 0, logBatches: 0, stalls: 0, longestStallMs: 0, messagesRefused: 0 },
     };
   }

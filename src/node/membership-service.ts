@@ -48,6 +48,8 @@ export class MembershipService {
     private readonly greet: (address: string, timeoutMs: number) => Promise<Identity>,
     /** The cluster version that a new member must speak: the one in force, or to which the cluster is being moved. */
     private readonly neededVersion: () => ClusterVersion,
+    /** Whether members must prove that they know the cluster secret. */
+    private readonly requiresProof = false,
   ) {
     this.replacement = new VoterReplacement(node, clock);
   }
@@ -80,7 +82,8 @@ export class MembershipService {
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
   async add(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const hasMovedOn = this.neededVersion() > CLUSTER_VERSION_MIN;
-    const isAsked = hasMovedOn && isNewcomer(this.node.raft.configuration, request);
+    // Where members have to prove that they know the cluster secret, nobody is added who cannot.
+    const isAsked = (hasMovedOn || this.requiresProof) && isNewcomer(this.node.raft.configuration, request);
     const versions = isAsked ? await this.askVersions(request, timeoutMs) : null;
     const place = await changeConfiguration(this.node, this.clock, timeoutMs, signal, (configuration) => {
       const member: Member = {
@@ -133,6 +136,7 @@ export class MembershipService {
       identity = await this.greet(peer, Math.min(CONTACT_MS, timeoutMs));
     } catch (error) {
       if (!(error instanceof RaftkvError)) throw error;
+      if (error.code === 'secret_not_proven') throw error;
       throw new RaftkvError(
         'unavailable',
         `${this.self.id} cannot ask ${id} which cluster version it speaks: ${error.message} Check --advertise-peer of ${id}.`,

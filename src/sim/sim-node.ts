@@ -233,6 +233,8 @@ export class SimNode implements NodeView {
       version: 'simulated',
       logger,
       upgradeDelayMs: settings.upgradeDelayMs,
+      requiresProof: false,
+      warnings: () => [],
       founded: bootstrap.founded,
       newId: () => `${this.id}-${this.random.integer(0, 2 ** 32 - 1).toString(16)}`,
       random: () => this.random.real(),

@@ -194,6 +194,11 @@ export class GrpcTransport implements Transport {
     return [...this.#peers.values()].map((peer) => peer.status());
   }
 
+  /** The peers to which this node is connected without a proof that they know the cluster secret. */
+  unproven(): readonly NodeId[] {
+    return [...this.#peers.values()].filter((peer) => peer.isUnproven).map((peer) => peer.id);
+  }
+
   async stop(graceMs: number): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;

@@ -1,4 +1,7 @@
+import { isLoopback } from '../addresses.js';
+import type { NodeId } from '../raft/types.js';
 import type { Secrets } from './proof.js';
+import { SecretFile } from './secret-file.js';
 
 /** How a node makes sure who its peers are. */
 export interface PeerAuth {
@@ -11,4 +14,48 @@ export interface PeerAuth {
   readonly secrets: () => Secrets;
 }
 
-export const noPeerAuth: PeerAuth = { mode: 'none', secrets: () => [] };
+export interface PeerSettings {
+  /** Where this node listens for peers. */
+  readonly peer: { readonly host: string };
+  /** null for none. */
+  readonly clusterSecretFile: string | null;
+  readonly peerAuth: 'permissive' | 'required';
+}
+
+/** What the settings say about peers. Throws a `RaftkvError` of the code `usage` where the secret cannot be used. */
+export class ConfiguredPeerAuth implements PeerAuth {
+  readonly mode: PeerAuth['mode'];
+  readonly #host: string;
+  readonly #file: SecretFile | null;
+
+  constructor({ peer, clusterSecretFile, peerAuth }: PeerSettings) {
+    this.#host = peer.host;
+    this.#file = clusterSecretFile === null ? null : new SecretFile(clusterSecretFile);
+    this.mode = this.#file === null ? 'none' : peerAuth;
+  }
+
+  readonly secrets = (): Secrets => this.#file?.secrets ?? [];
+
+  /** What an operator should mend, in sentences. `unproven` are the peers that are connected without a proof. */
+  warnings(unproven: readonly NodeId[]): readonly string[] {
+    switch (this.mode) {
+      case 'required':
+        return this.#file?.warnings ?? [];
+      case 'permissive': {
+        const without = unproven.length === 0 ? 'All connected peers do.' : `${unproven.join(', ')} did not.`;
+        return [
+          `Peers need not prove that they know the cluster secret (--peer-auth permissive). ${without} Once all members ` +
+            'have the secret, start each of them with --peer-auth required.',
+          ...(this.#file?.warnings ?? []),
+        ];
+      }
+      case 'none':
+        return isLoopback(this.#host)
+          ? []
+          : [
+              `Anybody who reaches the peer address of this node can take part in the cluster (--insecure-peers). Give all ` +
+                'members the same --cluster-secret-file.',
+            ];
+    }
+  }
+}

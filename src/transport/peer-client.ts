@@ -89,6 +89,11 @@ export class PeerClient {
     return this.#bulk.client;
   }
 
+  /** Connected, but without a proof that the peer knows the cluster secret. */
+  get isUnproven(): boolean {
+    return [this.#control, this.#bulk].some((connection) => connection.isOpen && !connection.isProven);
+  }
+
   status(): PeerConnection {
     const reason = this.#control.refusal || this.#bulk.refusal;
     const report = this.#report;

@@ -151,6 +151,7 @@ export class FakeNode implements NodePort {
       clusterVersion: 2,
       uptimeSeconds: 1,
       reason: 'It was started for a test.',
+      warnings: [],
       counters: { logWrites: 2, logBatches: 3, stalls: 1, longestStallMs: 60, messagesRefused: 0 },
     };
   }

@@ -20,7 +20,11 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
     allowedHosts: [],
     corsOrigins: [],
     logger: createLogger('n1', 'silent', { write: () => {} }),
-    counts: { logLinesDropped: () => 0, diskBytes: async () => ({ log: 1, state: 2 }) },
+    counts: {
+      logLinesDropped: () => 0,
+      diskBytes: async () => ({ log: 1, state: 2 }),
+      peerRefusals: () => new Map([['no_proof', 3]]),
+    },
     connectionsMax: 10_000,
     ...options,
   });

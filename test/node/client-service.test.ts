@@ -38,6 +38,8 @@ function follower() {
     version: 'tested',
     logger: kit.logger,
     upgradeDelayMs: 0,
+    requiresProof: false,
+    warnings: () => [],
     founded: false,
     newId: () => '0',
     random: () => 0,

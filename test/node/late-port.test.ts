@@ -13,7 +13,13 @@ const identity = () => ({
 });
 
 it('who waits hears when the node serves, and from then on what the node tells', () => {
-  const port = new LatePort(identity, () => '', '1.2.3', 'follower');
+  const port = new LatePort(
+    identity,
+    () => '',
+    () => [],
+    '1.2.3',
+    'follower',
+  );
   let heard = 0;
   port.onRouteChange(() => {
     heard += 1;
@@ -27,7 +33,13 @@ it('who waits hears when the node serves, and from then on what the node tells',
 
 describe('a node that does not know its cluster yet', () => {
   it.each(['learner', 'follower'] as const)('says what it waits for, as a %s', (role) => {
-    const port = new LatePort(identity, () => 'waiting for n2', '1.2.3', role);
+    const port = new LatePort(
+      identity,
+      () => 'waiting for n2',
+      () => [],
+      '1.2.3',
+      role,
+    );
     expect(port.status()).toMatchObject({
       id: 'n1',
       cluster: '',

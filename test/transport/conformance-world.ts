@@ -34,6 +34,8 @@ export interface Started {
 /** A node of which every event is kept. What it answers can be replaced. */
 export class TestNode implements Receiver {
   readonly received: Message[] = [];
+  /** Whether the sender of each message was a member beyond doubt. */
+  readonly fromMembers: boolean[] = [];
   readonly unreachable: NodeId[] = [];
   #started: Started | undefined;
   onEvery: (message: Message) => void = () => {};
@@ -71,8 +73,9 @@ export class TestNode implements Receiver {
     return this.identity.id;
   }
 
-  onMessage(message: Message): null {
+  onMessage(message: Message, fromMember: boolean): null {
     this.received.push(message);
+    this.fromMembers.push(fromMember);
     this.onEvery(message);
     return null;
   }

@@ -1,8 +1,10 @@
 import type { Identity, Receiver } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
-import { noPeerAuth, type PeerAuth } from '../../src/transport/peer-auth.js';
+import type { PeerAuth } from '../../src/transport/peer-auth.js';
 import type { Refused } from '../../src/transport/refusals.js';
 import type { Started, World } from './conformance-world.js';
+
+export const noPeerAuth: PeerAuth = { mode: 'none', secrets: () => [] };
 
 const WAIT_MS_MAX = 10_000;
 
@@ -17,8 +19,10 @@ export class GrpcWorld implements World {
   readonly refused: Refused[] = [];
   readonly #transports: GrpcTransport[] = [];
   readonly #auth: PeerAuth;
+  /** Who is a member as far as the nodes here know; tests change it. */
+  knows: (id: string, incarnation: string) => boolean = () => true;
 
-  constructor(auth = noPeerAuth) {
+  constructor(auth: PeerAuth = noPeerAuth) {
     this.#auth = auth;
   }
 
@@ -31,12 +35,18 @@ export class GrpcWorld implements World {
       identity: () => ({ ...identity, peerAddress: addressOf(transport) }),
       clusterVersion: () => clusterVersion,
       auth: this.#auth,
-      knows: () => true,
+      knows: (id, incarnation) => this.knows(id, incarnation),
       refused: (refused) => this.refused.push(refused),
     });
     await transport.start(receiver);
     this.#transports.push(transport);
     return { transport, address: addressOf(transport) };
+  }
+
+  /** What was refused at the peer port of a node, by reason. */
+  refusalsOf({ address }: { readonly address: string }): ReadonlyMap<string, number> {
+    const transport = this.#transports.find(({ port }) => address.endsWith(`:${port}`));
+    return transport?.refusals ?? new Map();
   }
 
   now(): number {

@@ -1,0 +1,284 @@
+import { once } from 'node:events';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as http2Connect } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
+import type { Identity } from '../../src/transport/contract.js';
+import {
+  STRANGERS_CALL_BYTES_MAX,
+  STRANGERS_CALLS_MAX,
+  STRANGERS_CONTROL_FRAMES_MAX,
+  STRANGERS_PER_ADDRESS_MAX,
+} from '../../src/transport/limits.js';
+import { service, wire } from '../../src/transport/wire.js';
+import { append, TestNode } from './conformance-world.js';
+import { GrpcWorld } from './grpc-world.js';
+
+const SECRET = Buffer.from('0123456789abcdef0123456789abcdef');
+const stranger: Identity = {
+  cluster: 'cluster-1',
+  id: 'x',
+  incarnation: 'x-incarnation',
+  peerAddress: '127.0.0.1:1',
+  clientUrl: '',
+  versions: SPOKEN_VERSIONS,
+};
+
+let world: GrpcWorld;
+const sessions: ClientHttp2Session[] = [];
+const sockets: Socket[] = [];
+afterEach(async () => {
+  for (const session of sessions.splice(0)) session.destroy();
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await world.close();
+});
+
+/** A raw HTTP/2 connection to a node, which survives whatever becomes of it. */
+function dial(node: TestNode): ClientHttp2Session {
+  const session = http2Connect(`http://${node.address}`);
+  sessions.push(session.on('error', () => {}));
+  return session;
+}
+
+/** A raw TCP connection to a node. */
+function dialRaw(node: TestNode): Socket {
+  const [host = '', port = ''] = node.address.split(':');
+  const socket = connect(Number(port), host).on('error', () => {});
+  sockets.push(socket);
+  return socket;
+}
+
+/** Begins a call as a raw stream. */
+function begin(
+  session: ClientHttp2Session,
+  path: string,
+  sender: Partial<Identity> = {},
+  headers: Record<string, string> = {},
+): ClientHttp2Stream {
+  const introduction = wire.introduction.encode({
+    protocolVersion: 1,
+    sender: { ...stranger, ...sender },
+    recipient: path === service.Handshake.path ? '' : 'a',
+    recipientIncarnation: '',
+  });
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'raftkv-introduction-bin': introduction.toString('base64'),
+    ...headers,
+  });
+  return stream.on('error', () => {});
+}
+
+/** A message as gRPC frames it. */
+function framed(bytes: Uint8Array, flag = 0): Buffer {
+  const header = Buffer.from([flag, 0, 0, 0, 0]);
+  header.writeUInt32BE(bytes.length, 1);
+  return Buffer.concat([header, bytes]);
+}
+
+/** The gRPC status with which a call ends; '' when its connection ends first. */
+function statusOf(stream: ClientHttp2Stream): Promise<string> {
+  return new Promise((resolve) => {
+    const look = (headers: Readonly<Record<string, unknown>>) => {
+      if (headers['grpc-status'] !== undefined) resolve(String(headers['grpc-status']));
+    };
+    stream
+      .on('response', look)
+      .on('trailers', look)
+      .on('close', () => resolve(''))
+      .resume();
+  });
+}
+
+const reasons = () => world.refused.map(({ reason }) => reason);
+
+describe('without a proof, where one is required', () => {
+  let a: TestNode;
+  beforeEach(async () => {
+    world = new GrpcWorld({ mode: 'required', secrets: () => [SECRET] });
+    a = await TestNode.start(world, { id: 'a' });
+  });
+
+  test('HTTP/2 never begins', async () => {
+    const socket = dialRaw(a);
+    let received = 0;
+    socket.on('data', (bytes) => {
+      received += bytes.length;
+    });
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+    await once(socket, 'close');
+    expect(received).toBe(0);
+    expect(reasons()).toEqual(['no_proof']);
+  });
+
+  test('nothing else is understood either, and each kind of refusal is told once and counted', async () => {
+    for (let count = 0; count < 20; count += 1) {
+      const socket = dialRaw(a);
+      socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+      socket.resume();
+      await once(socket, 'close');
+    }
+    expect(world.refused).toEqual([{ address: '127.0.0.1', reason: 'foreign', untold: 0 }]);
+    expect(world.refusalsOf(a).get('foreign')).toBe(20);
+  });
+
+  test('connections that say nothing are bounded, the oldest go, and a peer still gets through', async () => {
+    const silent = Array.from({ length: STRANGERS_PER_ADDRESS_MAX + 20 }, () => dialRaw(a));
+    await world.until(() => silent.filter((socket) => socket.destroyed).length >= 20, 'the oldest are ended');
+    const b = await TestNode.start(world, { id: 'b' });
+    b.knows(a);
+    await world.until(() => b.isConnected(), 'a peer is connected');
+    expect(silent.slice(-20).every((socket) => !socket.destroyed)).toBe(true);
+    expect(reasons()).toContain('too_many');
+  });
+
+  test('a connection that says nothing is ended after a time', async () => {
+    const socket = dialRaw(a);
+    socket.resume();
+    await once(socket, 'close');
+    expect(reasons()).toEqual(['too_slow']);
+  });
+});
+
+describe('a stranger, where no proof is required', () => {
+  let a: TestNode;
+  beforeEach(async () => {
+    world = new GrpcWorld();
+    world.knows = (id) => id !== 'x';
+    a = await TestNode.start(world, { id: 'a' });
+  });
+
+  test('cannot hold memory with unfinished requests', async () => {
+    for (const path of [
+      service.Handshake.path,
+      service.RequestVote.path,
+      service.TimeoutNow.path,
+      service.Forward.path,
+    ]) {
+      const stream = begin(dial(a), path);
+      // The announcement of a message of 60 MiB, and a part of it.
+      const announced = Buffer.from([0, 0, 0, 0, 0]);
+      announced.writeUInt32BE(60 * 1024 * 1024, 1);
+      stream.write(announced);
+      stream.write(Buffer.alloc(STRANGERS_CALL_BYTES_MAX));
+      stream.resume();
+      await once(stream, 'close');
+    }
+    expect(world.refusalsOf(a).get('too_large')).toBe(4);
+  });
+
+  test('cannot hide a large request in a small one', async () => {
+    const stream = begin(dial(a), service.Handshake.path, {}, { 'grpc-encoding': 'gzip' });
+    stream.end(framed(gzipSync(Buffer.alloc(8 * 1024 * 1024)), 1));
+    expect(await statusOf(stream)).toBe('');
+    expect(reasons()).toEqual(['malformed']);
+  });
+
+  test.each([
+    ['known', service.Handshake.path],
+    ['unknown', '/raftkv.Raft/Nothing'],
+  ])('cannot open and reset streams of %s methods without end', async (_, path) => {
+    const session = dial(a);
+    await once(session, 'remoteSettings');
+    let opened = 0;
+    while (!session.destroyed && opened < 100 * STRANGERS_CALLS_MAX) {
+      const stream = begin(session, path);
+      stream.once('ready', () => stream.close());
+      opened += 1;
+      if (opened % STRANGERS_CALLS_MAX === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await world.until(() => session.destroyed, 'the connection is ended');
+    expect(reasons()).toEqual(['flood']);
+    expect(a.received).toEqual([]);
+  });
+
+  test('cannot ping without end', async () => {
+    const session = dial(a);
+    await once(session, 'remoteSettings');
+    for (let count = 0; count <= STRANGERS_CONTROL_FRAMES_MAX && !session.destroyed; count += 1) {
+      await new Promise((resolve) => {
+        if (!session.ping(resolve)) resolve(undefined);
+      });
+    }
+    await world.until(() => session.destroyed, 'the connection is ended');
+    expect(reasons()).toEqual(['flood']);
+  });
+
+  test.each([
+    ['an id with a line feed', { id: 'x\n{"level":"error"}' }],
+    ['an id that steers a terminal', { id: 'x\u001b[2J' }],
+    ['an id that is too long', { id: 'x'.repeat(64) }],
+    ['no incarnation', { incarnation: '' }],
+    ['an address that is none', { peerAddress: 'x:1\r\nX: y' }],
+    ['a client URL with a line break', { clientUrl: 'http://x:1\r\nx-injected: 1' }],
+    ['a client URL with a path', { clientUrl: 'http://x:1/elsewhere' }],
+    ['a client URL of another scheme', { clientUrl: 'javascript:alert(1)' }],
+    ['a cluster that is none', { cluster: 'cluster-1\n' }],
+  ])('cannot introduce itself with %s', async (_, sender) => {
+    const stream = begin(dial(a), service.AppendEntries.path, sender);
+    expect(await statusOf(stream)).toBe('9');
+    expect(a.received).toEqual([]);
+  });
+
+  test('cannot redirect clients by a forged introduction while the member itself is connected', async () => {
+    const b = await TestNode.start(world, { id: 'b' });
+    a.knows(b);
+    await world.until(() => a.isConnected(), 'it is connected');
+    const forged = { ...b.identity, peerAddress: '127.0.0.1:9', clientUrl: 'http://evil.example' };
+    const stream = begin(dial(a), service.Heartbeat.path, forged);
+    await once(stream, 'response');
+    expect(a.connection()).toMatchObject({ address: b.address, clientUrl: 'http://b.example:8080' });
+  });
+
+  test.each([
+    ['hand over leadership', service.TimeoutNow.path, wire.timeoutNowRequest.encode({ term: 3 })],
+    [
+      'have work done',
+      service.Forward.path,
+      wire.forwardRequest.encode({ operation: 'propose', payload: new Uint8Array(), timeoutMs: 1 }),
+    ],
+  ])('cannot %s', async (_, path, bytes) => {
+    let isAsked = false;
+    a.onForward = async () => {
+      isAsked = true;
+      return new Uint8Array();
+    };
+    const stream = begin(dial(a), path);
+    stream.end(framed(bytes));
+    expect(await statusOf(stream)).toBe('10');
+    expect([isAsked, a.received]).toEqual([false, []]);
+    expect(reasons()).toEqual(['not_a_member']);
+  });
+
+  test('of this cluster is heard as a guest, whose word is not a member’s', async () => {
+    const x = await TestNode.start(world, { id: 'x' });
+    x.knows(a);
+    await world.until(() => x.isConnected(), 'it is connected');
+    x.transport.send(append(x, a, 1));
+    await world.until(() => a.received.length > 0, 'it arrives');
+    expect(a.fromMembers).toEqual([false]);
+  });
+
+  test.each([
+    ['NaN', Number.NaN, 0],
+    ['infinite', Number.POSITIVE_INFINITY, 3_600_000],
+    ['negative', -1, 0],
+    ['an age', 1e300, 3_600_000],
+  ])('member that waits for %s is taken at a word that can be meant', async (_, timeoutMs, expected) => {
+    let asked: number | undefined;
+    a.onForward = async (_request, _from, patienceMs) => {
+      asked = patienceMs;
+      return new Uint8Array();
+    };
+    const stream = begin(dial(a), service.Forward.path, { id: 'm', incarnation: 'm-1' });
+    stream.end(
+      framed(wire.forwardRequest.encode({ operation: 'readIndex', payload: new Uint8Array(), timeoutMs })),
+    );
+    await statusOf(stream);
+    expect(asked).toBe(expected);
+  });
+});
