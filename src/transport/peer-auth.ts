@@ -14,6 +14,9 @@ export interface PeerAuth {
   readonly secrets: () => Secrets;
 }
 
+/** That of a node without a secret. */
+export const noPeerAuth: PeerAuth = { mode: 'none', secrets: () => [] };
+
 export interface PeerSettings {
   /** Where this node listens for peers. */
   readonly peer: { readonly host: string };

@@ -4,9 +4,10 @@ import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { Dial } from '../../src/transport/dial.js';
 import { Doorkeeper } from '../../src/transport/doorkeeper.js';
 import { Gate } from '../../src/transport/gate.js';
+import { noPeerAuth } from '../../src/transport/peer-auth.js';
 import { Refusals } from '../../src/transport/refusals.js';
 import { TestNode } from './conformance-world.js';
-import { GrpcWorld, noPeerAuth } from './grpc-world.js';
+import { GrpcWorld } from './grpc-world.js';
 
 /**
  * What this project uses of grpc-js beyond its documentation. A failure here after an upgrade of grpc-js says which of

@@ -7,9 +7,10 @@ import { RaftkvError } from '../../src/errors.js';
 import type { Identity } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
 import { introduce } from '../../src/transport/introduction.js';
+import { noPeerAuth } from '../../src/transport/peer-auth.js';
 import { service, untouched, wire } from '../../src/transport/wire.js';
 import { TestNode } from './conformance-world.js';
-import { GrpcWorld, noPeerAuth } from './grpc-world.js';
+import { GrpcWorld } from './grpc-world.js';
 
 const identity: Identity = {
   cluster: 'cluster-1',

@@ -1,10 +1,8 @@
 import type { Identity, Receiver } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
-import type { PeerAuth } from '../../src/transport/peer-auth.js';
+import { noPeerAuth, type PeerAuth } from '../../src/transport/peer-auth.js';
 import type { Refused } from '../../src/transport/refusals.js';
 import type { Started, World } from './conformance-world.js';
-
-export const noPeerAuth: PeerAuth = { mode: 'none', secrets: () => [] };
 
 const WAIT_MS_MAX = 10_000;
 
