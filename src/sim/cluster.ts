@@ -1,3 +1,4 @@
+import { CLUSTER_VERSION_MAX, SPOKEN_VERSIONS } from '../cluster-version.js';
 import { errorCatalogue, RaftkvError } from '../errors.js';
 import type { ClientService } from '../node/client-service.js';
 import { memberOf } from '../raft/configuration.js';
@@ -254,6 +255,13 @@ export class Cluster {
     // Whoever was asked to remove the former one may have answered before that was certain.
     if (error instanceof RaftkvError && error.code === 'member_exists') {
       this.operator.replace(node);
+      return;
+    }
+    // An earlier program meets a cluster that has moved on: it says what to do, which is done.
+    const isEarlier = node.program.newest < CLUSTER_VERSION_MAX && error instanceof RaftkvError;
+    if (isEarlier && (error.code === 'storage_unusable' || error.code === 'member_not_ready')) {
+      node.program = SPOKEN_VERSIONS;
+      this.scheduler.after(RESTART_MS, null, () => this.start(node));
       return;
     }
     // It was removed while it asked to be added; started again, it asks anew.

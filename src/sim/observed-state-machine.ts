@@ -1,15 +1,27 @@
-import type { ClusterVersion } from '../cluster-version.js';
+import type { ClusterVersion, VersionRange } from '../cluster-version.js';
+import { RaftkvError } from '../errors.js';
 import type { KvStateMachine } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
 import type { OutgoingSnapshot, StagedSnapshot, StateMachine } from '../node/contracts.js';
 import type { Entry, SnapshotMetadata } from '../raft/types.js';
 import type { Process } from './virtual-clock.js';
 
+/** An earlier program stops where it meets a command, a state or a snapshot that it cannot read. */
+export function refuseNewer({ newest }: VersionRange, clusterVersion: ClusterVersion): void {
+  if (clusterVersion <= newest) return;
+  throw new RaftkvError(
+    'storage_unusable',
+    `This program speaks cluster version ${newest}, and meets version ${clusterVersion}.`,
+  );
+}
+
 /** The real state machine; the simulator sees each entry that it applies, and may end the process around one. */
 export class ObservedStateMachine implements StateMachine<CommandResult> {
   constructor(
     private readonly real: KvStateMachine,
     private readonly process: Process,
+    /** What the program speaks that is simulated; an earlier one does as the commit before cluster versions did. */
+    private readonly program: VersionRange,
     private readonly onApplied: (entry: Entry, result: CommandResult | undefined, digest: string) => void,
   ) {}
 
@@ -51,6 +63,7 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
 
   apply(entry: Entry) {
     const result = this.real.apply(entry);
+    refuseNewer(this.program, this.real.clusterVersion);
     if (this.process.step()) this.onApplied(entry, result, this.real.digest);
     return result;
   }
@@ -70,6 +83,7 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
   activate(staged: StagedSnapshot) {
     this.process.step();
     this.real.activate(staged);
+    refuseNewer(this.program, this.real.clusterVersion);
   }
 
   discard(staged: StagedSnapshot) {

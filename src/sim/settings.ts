@@ -55,6 +55,8 @@ export interface Settings {
   readonly historyBytes: number;
   /** How long all members must have spoken a newer cluster version before it is raised. */
   readonly upgradeDelayMs: number;
+  /** Whether machines begin with a program that speaks cluster version 1 only, and are upgraded under way. */
+  readonly startsEarlier: boolean;
   /** Answers under idempotency keys of which memory knows the place, in tables; past them they are filed. */
   readonly answerTableSlots: number;
   /** What is in memory for watches; whoever is further behind reads from the disk. */
@@ -82,6 +84,9 @@ export interface Settings {
 const SAFETY_MS_MIN = 10_000;
 const SAFETY_MS_MAX = 14_000;
 
+/** How many runs begin with earlier programs. */
+const STARTS_EARLIER_RATE = 0.3;
+
 /** Draws the settings of a run. Runs differ on purpose: some are nearly calm, some have everything at once. */
 export function drawSettings(seed: Prng, nodeCount: number | undefined): Settings {
   const random = seed.fork('settings');
@@ -107,6 +112,8 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
     historyBytes: random.pick([2_000, 20_000, 2 ** 28]) ?? 20_000,
     upgradeDelayMs: 1_000,
+    // From a stream of its own, so that runs without an upgrade are what they were.
+    startsEarlier: seed.fork('programs').chance(STARTS_EARLIER_RATE),
     answerTableSlots: random.pick([8, 4096]) ?? 4096,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,
     keyCount: random.integer(2, 6),

@@ -1,5 +1,5 @@
 import { assert } from '../assert.js';
-import { SPOKEN_VERSIONS } from '../cluster-version.js';
+import { SPOKEN_VERSIONS, UNREPORTED_VERSIONS, type VersionRange } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { commandCodec } from '../kv/codec.js';
 import { type KvStateMachine, openKv } from '../kv/state-machine.js';
@@ -17,7 +17,7 @@ import { type CoreView, type NodeView, Violation } from './checkers/checker.js';
 import type { Checkers } from './checkers/checkers.js';
 import { LOG_STORE, SimDisk } from './disk.js';
 import type { Network } from './network.js';
-import { ObservedStateMachine } from './observed-state-machine.js';
+import { ObservedStateMachine, refuseNewer } from './observed-state-machine.js';
 import type { Prng } from './prng.js';
 import type { Settings } from './settings.js';
 import { type Trace, TraceKind } from './trace.js';
@@ -56,6 +56,8 @@ export class SimNode implements NodeView {
   incarnation = '';
   /** Whether somebody keeps it running: a machine that was taken out of service stays off. */
   isInService = true;
+  /** What the program on the machine speaks; a process keeps what it was started with. */
+  program: VersionRange;
   private readonly random: Prng;
   private readonly clockRate: number;
 
@@ -71,6 +73,8 @@ export class SimNode implements NodeView {
     this.address = addressOf(id);
     const { clockDrift } = world.settings;
     this.clockRate = 1 + this.random.between(-clockDrift, clockDrift);
+    const startsEarlier = world.settings.startsEarlier && this.random.fork('program').chance(EARLIER_RATE);
+    this.program = startsEarlier ? UNREPORTED_VERSIONS : SPOKEN_VERSIONS;
     this.disk = this.newDisk();
   }
 
@@ -141,6 +145,7 @@ export class SimNode implements NodeView {
   private async boot(process: Process): Promise<void> {
     const { world } = this;
     const { scheduler, settings, network } = world;
+    const { program } = this;
     const clock = new NodeClock(scheduler, process, this.clockRate, () =>
       settings.turnMsMax === 0 || this.random.chance(0.5) ? 0 : this.random.between(0, settings.turnMsMax),
     );
@@ -155,7 +160,7 @@ export class SimNode implements NodeView {
     const clientUrl = `http://${this.address}`;
     const logger = this.logger(process);
     const bootstrap: Bootstrap = await Bootstrap.open(
-      { id: this.id, peerAddress: this.address, clientUrl, versions: SPOKEN_VERSIONS },
+      { id: this.id, peerAddress: this.address, clientUrl, versions: program },
       this.firstStart === 'join'
         ? { kind: 'join', endpoints: [] }
         : {
@@ -195,6 +200,7 @@ export class SimNode implements NodeView {
       },
       onBackgroundError: (error) => this.stop(process, error),
     });
+    refuseNewer(program, store.clusterVersion);
     checkStateAgainstLog(store, log);
     const node = new RaftNode<CommandResult>(
       {
@@ -214,7 +220,7 @@ export class SimNode implements NodeView {
       },
       {
         log,
-        stateMachine: new ObservedStateMachine(store, process, (entry, result, digest) =>
+        stateMachine: new ObservedStateMachine(store, process, program, (entry, result, digest) =>
           world.checkers.applied(this, entry, result, digest),
         ),
         transport,
@@ -293,6 +299,9 @@ export class SimNode implements NodeView {
     this.world.trace.note(TraceKind.process, this.number, what.length, 0, () => `* ${what}`);
   }
 }
+
+/** In a cluster that begins with earlier programs: how many machines have one. */
+const EARLIER_RATE = 0.7;
 
 /** Bytes never bound the log here: the number of entries does, long before. */
 const LOG_BYTES_MAX = 64 * 1024 * 1024;

@@ -6,6 +6,7 @@ import { checkLinearizable } from './linearizability.js';
 import { assertDrains } from './microtasks.js';
 import { Prng } from './prng.js';
 import { calmWeather, drawSettings, type Settings } from './settings.js';
+import { Upgrader } from './upgrader.js';
 import { WatchClient } from './watch-client.js';
 import { CLIENT_PATIENCE_MS, Workload } from './workload.js';
 
@@ -93,6 +94,7 @@ class Simulation {
   private readonly settings: Settings;
   private readonly cluster: Cluster;
   private readonly faults: Faults;
+  private readonly upgrader: Upgrader;
   private readonly watching: readonly WatchClient[];
   private workload: Workload | null = null;
   private healedMs = 0;
@@ -107,6 +109,7 @@ class Simulation {
       seed.fork('faults'),
       options.faults === undefined ? null : new Set(options.faults),
     );
+    this.upgrader = new Upgrader(this.cluster, seed.fork('upgrader'));
     this.seed = seed;
     const order = new EventOrder(this.cluster.checkers.referenceModel);
     this.watching = Array.from({ length: this.settings.watcherCount }, (_, at) => {
@@ -178,8 +181,10 @@ class Simulation {
     this.workload = new Workload(cluster, this.seed.fork('workload'));
     for (const client of this.watching) client.begin();
     faults.begin();
+    this.upgrader.begin();
     cluster.runUntil(cluster.scheduler.nowMs + settings.safetyMs);
     faults.end();
+    this.upgrader.end();
     this.heal(this.workload);
     this.checkHistory(this.workload);
   }

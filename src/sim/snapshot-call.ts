@@ -51,10 +51,19 @@ export class SnapshotCall implements Breakable {
       this.breakIfCut();
       const answer = this.callReceiver(target);
       answer.catch(() => {});
-      for await (const chunk of chunks) await Promise.race([broken, this.transfer(target, chunk)]);
-      const resetMs = network.snapshotResetMs();
+      // A receiver that wants nothing of it answers before the end, and takes no more.
+      let isAnswered = false;
+      const answered = () => {
+        isAnswered = true;
+      };
+      const early = answer.then(answered, answered);
+      for await (const chunk of chunks) {
+        await Promise.race([broken, early, this.transfer(target, chunk)]);
+        if (isAnswered) break;
+      }
+      const resetMs = isAnswered ? null : network.snapshotResetMs();
       if (resetMs !== null) this.resetBeforeEnd(target, resetMs);
-      await Promise.race([broken, this.transfer(target, null)]);
+      if (!isAnswered) await Promise.race([broken, early, this.transfer(target, null)]);
       const result = await Promise.race([broken, answer]);
       network.counts.snapshotsArrived += 1;
       this.note(`← ${this.to}  snapshot at ${this.header.snapshot.index}: match ${result.matchIndex}`);

@@ -4,6 +4,7 @@ import { membershipMutants } from './membership.js';
 import type { Mutant } from './mutant.js';
 import { replicationMutants } from './replication.js';
 import { stateMutants } from './state.js';
+import { versionMutants } from './versions.js';
 
 /** Every planted bug. */
 export const catalogue: readonly Mutant[] = [
@@ -12,4 +13,5 @@ export const catalogue: readonly Mutant[] = [
   ...membershipMutants,
   ...clientMutants,
   ...stateMutants,
+  ...versionMutants,
 ];

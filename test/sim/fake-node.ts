@@ -1,3 +1,4 @@
+import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { emptyConfiguration } from '../../src/raft/configuration.js';
 import {
   type Entry,
@@ -86,7 +87,14 @@ export function durable(
 }
 
 export function node(id: string, disk: DurableView = durable()): NodeView {
-  return { id, incarnation: `${id}-a`, durable: disk, isDamaged: false, core: null };
+  return {
+    id,
+    incarnation: `${id}-a`,
+    durable: disk,
+    isDamaged: false,
+    core: null,
+    program: SPOKEN_VERSIONS,
+  };
 }
 
 export function envelope(from: string, to: string, term: Term): Envelope {

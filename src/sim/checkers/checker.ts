@@ -1,3 +1,4 @@
+import type { VersionRange } from '../../cluster-version.js';
 import type { Command, CommandResult } from '../../kv/types.js';
 import type { Configuration, Entry, Index, Message, NodeId, Role, Term } from '../../raft/types.js';
 import { sameBytes } from '../bytes.js';
@@ -23,6 +24,8 @@ export interface CoreView {
 export interface NodeView {
   readonly id: NodeId;
   readonly incarnation: string;
+  /** The cluster versions that the program on the machine speaks. */
+  readonly program: VersionRange;
   readonly durable: DurableView;
   /** The disk lost something that it had, so it is not what the others were promised. */
   readonly isDamaged: boolean;

@@ -30,6 +30,7 @@ import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { OneChangeAtATime } from './one-change-at-a-time.js';
 import { PreVote } from './pre-vote.js';
+import { RaisedByAll } from './raised-by-all.js';
 import { ReferenceModel } from './reference-model.js';
 import { RemovedLeader } from './removed-leader.js';
 import { ShownStates } from './shown-states.js';
@@ -106,6 +107,7 @@ export class Checkers {
       new TransferTarget(nodes),
       new IdleOutside(),
       new LeaderContact(),
+      new RaisedByAll(),
       this.acknowledged,
     ];
     this.ofSteps = this.all.filter(({ stepped }) => stepped !== undefined);
