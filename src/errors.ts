@@ -41,6 +41,7 @@ export const errorCatalogue = {
   not_ready: { status: 503, title: 'This node is not ready' },
   shutting_down: { status: 503, title: 'This node is shutting down' },
   outcome_unknown: { status: 504, title: 'It is not known whether the change was made' },
+  no_space: { status: 507, title: 'Too little room is left on the disks' },
   internal: { status: 500, title: 'The server made a mistake' },
   // What a node says when it cannot start or go on; these never reach a client.
   usage: { status: 500, title: 'The command line or the configuration is wrong' },

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
@@ -16,6 +17,7 @@ import { AddressKeeper } from './node/address-keeper.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
+import type { DiskUsage } from './node/disk-space.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX } from './node/limits.js';
@@ -203,6 +205,7 @@ class Server implements RunningServer {
         transport,
         clock: systemClock,
         logger,
+        diskUsage: () => diskUsageOf(config.dataDirectory),
         fatal: (error) => this.fail(error),
       },
     );
@@ -314,6 +317,11 @@ async function removeStaleStates(directory: LevelDirectory, live: string): Promi
   for (const name of await directory.list()) {
     if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
   }
+}
+
+async function diskUsageOf(path: string): Promise<DiskUsage> {
+  const { bavail, blocks, bsize } = await statfs(path);
+  return { free: bavail * bsize, total: blocks * bsize };
 }
 
 function explainListenError(error: unknown, host: string, port: number): string {

@@ -123,6 +123,7 @@ const writeRefusals: readonly ErrorCode[] = [
   'idempotency_mismatch',
   'no_leader',
   'overloaded',
+  'no_space',
   'shutting_down',
   'outcome_unknown',
 ];

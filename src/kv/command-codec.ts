@@ -207,6 +207,15 @@ export function refuseProposal(
   return needed <= clusterVersion ? null : notUpgraded(clusterVersion, needed, `This ${command.kind}`);
 }
 
+/** Whether applying a command may take lasting room on disk; what deletes, or is none, does not. */
+export function needsRoom(payload: Uint8Array): boolean {
+  const { command } = admitted.get(payload) ?? decodeCommand(payload);
+  if (command.kind === 'txn') {
+    return [...command.success, ...command.failure].some((operation) => operation.kind === 'put');
+  }
+  return command.kind === 'put' || command.kind === 'leaseGrant';
+}
+
 /** The command of an entry that is about to be applied. Throws as {@link decodeCommand} does. */
 export function takeCommand(payload: Uint8Array): DecodedCommand {
   const known = admitted.get(payload);

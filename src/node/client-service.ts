@@ -89,6 +89,8 @@ export interface CommandCodec {
   encode(command: Command): Uint8Array;
   /** What the leader adds to an encoded command when it proposes it. */
   stamp(payload: Uint8Array, logTime: LogTime): Uint8Array;
+  /** Whether applying an encoded command may take lasting room on disk. Throws where the bytes are no command. */
+  needsRoom(payload: Uint8Array): boolean;
   encodeResult(result: CommandResult): Uint8Array;
   decodeResult(bytes: Uint8Array): CommandResult;
 }
@@ -548,6 +550,13 @@ export class ClientService implements NodePort {
   private propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     const { node, codec } = this.parts;
     const { raisingTo } = this.versions.keeper;
+    try {
+      if (node.raft.role === 'leader' && node.raft.lacksRoom && codec.needsRoom(payload)) {
+        return Promise.reject(noSpace());
+      }
+    } catch {
+      // Whatever is wrong with it, it is refused below.
+    }
     return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal, raisingTo);
   }
 
@@ -611,4 +620,12 @@ const holdKey = Buffer.from(HOLD_KEY);
 function walksPrefix({ success, failure }: TxnCommand): boolean {
   const walks = (operation: TxnOperation) => 'prefix' in operation;
   return success.some(walks) || failure.some(walks);
+}
+
+function noSpace(): RaftkvError {
+  return new RaftkvError(
+    'no_space',
+    'Too little room is left on the disks of a majority, so nothing that needs room is taken; nothing was changed. Delete keys, ' +
+      'or make room on the disks; changes are taken again as soon as there is room.',
+  );
 }

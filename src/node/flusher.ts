@@ -38,6 +38,8 @@ export class Flusher {
       neededIndex(): Index | undefined;
       /** The log has grown too long for whoever needs it from this index on: from now on nobody does. */
       release(index: Index): void;
+      /** Whether there is room on the disk for a flush. */
+      hasRoom(): boolean;
       flushed(): void;
       compacted(): void;
       fatal(error: unknown): void;
@@ -57,6 +59,10 @@ export class Flusher {
     this.timer?.cancel();
     this.timer = null;
     if (this.isFlushing || this.isStopped) return;
+    if (!this.hooks.hasRoom()) {
+      this.timer = this.clock.after(FLUSH_DELAY_MS, () => this.flushNow());
+      return;
+    }
     this.isFlushing = true;
     this.clusterVersionThen = this.stateMachine.clusterVersion;
     this.stateMachine.flush().then(

@@ -78,6 +78,19 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
 /**
+ * With less room than this on its disk, or a quarter of it, a node takes no more entries and flushes nothing. LevelDB needs
+ * four times its write buffer to put away what it has.
+ */
+export const DISK_FULL_BYTES = 64 * 1024 * 1024;
+/** A bound on the room that was reached is left again at this multiple of it. */
+export const DISK_RECOVERY = 1.25;
+/** How often a node looks at the room on its disk, and how often where little is left. */
+export const DISK_WATCH_MS = 2_000;
+export const DISK_WATCH_NEAR_MS = 200;
+/** A leader whose disk has had little room for so long hands over to a voter that has more, at most this often. */
+export const DISK_HANDOVER_MS = 5_000;
+
+/**
  * A follower that has not heard its leader for so many ticks, three heartbeats, sends nobody to it: half of the elections that
  * follow a crash begin later than that.
  */

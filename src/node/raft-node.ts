@@ -10,6 +10,7 @@ import { Applier } from './applier.js';
 import { CommitTimes } from './commit-times.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { DigestWindow } from './digest-window.js';
+import { type DiskUsage, DiskWatch } from './disk-space.js';
 import { Driver } from './driver.js';
 import { Flusher } from './flusher.js';
 import { stopInGoodOrder } from './graceful-stop.js';
@@ -23,6 +24,7 @@ import { Ticker } from './ticker.js';
 import {
   Conditions,
   noLeader,
+  noRoomForSnapshot,
   outcomeUnknown,
   overloaded,
   quarantined,
@@ -53,6 +55,8 @@ export interface RaftNodeParts<Result> {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly logger: NodeLogger;
+  /** How the disk of the data directory is filled; not watched unless given. */
+  readonly diskUsage?: () => Promise<DiskUsage>;
   /** The process must end: the disk failed, or an invariant is broken. Called at most once. */
   readonly fatal: (error: unknown) => void;
 }
@@ -76,6 +80,8 @@ export class RaftNode<Result> {
   private readonly applier: Applier<Result>;
   private readonly flusher: Flusher;
   private readonly ticker: Ticker;
+  private readonly disk: DiskWatch | null;
+  private handedOverAt = Number.NEGATIVE_INFINITY;
 
   private readonly queue: ProposalQueue<Result>;
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
@@ -174,15 +180,31 @@ export class RaftNode<Result> {
     this.flusher = new Flusher(this.raft, stateMachine, clock, options, {
       neededIndex: () => this.outgoing.neededIndex,
       release: (index) => this.outgoing.release(index),
+      hasRoom: () => this.disk?.space !== 'full',
       flushed: () => this.applier.resume(),
       compacted: () => this.driver.wake(),
       fatal,
     });
+    this.disk =
+      parts.diskUsage === undefined
+        ? null
+        : new DiskWatch({
+            clock,
+            logger,
+            usage: parts.diskUsage,
+            logBytesMax: options.logBytesMax,
+            changed: (space) => {
+              this.raft.diskSpaceIs(space);
+              this.flusher.noteChanges();
+              this.driver.wake();
+            },
+          });
     this.ticker = new Ticker(clock, {
       tick: () => this.guard(() => this.raft.tick()),
       ticked: () => {
         this.expireWaiters();
         this.doubtSilentLeader();
+        this.leaveLeadToRoomier();
         this.driver.run();
       },
       quietTicks: () =>
@@ -202,6 +224,7 @@ export class RaftNode<Result> {
     this.peerList.follow();
     this.digests.note(this.parts.stateMachine.appliedIndex, this.parts.stateMachine.comparableDigest);
     this.ticker.start();
+    this.disk?.start();
     // A node may have died between a flush and the cut that follows it, and all of its state may be on disk: with a full log
     // it takes no entry whose flush would bring it there again.
     this.guard(() => this.flusher.compactLog());
@@ -243,7 +266,8 @@ export class RaftNode<Result> {
     fromMember: boolean,
   ): Promise<SnapshotAnswer> {
     if (this.isDead || this.isStopping) return Promise.reject(shuttingDown());
-    return this.incoming.receive(header, chunks, fromMember);
+    if (this.disk !== null && this.disk.space !== 'ok') return Promise.reject(noRoomForSnapshot());
+    return this.incoming.receive(header, this.whileThereIsRoom(chunks), fromMember);
   }
 
   // What clients ask for -----------------------------------------------------------------------------------------
@@ -444,6 +468,7 @@ export class RaftNode<Result> {
   private shut(): void {
     this.isShut = true;
     this.ticker.stop();
+    this.disk?.stop();
     this.flusher.stop();
     this.driver.stop();
     this.outgoing.abortAll();
@@ -573,6 +598,25 @@ export class RaftNode<Result> {
       for (const listener of this.routes) listener();
     }
     this.peerList.follow();
+  }
+
+  /** A leader with little room need not keep the cluster from writing while another voter has enough. */
+  private leaveLeadToRoomier(): void {
+    const now = this.parts.clock.now();
+    if (this.disk === null || this.disk.space === 'ok' || this.raft.role !== 'leader') return;
+    // The others may be about to notice the same: members that share a disk, or whose disks are filled alike.
+    const isNew = now - Math.max(this.disk.since, this.handedOverAt) < limits.DISK_HANDOVER_MS;
+    const to = this.raft.roomierSuccessor;
+    if (to === undefined || this.isStopping || isNew) return;
+    this.handedOverAt = now;
+    this.guard(() => this.raft.transfer(to));
+  }
+
+  private async *whileThereIsRoom(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    for await (const chunk of chunks) {
+      if (this.disk?.space === 'full') throw noRoomForSnapshot();
+      yield chunk;
+    }
   }
 
   private doubtSilentLeader(): void {

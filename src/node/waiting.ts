@@ -126,3 +126,10 @@ export const overloaded = (what: string) =>
   new RaftkvError('overloaded', `${what} Nothing was changed; try again shortly.`);
 export const shuttingDown = () =>
   new RaftkvError('shutting_down', 'This node is shutting down. Nothing was changed; ask another node.');
+
+export function noRoomForSnapshot(): RaftkvError {
+  return new RaftkvError(
+    'unavailable',
+    'There is too little room on the disk of this node for the snapshot. Make room; the leader tries again by itself.',
+  );
+}

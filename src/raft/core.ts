@@ -11,6 +11,7 @@ import { Outbox } from './outbox.js';
 import type { Progress } from './progress.js';
 import {
   type Configuration,
+  type DiskSpace,
   type Entry,
   EntryKind,
   type HardState,
@@ -133,6 +134,9 @@ export class Core {
 
   /** What a member must have applied to have caught up, as the leader of `term` last said; index 0 while none has. */
   catchUp: { term: Term; index: Index } = { term: 0, index: 0 };
+
+  /** The room on this node's disk, as the shell says. */
+  diskSpace: DiskSpace = 'ok';
 
   /** Followers: appends are held back, because the log is full. */
   holdsAppendsBack = false;

@@ -36,6 +36,8 @@ export class Progress {
   recentlyActive = false;
   /** The tick of the last answer, or null if it never answered this leader. */
   lastContactTick: number | null = null;
+  /** Whether little room is left on its disk, as it last said. */
+  lowSpace = false;
   /** The highest heartbeat round that it acknowledged. */
   acknowledgedRound = 0;
   /** The commit index that the last append or heartbeat told it. */

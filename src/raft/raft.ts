@@ -16,6 +16,7 @@ import {
 } from './membership.js';
 import { contradictionIn, isKnownMember, nonsenseIn } from './plausibility.js';
 import type { Progress } from './progress.js';
+import { hasMajority } from './quorum.js';
 import { checkQuorum, confirmReads, holdsLease, startReadRound, takeRead } from './reads.js';
 import {
   advanceCommit,
@@ -38,6 +39,7 @@ import {
 } from './transfer.js';
 import {
   type Configuration,
+  type DiskSpace,
   type Entry,
   EntryKind,
   type Index,
@@ -191,6 +193,35 @@ export class Raft {
   /** Whether a read at this very moment needs no round, because nobody else can lead (rule 19). `reading` is fresh. */
   holdsLease(reading: number): boolean {
     return holdsLease(this.core, reading);
+  }
+
+  /** The room on this node's disk. */
+  diskSpaceIs(space: DiskSpace): void {
+    this.core.diskSpace = space;
+  }
+
+  /**
+   * Leader: whether what needs room is to be refused: the voters with enough of it are no majority, or nothing fits on this
+   * node's own disk.
+   */
+  get lacksRoom(): boolean {
+    const { core } = this;
+    if (core.diskSpace === 'full') return true;
+    return !hasMajority(core.configuration, (id) => this.hasRoom(id));
+  }
+
+  /** Leader: a voter that could lead and has room where this node has little. */
+  get roomierSuccessor(): NodeId | undefined {
+    const { core } = this;
+    if (core.diskSpace === 'ok') return undefined;
+    return core.configuration.voters.find(
+      (id) => id !== core.options.id && core.progress.get(id)?.recentlyActive === true && this.hasRoom(id),
+    );
+  }
+
+  private hasRoom(id: NodeId): boolean {
+    const { core } = this;
+    return id === core.options.id ? core.diskSpace === 'ok' : core.progress.get(id)?.lowSpace !== true;
   }
 
   /** The process was held up for so many ticks, which nobody counts: to be said before the next tick. */

@@ -244,7 +244,7 @@ export function handleAppendEntries(core: Core, message: AppendEntries): void {
       );
       core.truncateLogFrom(conflict);
     }
-    if (isFull(core)) {
+    if (core.diskSpace === 'full' || isFull(core)) {
       holdBack(core, message, conflict - 1);
       return;
     }
@@ -280,7 +280,9 @@ function holdBack(core: Core, message: AppendEntries, lastVerified: Index): void
     const { lastIndex, compactedIndex } = core.log;
     core.event(
       'appendsHeldBack',
-      `The log holds ${lastIndex - compactedIndex} entries, because the state on disk falls behind; no more are taken until it has caught up.`,
+      core.diskSpace === 'full'
+        ? 'The disk is full; no more entries are taken until there is room again.'
+        : `The log holds ${lastIndex - compactedIndex} entries, because the state on disk falls behind; no more are taken until it has caught up.`,
     );
   }
   core.holdsAppendsBack = true;
@@ -384,7 +386,8 @@ export function handleHeartbeat(core: Core, message: Heartbeat): void {
   core.log.commitTo(message.commitIndex);
   if (core.refusesAppends) return;
   noteCatchUp(core, message);
-  core.outbox.send({ type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round });
+  const answer = { type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round } as const;
+  core.outbox.send(core.diskSpace === 'ok' ? answer : { ...answer, lowSpace: true });
 }
 
 /** Leader: the answer confirms the round, and frees a follower that was paused for a lost message (row 11). */
@@ -392,6 +395,7 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponse):
   const progress = core.progress.get(message.from);
   if (!progress) return;
   noteContact(core, progress);
+  progress.lowSpace = message.lowSpace === true;
   progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
   freeIfStuck(core, progress);
   const toldInRound = progress.departing?.toldInRound ?? Number.POSITIVE_INFINITY;

@@ -183,7 +183,12 @@ export interface Heartbeat extends Envelope {
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'heartbeatResponse';
   readonly round: number;
+  /** Whether little room is left on the follower's disk. Absent where it is not, or the follower does not say. */
+  readonly lowSpace?: boolean;
 }
+
+/** The room on a node's disk: enough, little, or none but for what must be written. */
+export type DiskSpace = 'ok' | 'low' | 'full';
 
 /**
  * InstallSnapshot (§7). The content goes by the transport in chunks; this message enters the follower's core

@@ -109,6 +109,7 @@ export function decodeHeartbeatResponses(
     to,
     term: counter(sent.term),
     round: counter(sent.round),
+    ...(sent.lowSpace === true ? { lowSpace: true } : {}),
   }));
 }
 

@@ -126,6 +126,7 @@ export interface WireHeartbeatRequest {
 export interface WireHeartbeatResponse {
   readonly term: number;
   readonly round: number;
+  readonly lowSpace?: boolean;
 }
 
 export interface WireSnapshotHeader {

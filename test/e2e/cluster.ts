@@ -15,6 +15,8 @@ const LINES_SHOWN = 80;
 export interface ClusterOptions extends ProgramOptions {
   /** Further flags of every node, such as `--log-entries-max`. */
   readonly flags?: readonly string[];
+  /** Where the cluster's directory is made; with the system's temporary files unless given. */
+  readonly directory?: string;
 }
 
 /** One node: its addresses and its directory stay, its processes come and go. */
@@ -92,7 +94,7 @@ export class Cluster {
 
   /** Makes the nodes n1, n2, … and starts none. */
   static async of(size: number, options: ClusterOptions = {}): Promise<Cluster> {
-    const cluster = new Cluster(await mkdtemp(join(tmpdir(), 'raftkv-e2e-')), options);
+    const cluster = new Cluster(await mkdtemp(join(options.directory ?? tmpdir(), 'raftkv-e2e-')), options);
     for (let count = 0; count < size; count += 1) await cluster.addNode();
     return cluster;
   }

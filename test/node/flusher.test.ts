@@ -38,6 +38,7 @@ function start({ logBytesMax = 1_000_000, largeFrom = 21 } = {}) {
         calls.push(`released ${index}`);
         needed.index = undefined;
       },
+      hasRoom: () => true,
       flushed: () => calls.push('flushed'),
       compacted: () => calls.push('compacted'),
       fatal: () => calls.push('fatal'),

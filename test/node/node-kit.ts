@@ -1,3 +1,4 @@
+import type { DiskUsage } from '../../src/node/disk-space.js';
 import { RaftNode } from '../../src/node/raft-node.js';
 import { encodeConfiguration } from '../../src/raft/configuration.js';
 import {
@@ -30,11 +31,13 @@ export class NodeKit {
     configuration = threeVoters,
     logEntriesMax = 1000,
     appliedEntries = [],
+    diskUsage,
   }: {
     readonly configuration?: Configuration;
     readonly logEntriesMax?: number;
     /** What follows the first entry in the log, all of it applied and on disk in the state. */
     readonly appliedEntries?: readonly Entry[];
+    readonly diskUsage?: () => Promise<DiskUsage>;
   } = {}) {
     const lastIndex = 1 + appliedEntries.length;
     this.stateMachine = new FakeStateMachine(lastIndex);
@@ -66,6 +69,7 @@ export class NodeKit {
         transport: this.transport,
         clock: this.clock,
         logger: this.logger,
+        ...(diskUsage === undefined ? {} : { diskUsage }),
         fatal: (error) => this.deaths.push(error),
       },
     );
