@@ -11,6 +11,7 @@ const ACKNOWLEDGED_HERE = `    if (proposal.term === entry.term) proposal.resolv
     const leads = raft.role === 'leader' ? raft.term : null;
     if (this.ledTerm !== null && leads !== this.ledTerm) {
       this.outgoing.abortAll();
+      this.commitTimes.forget();
       // What is committed already will be applied as it was proposed; of the rest nobody knows.
       this.rejectProposed((index, { term }) => index > raft.commitIndex || raft.termAt(index) !== term);
 `;
