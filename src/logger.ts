@@ -1,6 +1,7 @@
 import { type DestinationStream, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import type { ServerConfig } from './config.js';
 import type { NodeId } from './raft/types.js';
+import { printable } from './text.js';
 
 /** What the rest of the program logs to: pino's logger, with this node's id on every line. */
 export type Logger = PinoLogger;
@@ -29,5 +30,5 @@ export function forPeople(line: string): string {
   const { time, level, node, msg, ...fields }: Record<string, unknown> = JSON.parse(line);
   const pairs = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   const clock = String(time).slice('2000-01-01T'.length, -1);
-  return [clock, level, node, msg, ...pairs].join(' ');
+  return printable([clock, level, node, msg, ...pairs].join(' '));
 }

@@ -27,6 +27,7 @@ import { diskBytesOf } from './storage/disk-bytes.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
+import { printable } from './text.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
 import { ConfiguredPeerAuth } from './transport/peer-auth.js';
@@ -307,7 +308,7 @@ class Server implements RunningServer {
     const fields = error instanceof RaftkvError ? { code: error.code } : { err: error };
     this.logger.error(fields, `This node stops: ${message}`);
     // Where a start that fails at once says it, too; the log may be collected elsewhere.
-    process.stderr.write(`raftkv: ${message}\n`);
+    process.stderr.write(`raftkv: ${printable(message)}\n`);
     this.sink.flush(LAST_LINES_MS).then(() => this.reportStopped(1));
   }
 }

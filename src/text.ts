@@ -6,3 +6,8 @@ export function printable(text: string, lengthMax = Number.POSITIVE_INFINITY): s
   const shown = text.length > lengthMax ? `${text.slice(0, lengthMax)}…` : text;
   return shown.replace(unprintable, '\uFFFD');
 }
+
+/** The same for text of several lines, whose line feeds and tabs stay. */
+export function printableLines(text: string): string {
+  return text.replace(/[^\n\t]+/g, (part) => printable(part));
+}

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { RaftkvClientError } from '../client/index.js';
 import { RaftkvError } from '../errors.js';
+import { printable } from '../text.js';
 import { version } from '../version.js';
 import { addBench } from './bench.js';
 import { addCompletion } from './completion.js';
@@ -98,7 +99,9 @@ export async function runProgram(
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
     const problem = json ? problemOf(error, name) : undefined;
     if (problem !== undefined) terminal.stderr.write(`${JSON.stringify(problem)}\n`);
-    else for (const line of describe(error, name).split('\n')) terminal.stderr.write(`raftkv: ${line}\n`);
+    else
+      for (const line of describe(error, name).split('\n'))
+        terminal.stderr.write(`raftkv: ${printable(line)}\n`);
     return exitCodeOf(error);
   }
 }

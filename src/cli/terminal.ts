@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { printableLines } from '../text.js';
 
 /** What a command talks to; the process's own streams outside of tests. */
 export interface Terminal {
@@ -31,7 +32,7 @@ export function endWithOutput({ stdout, stderr, exit }: Terminal): void {
 }
 
 export function printLine(terminal: Terminal, line: string): void {
-  terminal.stdout.write(`${line}\n`);
+  terminal.stdout.write(`${shown(terminal, line)}\n`);
 }
 
 /** Prints a result: as JSON for programs, through `show` for people. */
@@ -46,7 +47,12 @@ export function printResult(
 
 /** Writes to standard output and waits while its reader is slow, so that what is written piece by piece is not kept in memory. */
 export async function write(terminal: Terminal, text: string): Promise<void> {
-  if (!terminal.stdout.write(text)) await once(terminal.stdout, 'drain');
+  if (!terminal.stdout.write(shown(terminal, text))) await once(terminal.stdout, 'drain');
+}
+
+/** Programs get what there is; a terminal gets no control characters, whoever they came from. */
+function shown({ stdout }: Terminal, text: string): string {
+  return stdout.isTTY === true ? printableLines(text) : text;
 }
 
 /** `1 key`, `2 keys`. */

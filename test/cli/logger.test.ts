@@ -22,4 +22,10 @@ describe('the logger', () => {
       '{"level":"info","time":"2026-01-02T03:04:05.678Z","node":"n1","term":3,"why":"so","msg":"A sentence."}\n';
     expect(forPeople(line)).toBe('03:04:05.678 info n1 A sentence. term=3 why="so"');
   });
+
+  it('lets nothing steer a terminal, whoever it came from', () => {
+    const fields = { time: '2026-01-02T03:04:05.678Z', level: 'warn', node: 'n1' };
+    const line = JSON.stringify({ ...fields, peer: 'x\u009b2J', msg: 'A \u001b[2Jpeer\nforges a line.' });
+    expect(forPeople(line)).toBe('03:04:05.678 warn n1 A \uFFFD[2Jpeer\uFFFDforges a line. peer="x\uFFFD2J"');
+  });
 });

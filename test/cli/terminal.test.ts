@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, it } from 'vitest';
-import { endWithOutput } from '../../src/cli/terminal.js';
+import { endWithOutput, printLine, write } from '../../src/cli/terminal.js';
 
 it.each([
   ['EPIPE', 0, ''],
@@ -33,3 +33,24 @@ it('output that fails does not end a program that listens to that itself, nor do
   await new Promise(setImmediate);
   expect(exits).toEqual([]);
 });
+
+it.each([
+  [true, 'one\n\ttwo\uFFFD[2J\uFFFD\n'],
+  [false, 'one\n\ttwo\u001b[2J\u202e\n'],
+])(
+  'prints to a terminal (%j) what cannot steer it, and to programs what there is',
+  async (isTTY, expected) => {
+    const stdout = Object.assign(new PassThrough(), { isTTY });
+    const terminal = {
+      stdin: new PassThrough(),
+      stdout,
+      stderr: new PassThrough(),
+      environment: {},
+      exit() {},
+    };
+    printLine(terminal, 'one\n\ttwo\u001b[2J\u202e');
+    expect(String(stdout.read())).toBe(expected);
+    await write(terminal, 'one\n\ttwo\u001b[2J\u202e\n');
+    expect(String(stdout.read())).toBe(expected);
+  },
+);
