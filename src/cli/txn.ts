@@ -50,7 +50,12 @@ function forPeople({ succeeded, revision, results }: TxnResult): string {
 }
 
 function describe(result: TxnOperationResult): readonly string[] {
-  if ('put' in result) return [`put ${showName(result.put)} ${result.put.created ? 'created' : 'replaced'}`];
+  if ('put' in result) {
+    const { created, lease } = result.put;
+    const granted = lease === undefined ? '' : ` with lease ${lease}`;
+    return [`put ${showName(result.put)} ${created ? 'created' : 'replaced'}${granted}`];
+  }
+  if ('add' in result) return [`add ${showName(result.add)} is ${result.add.value}`];
   if ('delete' in result) return [`delete ${countOf(result.delete.deleted, 'key')}`];
   const { items } = result.get;
   return items.length === 0

@@ -27,6 +27,16 @@ export type TxnOperation =
         /** A media type that is kept with the value. */
         readonly contentType?: string;
         readonly lease?: string;
+        /** Gives the key a lease of its own, which the result names: it is deleted after this time. */
+        readonly ttlSeconds?: number;
+      };
+    }
+  | {
+      /** Adds to a counter, as {@link RaftkvClient.add} does; where it cannot be added, nothing of the transaction is done. */
+      readonly add: TxnKey & {
+        readonly delta: number;
+        /** What a key that does not exist counts as; 0 unless given. */
+        readonly initial?: number;
       };
     }
   | { readonly get: TxnKey | TxnPrefix }
@@ -51,7 +61,24 @@ export interface TxnResult {
 }
 
 export type TxnOperationResult =
-  | { readonly put: { readonly key?: string; readonly keyBase64?: string; readonly created: boolean } }
+  | {
+      readonly put: {
+        readonly key?: string;
+        readonly keyBase64?: string;
+        readonly created: boolean;
+        /** The lease of its own that `ttlSeconds` made. */
+        readonly lease?: string;
+      };
+    }
+  | {
+      readonly add: {
+        readonly key?: string;
+        readonly keyBase64?: string;
+        /** What the key holds after it. */
+        readonly value: number;
+        readonly created: boolean;
+      };
+    }
   | { readonly get: { readonly items: readonly Item[] } }
   | { readonly delete: { readonly deleted: number } };
 

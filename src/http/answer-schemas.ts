@@ -64,7 +64,8 @@ export const txnAnswer = object({
   revision: integer,
   results: list({
     anyOf: [
-      object({ put: object({ ...named('key'), created: flag }) }),
+      object({ put: object({ ...named('key'), created: flag, '?lease': leaseId }) }),
+      object({ add: object({ ...named('key'), value: { type: 'integer' }, created: flag }) }),
       object({ get: object({ items: list(item) }) }),
       object({ delete: object({ deleted: integer }) }),
     ],

@@ -89,7 +89,7 @@ export const clusterVersionBody = jsonBody(
 /** A lease lives between a second and a year; a fraction of a millisecond would say nothing. */
 export const TTL_SECONDS_MAX = 31_536_000;
 
-const ttlSecondsSchema = {
+export const ttlSecondsSchema = {
   type: 'number',
   minimum: 1,
   maximum: TTL_SECONDS_MAX,

@@ -4,14 +4,17 @@ import { RaftkvError } from '../errors.js';
 import {
   CONTENT_TYPE_LENGTH_MAX,
   type Compare,
+  type LeaseId,
   TXN_OPERATIONS_MAX,
   type TxnCommand,
   type TxnOperation,
 } from '../kv/types.js';
 import { keyBytesMax } from './bytes.js';
 import { jsonBody } from './json-body.js';
+import { toMs } from './lease-routes.js';
 import { keptContentType, mediaTypePattern } from './media-type.js';
 import { refuseReserved, refuseReservedPrefix } from './reserved.js';
+import { ttlSecondsSchema } from './schemas.js';
 
 /** Bytes in JSON: a member `name` with text, or `nameBase64` where they are not UTF-8. */
 const textSchema = { type: 'string', description: 'a text' } as const;
@@ -35,6 +38,13 @@ const contentTypeSchema = {
   description: 'a media type, such as text/plain; charset=utf-8',
 } as const;
 
+const counterSchema = {
+  type: 'integer',
+  minimum: Number.MIN_SAFE_INTEGER,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'a whole number',
+} as const;
+
 const keysSchema = {
   type: 'object',
   properties: { ...keyMembers, prefix: textSchema, prefixBase64: base64Schema },
@@ -52,9 +62,17 @@ const operationSchema = {
         valueBase64: base64Schema,
         contentType: contentTypeSchema,
         lease: leaseSchema,
+        ttlSeconds: ttlSecondsSchema,
       },
       additionalProperties: false,
       description: 'a key and a value: {"key":"a","value":"b"}',
+    },
+    add: {
+      type: 'object',
+      properties: { ...keyMembers, delta: counterSchema, initial: counterSchema },
+      required: ['delta'],
+      additionalProperties: false,
+      description: 'a counter and how much to add to it: {"key":"n","delta":1}',
     },
     get: {
       ...keysSchema,
@@ -68,7 +86,7 @@ const operationSchema = {
   minProperties: 1,
   maxProperties: 1,
   additionalProperties: false,
-  description: 'one operation: {"put":…}, {"get":…} or {"delete":…}',
+  description: 'one operation: {"put":…}, {"add":…}, {"get":…} or {"delete":…}',
 } as const;
 
 const branchSchema = {
@@ -143,7 +161,7 @@ function toBranch(
   return operations.map((operation, at) => {
     const place = `${name}[${at}]`;
     const made = toOperation(operation, place, valueBytesMax);
-    if (made.kind === 'put' || made.kind === 'delete') {
+    if (made.kind === 'put' || made.kind === 'add' || made.kind === 'delete') {
       const id = Buffer.from(made.key).toString('latin1');
       // A revision has one version of a key; the other one would be lost without a word.
       if (written.has(id)) throw wrong(place, 'it changes a key that this branch has changed already');
@@ -154,7 +172,7 @@ function toBranch(
 }
 
 function toOperation(
-  { put, get, delete: deletion }: FromSchema<typeof operationSchema>,
+  { put, add, get, delete: deletion }: FromSchema<typeof operationSchema>,
   place: string,
   valueBytesMax: number,
 ): TxnOperation {
@@ -169,8 +187,19 @@ function toOperation(
         { bytesMax: valueBytesMax },
       );
     }
-    const attached = put.lease === undefined ? {} : { lease: Number(put.lease) };
-    return { kind: 'put', key, value, contentType: keptContentType(put.contentType), ...attached };
+    return {
+      kind: 'put',
+      key,
+      value,
+      contentType: keptContentType(put.contentType),
+      ...attachment(put, place),
+    };
+  }
+  if (add !== undefined) {
+    const key = keyOf(add, `${place}.add`);
+    refuseReserved(key);
+    // JSON has a -0, which is no other number.
+    return { kind: 'add', key, delta: add.delta + 0, initial: (add.initial ?? 0) + 0 };
   }
   if (get !== undefined) {
     return isPrefix(get)
@@ -187,6 +216,20 @@ function toOperation(
   const prefix = prefixOf(what, 1, `${place}.delete`);
   refuseReservedPrefix(prefix);
   return { kind: 'deletePrefix', prefix };
+}
+
+function attachment(
+  { lease, ttlSeconds }: { readonly lease?: string; readonly ttlSeconds?: number },
+  place: string,
+): { readonly lease?: LeaseId; readonly ttlMs?: number } {
+  if (lease !== undefined && ttlSeconds !== undefined) {
+    throw wrong(
+      `${place}.put`,
+      '"ttlSeconds" gives the key a lease of its own, and "lease" an existing one; give one of them',
+    );
+  }
+  if (lease !== undefined) return { lease: Number(lease) };
+  return ttlSeconds === undefined ? {} : { ttlMs: toMs(ttlSeconds) };
 }
 
 function toCompare(given: FromSchema<typeof compareSchema>, place: string): Compare {

@@ -87,9 +87,16 @@ async function resultsJson({ succeeded, revision, results }: TxnDone): Promise<B
   for (const [at, result] of results.entries()) {
     if (at > 0) await json.add(',');
     switch (result.kind) {
-      case 'put':
-        await json.add(`{"put":{${bytesMember('key', result.key)},"created":${result.created}}}`);
+      case 'put': {
+        const granted = result.lease === undefined ? '' : `,"lease":"${result.lease}"`;
+        await json.add(`{"put":{${bytesMember('key', result.key)},"created":${result.created}${granted}}}`);
         break;
+      }
+      case 'add': {
+        const { key, value, created } = result;
+        await json.add(`{"add":{${bytesMember('key', key)},"value":${value},"created":${created}}}`);
+        break;
+      }
       case 'delete':
         await json.add(`{"delete":{"deleted":${result.deleted}}}`);
         break;

@@ -9,6 +9,7 @@ import { RaftkvError } from '../errors.js';
 import { messageType } from './protobuf-schema.js';
 import { checkWire, UnknownField, wireRules } from './strict-protobuf.js';
 import {
+  type AddCommand,
   CONDITION_REVISIONS_MAX,
   CONTENT_TYPE_LENGTH_MAX,
   type Command,
@@ -50,10 +51,16 @@ function formatOf(command: Command): number {
     case 'raiseVersion':
       return 3;
     case 'txn':
-      return command.isBounded === true ? 3 : 2;
+      return command.isBounded === true || [command.success, command.failure].some(isOfFormat3) ? 3 : 2;
     default:
       return 2;
   }
+}
+
+function isOfFormat3(branch: readonly TxnOperation[]): boolean {
+  return branch.some(
+    (operation) => operation.kind === 'add' || (operation.kind === 'put' && operation.ttlMs !== undefined),
+  );
 }
 
 const CommandMessage = messageType('Command');
@@ -92,7 +99,7 @@ interface Decoded {
   readonly leaseExpire?: { readonly lease: number; readonly generation: number } | null;
   readonly tick?: object | null;
   readonly raiseVersion?: { readonly version: number; readonly unlessHeld: boolean } | null;
-  readonly add?: { readonly key: Uint8Array; readonly delta: number; readonly initial: number } | null;
+  readonly add?: DecodedAdd | null;
   readonly compact?: { readonly revision: number } | null;
 }
 
@@ -103,6 +110,12 @@ interface DecodedPut {
   readonly condition?: DecodedCondition | null;
   readonly lease: number;
   readonly ttlMs: number;
+}
+
+interface DecodedAdd {
+  readonly key: Uint8Array;
+  readonly delta: number;
+  readonly initial: number;
 }
 
 interface DecodedCondition {
@@ -127,12 +140,13 @@ interface DecodedCompare {
 }
 
 interface DecodedOperation {
-  readonly kind?: 'put' | 'get' | 'getPrefix' | 'delete' | 'deletePrefix';
+  readonly kind?: TxnOperation['kind'];
   readonly put: DecodedPut;
   readonly get: Uint8Array;
   readonly getPrefix: Uint8Array;
   readonly delete: Uint8Array;
   readonly deletePrefix: Uint8Array;
+  readonly add: DecodedAdd;
 }
 
 /** In the order of their numbers in proto/command.proto. */
@@ -277,7 +291,6 @@ function decodeMessage(bytes: Uint8Array): Decoded {
 function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } {
   const { put, delete: deletion, deletePrefix, txn } = message;
   if (put) {
-    if (put.lease !== 0 && put.ttlMs !== 0) throw malformed('It gives a key two leases.');
     return { kind: 'put', ...fromPut(put), ...fromCondition(put.condition), ...fromTtl(put.ttlMs) };
   }
   if (deletion) return { kind: 'delete', key: asKey(deletion.key), ...fromCondition(deletion.condition) };
@@ -317,10 +330,7 @@ function fromMessage(message: Decoded): Command & { idempotency?: Idempotency } 
       : { kind: 'raiseVersion', version };
   }
   const { add, compact } = message;
-  if (add) {
-    const { key, delta, initial } = add;
-    return { kind: 'add', key: asKey(key), delta: asSigned(delta), initial: asSigned(initial) };
-  }
+  if (add) return fromAdd(add);
   if (compact) return { kind: 'compact', ...fromRevision(asInteger(compact.revision)) };
   throw fromNewerVersion('a kind that this version of raftkv does not know');
 }
@@ -329,7 +339,12 @@ function fromRevision(revision: Revision): { readonly revision?: Revision } {
   return revision === 0 ? {} : { revision };
 }
 
-function fromPut({ key, value, contentType, lease }: DecodedPut) {
+function fromAdd({ key, delta, initial }: DecodedAdd) {
+  return { kind: 'add' as const, key: asKey(key), delta: asSigned(delta), initial: asSigned(initial) };
+}
+
+function fromPut({ key, value, contentType, lease, ttlMs }: DecodedPut) {
+  if (lease !== 0 && ttlMs !== 0) throw malformed('It gives a key two leases.');
   asKey(key);
   if (value.length > VALUE_BYTES_LIMIT) throw malformed(`It has a value of ${value.length} bytes.`);
   if (contentType.length > CONTENT_TYPE_LENGTH_MAX || !mediaTypeText.test(contentType)) {
@@ -370,10 +385,11 @@ function fromOperation(operation: DecodedOperation): TxnOperation {
   switch (operation.kind) {
     case 'put': {
       const { put } = operation;
-      if (put.ttlMs !== 0 || put.condition)
-        throw malformed('A put in a transaction has no ttl and no condition.');
-      return { kind: 'put', ...fromPut(put) };
+      if (put.condition) throw malformed('A put in a transaction has no condition.');
+      return { kind: 'put', ...fromPut(put), ...fromTtl(put.ttlMs) };
     }
+    case 'add':
+      return fromAdd(operation.add);
     case 'get':
       return { kind: 'get', key: asKey(operation.get) };
     case 'getPrefix':
@@ -423,11 +439,8 @@ function toMessage(command: Command): Record<string, unknown> {
   const idempotency = command.idempotency && toIdempotency(command.idempotency);
   switch (command.kind) {
     case 'put': {
-      const { lease, ttlMs } = command;
-      assert(lease === undefined || ttlMs === undefined, 'A key has one lease at most.');
       const put = toPut(command);
       put.condition = toCondition(command);
-      put.ttlMs = toTtl(ttlMs);
       return { version, idempotency, put };
     }
     case 'delete':
@@ -453,12 +466,8 @@ function toMessage(command: Command): Record<string, unknown> {
     }
     case 'tick':
       return { version, idempotency, tick: {} };
-    case 'add': {
-      const { key, delta, initial } = command;
-      assertKey(key);
-      for (const number of [delta, initial]) assertInteger(number, Number.MIN_SAFE_INTEGER);
-      return { version, idempotency, add: { key, delta: delta + 0, initial: initial + 0 } };
-    }
+    case 'add':
+      return { version, idempotency, add: toAdd(command) };
     case 'compact':
       return { version, idempotency, compact: { revision: toCounter(command.revision) } };
     case 'raiseVersion':
@@ -476,18 +485,26 @@ interface PutMessage {
   readonly value: Uint8Array;
   readonly contentType: string;
   readonly lease: number | undefined;
+  readonly ttlMs: number | undefined;
   condition: Record<string, unknown> | undefined;
-  ttlMs: number | undefined;
 }
 
-function toPut({ key, value, contentType, lease }: Omit<PutCommand, 'kind'>): PutMessage {
+function toAdd({ key, delta, initial }: Omit<AddCommand, 'kind'>): DecodedAdd {
   assertKey(key);
+  for (const number of [delta, initial]) assertInteger(number, Number.MIN_SAFE_INTEGER);
+  // -0 is written as 0.
+  return { key, delta: delta + 0, initial: initial + 0 };
+}
+
+function toPut({ key, value, contentType, lease, ttlMs }: Omit<PutCommand, 'kind'>): PutMessage {
+  assertKey(key);
+  assert(lease === undefined || ttlMs === undefined, 'A key has one lease at most.');
   assert(value.length <= VALUE_BYTES_LIMIT, 'The value is too long.');
   assert(
     contentType.length <= CONTENT_TYPE_LENGTH_MAX && mediaTypeText.test(contentType),
     'A content type is a short text without line breaks.',
   );
-  return { key, value, contentType, lease: toCounter(lease), condition: undefined, ttlMs: undefined };
+  return { key, value, contentType, lease: toCounter(lease), ttlMs: toTtl(ttlMs), condition: undefined };
 }
 
 function toTxn({ compare, success, failure, isBounded }: TxnCommand) {
@@ -525,6 +542,8 @@ function toOperation(operation: TxnOperation): Record<string, unknown> {
   switch (operation.kind) {
     case 'put':
       return { put: toPut(operation) };
+    case 'add':
+      return { add: toAdd(operation) };
     case 'get':
     case 'delete':
       assertKey(operation.key);

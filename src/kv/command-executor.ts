@@ -3,7 +3,7 @@ import type { Entry, Index } from '../raft/types.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
 import { type DecodedCommand, takeCommand } from './command-codec.js';
-import { numberOf } from './counter.js';
+import { addTo } from './counter.js';
 import { boundBytes, type HistoryBounds, markTime } from './history.js';
 import type { Found } from './idempotency.js';
 import { type LeaseEnd, planLeaseEnd } from './lease-end.js';
@@ -196,13 +196,8 @@ export class CommandExecutor {
     const id = keyId(key);
     const known = this.#live.current(id, key);
     const existing = known?.deleted === false ? known : undefined;
-    const before =
-      existing === undefined
-        ? initial
-        : numberOf(present(this.#live.newest(key), 'A key that exists has a value.').value);
-    if (before === undefined) return { kind: 'notANumber', revision: this.#revision };
-    const value = before + delta;
-    if (!Number.isSafeInteger(value)) return { kind: 'sumOutOfRange', revision: this.#revision };
+    const value = addTo(existing && this.#live.newest(key), delta, initial);
+    if (typeof value === 'string') return { kind: value, revision: this.#revision };
     const revision = this.#revision + 1;
     const state = {
       createRevision: existing?.createRevision ?? revision,
@@ -250,8 +245,13 @@ export class CommandExecutor {
     if (prepared === undefined) for (const operation of operations) branch.perform(operation);
     const { refusal, results } = branch;
     if (refusal !== undefined) return refusal;
-    const { changes, digest } = branch.changes();
-    this.#commit(changes, digest);
+    const { changes, digest, attaching, grants } = branch.changes();
+    this.#commit(changes, digest, attaching);
+    const { leases } = this.#live;
+    for (const { ttlMs, ended } of grants) {
+      const lease = leases.grant(ttlMs, true);
+      if (ended) leases.remove(lease);
+    }
     return { kind: 'txn', revision: this.#revision, succeeded: operations === command.success, results };
   }
 
@@ -311,11 +311,15 @@ export class CommandExecutor {
     return { kind: 'versionRaised', revision: this.#revision, clusterVersion: meta.clusterVersion };
   }
 
-  /** The one place at which keys change: one revision for all of them, which they have already, and none for none. */
-  #commit(changes: readonly BufferedChange[], digest: number): void {
+  /**
+   * The one place at which keys change: one revision for all of them, which they have already, and none for none.
+   *
+   * @param attaching Those of them that attach their keys to a lease anew, or to none.
+   */
+  #commit(changes: readonly BufferedChange[], digest: number, attaching = changes): void {
     if (changes.length === 0) return;
     this.#commitChanges(changes, digest);
-    this.#live.leases.follow(changes);
+    this.#live.leases.follow(attaching);
   }
 
   /** The same for changes that leave every key with the lease that it had. */

@@ -18,8 +18,9 @@ interface Decoded {
   readonly value: number;
   readonly compactedRevision: number;
   readonly results: readonly {
-    readonly kind: 'put' | 'get' | 'deleted';
-    readonly put: { readonly key: Uint8Array; readonly created: boolean };
+    readonly kind: 'put' | 'add' | 'get' | 'deleted';
+    readonly put: { readonly key: Uint8Array; readonly created: boolean; readonly lease: number };
+    readonly add: { readonly key: Uint8Array; readonly created: boolean; readonly value: number };
     readonly get: { readonly items: readonly Required<Item>[] };
     readonly deleted: number;
   }[];
@@ -75,6 +76,8 @@ function toOperation(result: TxnResult): Record<string, unknown> {
   switch (result.kind) {
     case 'put':
       return { put: result };
+    case 'add':
+      return { add: result };
     case 'get':
       return { get: result };
     case 'delete':
@@ -82,10 +85,14 @@ function toOperation(result: TxnResult): Record<string, unknown> {
   }
 }
 
-function fromOperation({ kind, put, get, deleted }: Decoded['results'][number]): TxnResult {
+function fromOperation({ kind, put, add, get, deleted }: Decoded['results'][number]): TxnResult {
   switch (kind) {
-    case 'put':
-      return { kind, key: put.key, created: put.created };
+    case 'put': {
+      const { key, created, lease } = put;
+      return lease === 0 ? { kind, key, created } : { kind, key, created, lease };
+    }
+    case 'add':
+      return { kind, key: add.key, created: add.created, value: add.value };
     case 'get':
       return { kind, items: get.items.map(fromItem) };
     case 'deleted':

@@ -1,6 +1,7 @@
 import { present, unreachable } from '../assert.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith, type PlannedChanges } from './changes.js';
+import { addTo, type Sum } from './counter.js';
 import { PrefixWalks } from './prefix-walks.js';
 import { currentVersion, type Layers, toItem } from './reader.js';
 import type { Current, KeyState } from './record-codec.js';
@@ -11,6 +12,8 @@ import {
   DELETED_KEYS_MAX,
   DELETED_KEYS_PASSED_MAX,
   type Item,
+  LEASES_MAX,
+  type LeaseId,
   PASSED_KEYS_MAX,
   type Revision,
   TXN_ANSWER_BYTES_MAX,
@@ -42,6 +45,26 @@ interface Touched {
   now: { readonly state: KeyState; readonly value: Uint8Array } | undefined;
   /** What that comes to; undefined when the key did not exist before, either. */
   change: BufferedChange | undefined;
+  /** Nothing but adds changed it, which leave a key with the lease that it had. */
+  keepsLease: boolean;
+}
+
+/** A lease that a put of the branch grants to its key. Its id is the next one that no earlier put of the branch took. */
+interface Grant {
+  readonly key: KeyId;
+  readonly lease: LeaseId;
+  readonly ttlMs: number;
+}
+
+/** What a branch comes to. */
+export interface BranchChanges extends PlannedChanges {
+  /** Those after which leases are to be looked at. */
+  readonly attaching: readonly BufferedChange[];
+  /**
+   * In the order of their ids, which follow one another. Where a later operation changed the key again, the lease has ended
+   * already.
+   */
+  readonly grants: readonly { readonly ttlMs: number; readonly ended: boolean }[];
 }
 
 /**
@@ -59,6 +82,7 @@ export class Branch {
   readonly #layers: Layers | undefined;
   readonly #revision: Revision;
   readonly #touched = new Map<KeyId, Touched>();
+  readonly #grants: Grant[] = [];
   #refusal: UnchangedResult | undefined;
   #deletedKeys = 0;
   #deletedBytes = 0;
@@ -84,15 +108,21 @@ export class Branch {
   }
 
   /** What is to be committed. */
-  changes(): PlannedChanges {
+  changes(): BranchChanges {
     const changes: BufferedChange[] = [];
+    const attaching: BufferedChange[] = [];
     let { digest } = this.#live.meta;
-    for (const { change } of this.#touched.values()) {
+    for (const { change, keepsLease } of this.#touched.values()) {
       if (change === undefined) continue;
       changes.push(change);
+      if (!keepsLease) attaching.push(change);
       digest = digestWith(digest, change);
     }
-    return { changes, digest };
+    const grants = this.#grants.map(({ key, lease, ttlMs }) => ({
+      ttlMs,
+      ended: this.#touched.get(key)?.now?.state.lease !== lease,
+    }));
+    return { changes, digest, attaching, grants };
   }
 
   /** Does one operation, after those before it; a promise only where a prefix has to be walked. */
@@ -101,6 +131,9 @@ export class Branch {
     switch (operation.kind) {
       case 'put':
         this.#put(operation);
+        return undefined;
+      case 'add':
+        this.#add(operation);
         return undefined;
       case 'get': {
         const items: Item[] = [];
@@ -122,12 +155,43 @@ export class Branch {
     }
   }
 
-  #put({ key, value, contentType, lease = 0 }: Extract<TxnOperation, { kind: 'put' }>): void {
+  #put({ key, value, contentType, lease = 0, ttlMs }: Extract<TxnOperation, { kind: 'put' }>): void {
     if (lease !== 0 && this.#live.leases.usable(lease) === undefined) {
       this.#refusal = { kind: 'leaseNotFound', revision: this.#revision - 1, lease };
       return;
     }
     const touched = this.#touch(key);
+    touched.keepsLease = false;
+    if (ttlMs === undefined) {
+      this.results.push({ kind: 'put', key, created: this.#write(touched, value, contentType, lease) });
+      return;
+    }
+    const { leases } = this.#live;
+    // Leases that the branch ends are not counted as free yet.
+    if (leases.count + this.#grants.length >= LEASES_MAX) {
+      this.#refusal = { kind: 'tooManyLeases', revision: this.#revision - 1 };
+      return;
+    }
+    const granted = leases.nextId + this.#grants.length;
+    this.#grants.push({ key: touched.id, lease: granted, ttlMs });
+    const created = this.#write(touched, value, contentType, granted);
+    this.results.push({ kind: 'put', key, created, lease: granted });
+  }
+
+  #add({ key, delta, initial }: Extract<TxnOperation, { kind: 'add' }>): void {
+    const existing = this.#find(key);
+    const sum: Sum = addTo(existing, delta, initial);
+    if (typeof sum === 'string') {
+      this.#refusal = { kind: sum, revision: this.#revision - 1 };
+      return;
+    }
+    const { contentType = '', lease = 0 } = existing ?? {};
+    const created = this.#write(this.#touch(key), Buffer.from(String(sum)), contentType, lease);
+    this.results.push({ kind: 'add', key, created, value: sum });
+  }
+
+  /** Makes a value the newest of a key. Returns whether there was no such key before. */
+  #write(touched: Touched, value: Uint8Array, contentType: string, lease: LeaseId): boolean {
     const existing = touched.now?.state;
     const revision = this.#revision;
     const state = {
@@ -141,7 +205,7 @@ export class Branch {
     };
     touched.now = { state, value };
     touched.change = changeOf(touched.id, touched.key, touched.known, value, state, this.#live.notesSizes);
-    this.results.push({ kind: 'put', key, created: existing === undefined });
+    return existing === undefined;
   }
 
   #find(key: Uint8Array): Item | undefined {
@@ -197,6 +261,7 @@ export class Branch {
     if (touched.now === undefined) return 0;
     const { id, key, known } = touched;
     touched.now = undefined;
+    touched.keepsLease = false;
     touched.change =
       known?.deleted === false ? deletionOf({ id, key, current: known }, this.#revision) : undefined;
     this.#deletedKeys += 1;
@@ -225,7 +290,7 @@ export class Branch {
   #remember(id: KeyId, key: Uint8Array, known: Current | undefined): Touched {
     // Whoever asks for the value of a key that was touched asks after it was written, so this one is never read.
     const now = known?.deleted === false ? { state: known, value: NO_VALUE } : undefined;
-    const touched: Touched = { id, key, known, now, change: undefined };
+    const touched: Touched = { id, key, known, now, change: undefined, keepsLease: true };
     this.#touched.set(id, touched);
     return touched;
   }

@@ -186,6 +186,15 @@ export type TxnOperation =
       readonly contentType: string;
       /** As in {@link PutCommand}. */
       readonly lease?: LeaseId;
+      /** As in {@link PutCommand}; from cluster version 2 on. */
+      readonly ttlMs?: number;
+    }
+  /** As in {@link AddCommand}. */
+  | {
+      readonly kind: 'add';
+      readonly key: Uint8Array;
+      readonly delta: number;
+      readonly initial: number;
     }
   | { readonly kind: 'get' | 'delete'; readonly key: Uint8Array }
   /** The prefix is not empty. */
@@ -328,7 +337,20 @@ export type UnchangedResult =
 
 /** What one operation of a transaction gave. */
 export type TxnResult =
-  | { readonly kind: 'put'; readonly key: Uint8Array; readonly created: boolean }
+  /** `lease`: the one that was granted, where the put gave a time to live. */
+  | {
+      readonly kind: 'put';
+      readonly key: Uint8Array;
+      readonly created: boolean;
+      readonly lease?: LeaseId;
+    }
+  /** `value`: what the key held after the operation. */
+  | {
+      readonly kind: 'add';
+      readonly key: Uint8Array;
+      readonly created: boolean;
+      readonly value: number;
+    }
   /** In byte order of the keys. */
   | { readonly kind: 'get'; readonly items: readonly Item[] }
   | { readonly kind: 'delete'; readonly deleted: number };

@@ -145,28 +145,13 @@ export class ReferenceStore implements KnownStates {
     }
   }
 
-  #add({ key, delta, initial }: AddCommand): CommandResult {
-    const existing = this.#now.get(textOf(key));
-    const text = existing === undefined ? `${initial}` : textOf(existing.value);
-    // A number is what it is written as.
-    const isNumber = String(Number(text) + 0) === text || text === '-0';
-    if (!isNumber || !Number.isSafeInteger(Number(text)))
-      return { kind: 'notANumber', revision: this.revision };
-    const value = Number(text) + delta;
-    if (!Number.isSafeInteger(value)) return { kind: 'sumOutOfRange', revision: this.revision };
+  #add(command: AddCommand): CommandResult {
+    const { key } = command;
+    const existing = this.#now.has(textOf(key));
     const next = new Map(this.#now);
-    const { contentType = '', lease } = existing ?? {};
-    const put = {
-      key,
-      value: Buffer.from(`${value}`),
-      contentType,
-      ...(lease === undefined ? {} : { lease }),
-    };
-    putInto(next, put, this.revision + 1);
-    const own = this.leases.get(lease ?? 0)?.own;
-    this.#push(next);
-    const kept = this.leases.get(lease ?? 0);
-    if (kept && own !== undefined) kept.own = own;
+    const value = addInto(next, command, this.revision + 1);
+    if (typeof value === 'string') return { kind: value, revision: this.revision };
+    this.#push(next, new Set([textOf(key)]));
     return { kind: 'added', revision: this.revision, created: !existing, value };
   }
 
@@ -196,13 +181,18 @@ export class ReferenceStore implements KnownStates {
     return [...this.#now.entries()].flatMap(([key, item]) => (item.lease === lease ? [key] : [])).sort();
   }
 
-  /** Makes `next` the newest state. Leases of a key's own end with what their key was, unless a put names them. */
-  #push(next: ReadonlyMap<string, Item>): void {
+  /**
+   * Makes `next` the newest state. Leases of a key's own end with what their key was, unless a put names them.
+   *
+   * @param added Keys that were only added to.
+   */
+  #push(next: ReadonlyMap<string, Item>, added: ReadonlySet<string> = new Set()): void {
     const before = this.#now;
     this.states.push(next);
     if (this.clusterVersion >= 2) this.#boundBytes(before, next);
     for (const [key, item] of next) {
-      const lease = item === before.get(key) ? undefined : this.leases.get(item.lease ?? 0);
+      const isPut = item !== before.get(key) && !added.has(key);
+      const lease = isPut ? this.leases.get(item.lease ?? 0) : undefined;
       if (lease) lease.own = false;
     }
     for (const [key, { lease = 0 }] of before) {
@@ -282,31 +272,60 @@ export class ReferenceStore implements KnownStates {
   #transact({ compare, success, failure }: TxnCommand): CommandResult {
     const succeeded = compare.every((one) => compares(this.#now.get(textOf(one.key)), one));
     const branch = succeeded ? success : failure;
-    for (const operation of branch) {
-      if (operation.kind !== 'put' || operation.lease === undefined || this.leases.has(operation.lease))
-        continue;
-      return { kind: 'leaseNotFound', revision: this.revision, lease: operation.lease };
-    }
     const next = new Map(this.#now);
+    // Keys that were only added to keep the lease of their own.
+    const changed = new Set<string>();
+    const added = new Set<string>();
+    const grants: { readonly key: string; readonly ttlMs: number }[] = [];
+    let refusal: CommandResult | undefined;
+    const { revision } = this;
     const results = branch.map((operation): TxnResult => {
       const wanted = 'key' in operation ? textOf(operation.key) : textOf(operation.prefix);
       const found = [...next.keys()]
         .filter((key) => ('key' in operation ? key === wanted : key.startsWith(wanted)))
         .sort();
       switch (operation.kind) {
-        case 'put':
-          putInto(next, operation, this.revision + 1);
-          return { kind: 'put', key: operation.key, created: found.length === 0 };
+        case 'put': {
+          const { lease: wantedLease, ttlMs } = operation;
+          if (wantedLease !== undefined && !this.leases.has(wantedLease))
+            refusal ??= { kind: 'leaseNotFound', revision, lease: wantedLease };
+          added.delete(wanted);
+          changed.add(wanted);
+          const created = found.length === 0;
+          if (ttlMs === undefined) {
+            putInto(next, operation, this.revision + 1);
+            return { kind: 'put', key: operation.key, created };
+          }
+          grants.push({ key: wanted, ttlMs });
+          const lease = this.#lastLease + grants.length;
+          putInto(next, { ...operation, lease }, this.revision + 1);
+          return { kind: 'put', key: operation.key, created, lease };
+        }
+        case 'add': {
+          const value = addInto(next, operation, this.revision + 1);
+          if (!changed.has(wanted)) added.add(wanted);
+          if (typeof value === 'string') refusal ??= { kind: value, revision };
+          return { kind: 'add', key: operation.key, created: found.length === 0, value: Number(value) };
+        }
         case 'get':
         case 'getPrefix':
           return { kind: 'get', items: found.map((key) => next.get(key) as Item) };
         default:
-          for (const key of found) next.delete(key);
+          for (const key of found) {
+            next.delete(key);
+            added.delete(key);
+            changed.add(key);
+          }
           return { kind: 'delete', deleted: found.length };
       }
     });
+    if (refusal !== undefined) return refusal;
     const names = new Set([...next.keys(), ...this.#now.keys()]);
-    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.#push(next);
+    if ([...names].some((key) => next.get(key) !== this.#now.get(key))) this.#push(next, added);
+    for (const { key, ttlMs } of grants) {
+      const { lease } = this.#grant(ttlMs, true);
+      if (next.get(key)?.lease !== lease) this.leases.delete(lease);
+    }
     return { kind: 'txn', revision: this.revision, succeeded, results };
   }
 
@@ -316,6 +335,25 @@ export class ReferenceStore implements KnownStates {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([, item]) => item);
   }
+}
+
+/** Returns the sum, or why there is none. */
+function addInto(
+  state: Map<string, Item>,
+  { key, delta, initial }: Omit<AddCommand, 'kind'>,
+  revision: number,
+): number | 'notANumber' | 'sumOutOfRange' {
+  const existing = state.get(textOf(key));
+  const text = existing === undefined ? `${initial}` : textOf(existing.value);
+  // A number is what it is written as.
+  const isNumber = String(Number(text) + 0) === text || text === '-0';
+  if (!isNumber || !Number.isSafeInteger(Number(text))) return 'notANumber';
+  const value = Number(text) + delta;
+  if (!Number.isSafeInteger(value)) return 'sumOutOfRange';
+  const { contentType = '', lease } = existing ?? {};
+  const put = { key, value: Buffer.from(`${value}`), contentType };
+  putInto(state, lease === undefined ? put : { ...put, lease }, revision);
+  return value;
 }
 
 function putInto(

@@ -1,4 +1,5 @@
 import {
+  type AddCommand,
   type Compare,
   FINGERPRINT_BYTES,
   type Idempotency,
@@ -18,6 +19,10 @@ const LARGE_RATE = 0.15;
 const REPEATABLE_RATE = 0.4;
 /** The share of those that come under a key that was another request's. */
 const MISMATCH_RATE = 0.03;
+/** The share of transactions that also count. */
+const COUNTING_RATE = 0.2;
+/** The share of transactions whose put gives its key a time to live. */
+const TEMPORARY_RATE = 0.15;
 /** Keys that go with leases. */
 const TEMPORARY_KEYS = 2;
 const TTL_MS_MIN = 200;
@@ -60,7 +65,7 @@ export class Requests {
     if (dice < 0.82) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
     if (dice < 0.84) return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
     if (dice < 0.91) return this.transaction();
-    if (dice < 0.93) return this.add();
+    if (dice < 0.93) return this.count();
     if (dice < 0.96 || this.temporaryKeys.length === 0) return this.reading();
     return this.put(this.pickTemporaryKey(), { ttlMs: this.ttlMs() });
   }
@@ -100,8 +105,11 @@ export class Requests {
   /** Two keys are changed together, or read together where the comparison does not hold. */
   private transaction(): TxnCommand {
     const [first = new Uint8Array(1), second = first] = this.random.shuffled(this.keys);
-    const success: TxnOperation[] = [{ kind: 'put', key: first, value: this.newValue(), contentType: '' }];
+    const isTemporary = this.temporaryKeys.length > 0 && this.random.chance(TEMPORARY_RATE);
+    const put: TxnOperation = { kind: 'put', key: first, value: this.newValue(), contentType: '' };
+    const success: TxnOperation[] = [isTemporary ? { ...put, ttlMs: this.ttlMs() } : put];
     if (second !== first) success.push(this.secondOperation(second));
+    if (this.random.chance(COUNTING_RATE)) success.push(this.count());
     return {
       kind: 'txn',
       compare: this.random.chance(0.3) ? [] : [this.comparison(this.random.chance(0.5) ? first : second)],
@@ -111,7 +119,7 @@ export class Requests {
   }
 
   /** All clients count on one key, which nothing else touches. */
-  private add(): ClientCommand {
+  private count(): AddCommand {
     return { kind: 'add', key: Buffer.from('counter'), delta: this.random.integer(1, 3), initial: 0 };
   }
 
@@ -183,7 +191,7 @@ function describeCommand(command: ClientCommand): string {
       return condition + command.success.map(describeOperation).join(', ');
     }
     case 'add':
-      return `add ${command.delta} to ${textOf(command.key)}`;
+      return describeOperation(command);
     case 'compact':
       return `compact up to ${command.revision ?? 'now'}`;
     case 'leaseGrant':
@@ -201,13 +209,17 @@ function describeChange(command: Extract<ClientCommand, { kind: 'put' | 'delete'
         ? ''
         : ` if at ${command.ifRevision}`;
   if (command.kind === 'delete') return `delete ${textOf(command.key)}${condition}`;
-  const { lease, ttlMs } = command;
-  const time = lease !== undefined ? ` with lease ${lease}` : ttlMs !== undefined ? ` for ${ttlMs} ms` : '';
-  return `${describeOperation(command)}${time}${condition}`;
+  const { lease } = command;
+  const attached = lease === undefined ? '' : ` with lease ${lease}`;
+  return `${describeOperation(command)}${attached}${condition}`;
 }
 
 function describeOperation(operation: TxnOperation): string {
-  if (operation.kind === 'put') return `put ${textOf(operation.key)} = ${nameOfValue(operation.value)}`;
+  if (operation.kind === 'put') {
+    const time = operation.ttlMs === undefined ? '' : ` for ${operation.ttlMs} ms`;
+    return `put ${textOf(operation.key)} = ${nameOfValue(operation.value)}${time}`;
+  }
+  if (operation.kind === 'add') return `add ${operation.delta} to ${textOf(operation.key)}`;
   return `${operation.kind} ${'key' in operation ? textOf(operation.key) : textOf(operation.prefix)}`;
 }
 

@@ -178,8 +178,7 @@ export class Workload {
     const isRepeatable = request.kind === 'command' && request.command.idempotency !== undefined;
     const { counterOrder } = this;
     const countedBefore = counterOrder.highest;
-    if (request.kind === 'command' && request.command.kind === 'add')
-      counterOrder.begins(request.command.delta);
+    if (request.kind === 'command') counterOrder.begins(request.command);
     let attempts = 0;
     let isUnknown = false;
     const attempt = (at: SimNode) => {
@@ -198,9 +197,9 @@ export class Workload {
           return;
         }
         this.settle(operation, isOpen && isUnknown ? { kind: 'unknown' } : outcome);
-        if (outcome.kind === 'done' && outcome.result.kind === 'added') {
-          const { value } = outcome.result;
-          this.cluster.check(() => counterOrder.added(value, countedBefore));
+        if (outcome.kind === 'done') {
+          const { result } = outcome;
+          this.cluster.check(() => counterOrder.answered(result, countedBefore));
         }
         if (outcome.kind === 'done' && renewal !== null) leaseTime.renewed(outcome.result, renewal);
         settled(operation.outcome);

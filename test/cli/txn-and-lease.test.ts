@@ -50,6 +50,8 @@ describe('txn', () => {
   it('takes what the server takes, bytes included, and says what is wrong', async () => {
     const bytes = '{"success":[{"put":{"keyBase64":"/w==","valueBase64":"/g=="}}]}';
     expect((await on(['txn'], { input: bytes })).output).toContain('put base64:/w== created');
+    const more = '{"success":[{"put":{"key":"t","value":"","ttlSeconds":9}},{"add":{"key":"n","delta":2}}]}';
+    expect((await on(['txn'], { input: more })).output).toContain('put t created with lease 1\nadd n is 2\n');
     expect((await on(['txn', '-'], { input: '{}' })).code).toBe(0);
     const wrong = await on(['txn'], { input: '{"success":[{"put":{}}]}' });
     expect(wrong).toMatchObject({ code: 1, errors: expect.stringContaining('(bad_request)') });

@@ -227,6 +227,20 @@ describe('a transaction', () => {
     expect((await client.txn({ compare: [value] })).succeeded).toBe(true);
   });
 
+  it('counts, and gives keys a time to live', async () => {
+    const { results } = await client.txn({
+      success: [
+        { put: { key: 'a', value: '1', ttlSeconds: 30 } },
+        { add: { key: bytes(0xff), delta: 2, initial: 40 } },
+      ],
+    });
+    expect(results).toEqual([
+      { put: { key: 'a', created: true, lease: '1' } },
+      { add: { keyBase64: '/w==', created: true, value: 42 } },
+    ]);
+    expect((await client.lease('1')).ttlSeconds).toBe(30);
+  });
+
   it('is refused with what is wrong', async () => {
     const wrong = client.txn({ success: [{ put: { key: '', value: '' } }] });
     await expect(wrong).rejects.toEqual(refusal('bad_request'));

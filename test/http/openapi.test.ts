@@ -58,6 +58,11 @@ const examples: Readonly<Record<string, readonly InjectOptions[]>> = {
       payload:
         '{"success":[{"put":{"key":"t","value":"v"}},{"get":{"prefix":"t"}},{"delete":{"keyBase64":"/w=="}}]}',
     },
+    {
+      url: '/v1/txn',
+      payload: '{"success":[{"put":{"key":"u","value":"v","ttlSeconds":9}},{"add":{"key":"n","delta":1}}]}',
+    },
+    { url: '/v1/txn', payload: '{"success":[{"add":{"key":"t","delta":1}}]}' },
     { url: '/v1/txn', payload: '{"success":[{"put":{"key":"t","value":"v","lease":"99"}}]}' },
     { url: '/v1/txn', payload: '{"success":1}' },
   ],

@@ -161,6 +161,33 @@ describe('a transaction', () => {
     expect(node.position().revision).toBe(revision);
   });
 
+  it('counts, and gives keys a time to live', async () => {
+    const { app, node } = serve();
+    const success = [
+      { put: { key: 'a', value: '1', ttlSeconds: 1.5 } },
+      { add: { key: 'n', delta: 5 } },
+      { add: { keyBase64: '/w==', delta: -1, initial: 3 } },
+    ];
+    expect(await txn(app, { success })).toEqual({
+      status: 200,
+      body: {
+        succeeded: true,
+        revision: 1,
+        results: [
+          { put: { key: 'a', created: true, lease: '1' } },
+          { add: { key: 'n', value: 5, created: true } },
+          { add: { keyBase64: '/w==', value: 2, created: true } },
+        ],
+      },
+    });
+    expect(node.lease(1)).toMatchObject({ ttlMs: 1500, own: true });
+    const again = await txn(app, { success: [{ add: { key: 'n', delta: 1 } }, put('b', 'word')] });
+    expect(again.body.results[0]).toEqual({ add: { key: 'n', value: 6, created: false } });
+    const refused = await txn(app, { success: [put('c', '1'), { add: { key: 'b', delta: 1 } }] });
+    expect([refused.status, refused.body.code]).toEqual([409, 'not_a_number']);
+    expect((await app.inject('/v1/kv/c')).statusCode).toBe(404);
+  });
+
   it.each([
     ['value', '=', 'one', true],
     ['value', '<', 'two', true],
@@ -189,6 +216,13 @@ describe('a transaction', () => {
     ['{"success":[{"put":{"key":"a","value":"b","valueBase64":"Yg=="}}]}', 'not both'],
     ['{"success":[{"put":{"key":"a","valueBase64":"Yg="}}]}', 'base64'],
     ['{"success":[{"put":{"key":"a","value":"b","lease":7}}]}', 'the id of a lease'],
+    ['{"success":[{"put":{"key":"a","value":"b","lease":"7","ttlSeconds":5}}]}', 'give one of them'],
+    ['{"success":[{"put":{"key":"a","value":"b","ttlSeconds":0.5}}]}', 'seconds from 1'],
+    ['{"success":[{"add":{"key":"a"}}]}', 'delta" is missing'],
+    ['{"success":[{"add":{"key":"a","delta":1.5}}]}', 'a whole number'],
+    ['{"success":[{"add":{"key":"a","delta":1,"ttlSeconds":5}}]}', '"ttlSeconds" is not known'],
+    ['{"success":[{"add":{"key":"a","delta":1}},{"put":{"key":"a","value":"1"}}]}', 'changed already'],
+    ['{"success":[{"add":{"key":".raftkv/locks/a","delta":1}}]}', '.raftkv/'],
     ['{"success":[{"get":{"key":"a","prefix":"a"}}]}', 'not both'],
     ['{"success":[{"put":{"key":"a","value":"b"},"get":{"key":"a"}}]}', 'one operation'],
     ['{"success":[{"put":{"key":"a","value":"b"}},{"delete":{"key":"a"}}]}', 'changed already'],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { requireClusterVersion } from '../../src/cluster-version.js';
 import { encodeCommand } from '../../src/kv/command-codec.js';
-import { HOLD_KEY } from '../../src/kv/types.js';
+import { type Command, HOLD_KEY } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { deletion, follower, open, perform, reopen } from './kit.js';
 import { put } from './model.js';
@@ -75,16 +75,25 @@ describe('the cluster version in the state', () => {
 
 describe('a command that is to be proposed', () => {
   const bounded = { kind: 'txn', compare: [], success: [], failure: [], isBounded: true } as const;
+  const key = Buffer.from('a');
+  const count = { kind: 'add', key, delta: 1, initial: 0 } as const;
+  const passing = { kind: 'put', key, value: key, contentType: '', ttlMs: 1000 } as const;
 
-  it('is refused where a member may run a program that cannot read it', async () => {
+  it.each<Command>([
+    bounded,
+    { ...bounded, isBounded: false, success: [count] },
+    { ...bounded, isBounded: false, failure: [{ kind: 'get', key }, passing] },
+  ])('is refused where a member may run a program that cannot read it, %#', async (command) => {
     const kv = await open(new MemoryDisk());
     expect(kv.refuseProposal(encodeCommand(put('a', '1')), null)).toBeNull();
-    expect(kv.refuseProposal(encodeCommand(bounded), null)).toMatchObject({
+    // A put that is alone takes a time to live in every version.
+    expect(kv.refuseProposal(encodeCommand(passing), null)).toBeNull();
+    expect(kv.refuseProposal(encodeCommand(command), null)).toMatchObject({
       code: 'cluster_not_upgraded',
       message: expect.stringContaining('This txn needs cluster version 2'),
     });
     await perform(kv, raise(2));
-    expect(kv.refuseProposal(encodeCommand(bounded), null)).toBeNull();
+    expect(kv.refuseProposal(encodeCommand(command), null)).toBeNull();
   });
 
   it('raises the cluster version only as far as every member was asked', async () => {

@@ -90,6 +90,15 @@ describe('the format of commands', () => {
         ],
       },
     ],
+    [
+      'a transaction that counts, and that gives a key a time to live',
+      {
+        kind: 'txn',
+        compare: [],
+        success: [{ kind: 'put', key, value: key, contentType: '', ttlMs: 31_536_000_000 }],
+        failure: [{ kind: 'add', key, delta: -3, initial: Number.MAX_SAFE_INTEGER }],
+      },
+    ],
     ['an empty transaction', { kind: 'txn', compare: [], success: [], failure: [] }],
     ['the granting of a lease', { kind: 'leaseGrant', ttlMs: 1 }],
     ['a keepalive', { kind: 'leaseKeepAlive', lease: 1 }],
@@ -202,6 +211,13 @@ describe('the format of commands', () => {
       { kind: 'leaseGrant', ttlMs: 31_536_000_001 },
       { kind: 'leaseRevoke', lease: 1.5 },
       { kind: 'put', key, value: key, contentType: '', lease: 1, ttlMs: 1 },
+      {
+        kind: 'txn',
+        compare: [],
+        success: [{ kind: 'put', key, value: key, contentType: '', lease: 1, ttlMs: 1 }],
+        failure: [],
+      },
+      { kind: 'txn', compare: [], success: [{ kind: 'add', key, delta: 0.5, initial: 0 }], failure: [] },
       { kind: 'tick', idempotency: { key: '', fingerprint: new Uint8Array(16) } },
       { kind: 'tick', idempotency: { key: 'k', fingerprint: new Uint8Array(15) } },
     ];

@@ -20,6 +20,9 @@ describe('the format of results', () => {
       results: [
         { kind: 'put', key, created: true },
         { kind: 'put', key, created: false },
+        { kind: 'put', key, created: false, lease: 2 ** 40 },
+        { kind: 'add', key, created: true, value: -Number.MAX_SAFE_INTEGER },
+        { kind: 'add', key, created: false, value: 0 },
         { kind: 'get', items: [] },
         {
           kind: 'get',

@@ -93,6 +93,11 @@ const operation: fc.Arbitrary<TxnOperation> = fc.oneof(
       { requiredKeys: ['kind', 'key', 'value', 'contentType'] },
     ),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('put'), key, value, contentType, ttlMs }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('add'), key, delta: number, initial: number }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('get', 'delete'), key }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('getPrefix', 'deletePrefix'), prefix }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('getPrefix'), prefix: fc.constant(bytes('')) }) },

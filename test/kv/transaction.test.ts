@@ -161,6 +161,80 @@ describe('a transaction', () => {
     }
   });
 
+  const passing = (key: string, ttlMs: number): TxnOperation => ({ ...set(key), ttlMs }) as TxnOperation;
+
+  it('grants keys leases of their own, with ids in the order of its puts', async () => {
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    await perform(kv, { kind: 'leaseGrant', ttlMs: 50 });
+    const result = await perform(kv, all(passing('b', 20), set('c'), passing('a', 10)));
+    expect(result?.kind === 'txn' && result.results.map((one) => 'lease' in one && one.lease)).toEqual([
+      2,
+      false,
+      3,
+    ]);
+    expect(kv.leases(0, 9)).toMatchObject([
+      { own: false },
+      { lease: 2, ttlMs: 20, own: true },
+      { ttlMs: 10, own: true },
+    ]);
+    expect([plain(kv.get(bytes('a')))?.lease, (await kv.leaseKeys(2, 9)).map(text)]).toEqual([3, ['b']]);
+    await kv.flush();
+    const again = await reopen(disk, kv);
+    expect([again.digest, again.leaseCount]).toEqual([kv.digest, 3]);
+    // It goes with its key, and another key may take it over.
+    await perform(kv, all({ ...set('d'), lease: 3 } as TxnOperation, remove('b'), set('a')));
+    expect(kv.leases(0, 9)).toMatchObject([{ lease: 1 }, { lease: 3, own: false }]);
+  });
+
+  it('leaves no lease of a key that it changes again', async () => {
+    const kv = await open(new MemoryDisk());
+    const twice = await perform(kv, all(passing('a', 10), passing('a', 20), passing('b', 30), remove('b')));
+    expect(twice).toMatchObject({ results: [{ lease: 1 }, { lease: 2 }, { lease: 3 }, { deleted: 1 }] });
+    expect(kv.leases(0, 9)).toMatchObject([{ lease: 2, ttlMs: 20 }]);
+    // The ids are not given again, and one of the transaction is not there for its other operations.
+    expect(await perform(kv, all(passing('c', 10), { ...set('d'), lease: 4 } as TxnOperation))).toMatchObject(
+      {
+        kind: 'leaseNotFound',
+      },
+    );
+    expect(await perform(kv, all(passing('c', 10)))).toMatchObject({ results: [{ lease: 4 }] });
+  });
+
+  it('counts, and leaves a counter the lease of its own', async () => {
+    const kv = await open(new MemoryDisk());
+    await perform(kv, all({ ...passing('n', 10), value: bytes('5') } as TxnOperation));
+    const add = (key: string, delta: number, initial = 0): TxnOperation => ({
+      kind: 'add',
+      key: bytes(key),
+      delta,
+      initial,
+    });
+    const counted = await perform(kv, all(add('n', 2), add('n', 3), add('m', -1, 10), get('n')));
+    expect(counted).toMatchObject({
+      revision: 2,
+      results: [
+        { kind: 'add', created: false, value: 7 },
+        { kind: 'add', created: false, value: 10 },
+        { kind: 'add', created: true, value: 9 },
+        { items: [{ version: 2, lease: 1 }] },
+      ],
+    });
+    expect(kv.leases(0, 9)).toMatchObject([{ lease: 1, own: true }]);
+    const { digest } = kv;
+    expect(await perform(kv, all(add('n', 1), add('m', Number.MAX_SAFE_INTEGER)))).toEqual({
+      kind: 'sumOutOfRange',
+      revision: 2,
+    });
+    expect(await perform(kv, all(set('x', 'word'), add('x', 1)))).toEqual({
+      kind: 'notANumber',
+      revision: 2,
+    });
+    expect([kv.digest, text(kv.get(bytes('n'))?.value ?? bytes(''))]).toEqual([digest, '10']);
+    await perform(kv, deletion('n'));
+    expect(kv.leaseCount).toBe(0);
+  });
+
   it('gives other members the same state in a snapshot', async () => {
     const kv = await open(new MemoryDisk());
     await perform(kv, put('a', '1'), all(set('a', '2'), set('b', '2'), remove('nothing')));

@@ -330,22 +330,29 @@ describe('A watch has every event once, in order, and none before its time', () 
 
 describe('the checker of counters', () => {
   it('finds an add that was made twice, lost, or out of order', () => {
+    const key = bytes('counter');
+    const add = (delta: number) => ({ kind: 'add', key, delta, initial: 0 }) as const;
+    const sum = (value: number) => ({ kind: 'added', revision: 1, created: false, value }) as const;
+    // In a transaction, too.
+    const counts: Command = { kind: 'txn', compare: [], success: [add(2)], failure: [] };
+    const results = [{ kind: 'add', key, created: false, value: 4 }] as const;
+    const counted = { kind: 'txn', revision: 1, succeeded: true, results } as const;
     const asked = () => {
       const order = new CounterOrder();
-      for (const delta of [1, 2]) order.begins(delta);
+      for (const command of [add(1), counts]) order.begins(command);
       return order;
     };
     const right = asked();
     // The second one began before the first was answered.
-    right.added(3, 0);
-    right.added(2, 0);
+    right.answered(sum(3), 0);
+    right.answered(sum(2), 0);
     expect(right.highest).toBe(3);
     const lost = asked();
-    lost.added(1, 0);
-    expect(() => lost.added(1, 0)).toThrow('which another add was told');
+    lost.answered(sum(1), 0);
+    expect(() => lost.answered(sum(1), 0)).toThrow('which another add was told');
     const late = asked();
-    late.added(2, 0);
-    expect(() => late.added(1, late.highest)).toThrow('not above 2');
-    expect(() => asked().added(4, 0)).toThrow('more than all that was asked for');
+    late.answered(sum(2), 0);
+    expect(() => late.answered(sum(1), late.highest)).toThrow('not above 2');
+    expect(() => asked().answered(counted, 0)).toThrow('more than all that was asked for');
   });
 });

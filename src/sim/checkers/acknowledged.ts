@@ -56,7 +56,7 @@ function changeOf(result: CommandResult): string | undefined {
       return result.deleted > 0 ? `revision ${result.revision}` : undefined;
     case 'txn': {
       const isChange = result.results.some(
-        (one) => one.kind === 'put' || (one.kind === 'delete' && one.deleted > 0),
+        (one) => one.kind === 'put' || one.kind === 'add' || (one.kind === 'delete' && one.deleted > 0),
       );
       return isChange ? `revision ${result.revision}` : undefined;
     }

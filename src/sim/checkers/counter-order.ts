@@ -1,3 +1,4 @@
+import type { Command, CommandResult } from '../../kv/types.js';
 import { Violation } from './checker.js';
 
 /**
@@ -12,12 +13,19 @@ export class CounterOrder {
   /** What was asked to be added, whether it was or not. */
   private asked = 0;
 
-  begins(delta: number): void {
-    this.asked += delta;
+  begins(command: Command): void {
+    const adds = command.kind === 'txn' ? command.success : [command];
+    for (const one of adds) if (one.kind === 'add') this.asked += one.delta;
   }
 
-  /** @param before The greatest sum that was told when the add began. */
-  added(sum: number, before: number): void {
+  /** @param before The greatest sum that was told when the command began. */
+  answered(result: CommandResult, before: number): void {
+    if (result.kind === 'added') this.added(result.value, before);
+    if (result.kind !== 'txn') return;
+    for (const one of result.results) if (one.kind === 'add') this.added(one.value, before);
+  }
+
+  private added(sum: number, before: number): void {
     const wrong =
       sum <= before
         ? `not above ${before}, which was told before it began`

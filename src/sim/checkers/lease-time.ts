@@ -34,13 +34,16 @@ export class LeaseTime implements Checker {
   /** What a client remembers when it asks for a lease or for more time. */
   asks(command: Command): Renewal {
     const { nowMs: atMs, leaptMs } = this.time;
-    return { atMs, leaptMs, ttlMs: 'ttlMs' in command ? (command.ttlMs ?? 0) : 0 };
+    return { atMs, leaptMs, ttlMs: ttlOf(command) };
   }
 
   /** It was told what came of it: it holds the lease from then on. */
   renewed(result: CommandResult, renewal: Renewal): void {
     if (result.kind === 'lease') this.note(result.lease, { ...renewal, ttlMs: result.ttlMs });
-    else if (result.kind === 'put' && result.lease !== undefined) this.note(result.lease, renewal);
+    const puts = result.kind === 'txn' ? result.results : [result];
+    for (const put of puts) {
+      if (put.kind === 'put' && put.lease !== undefined) this.note(put.lease, renewal);
+    }
   }
 
   private note(lease: LeaseId, renewal: Renewal): void {
@@ -62,4 +65,10 @@ export class LeaseTime implements Checker {
       `Lease ${command.lease} has ended ${passedMs.toFixed(0)} ms after it was renewed for ${renewal.ttlMs} ms.`,
     );
   }
+}
+
+/** A transaction of a client asks for one time to live at most. */
+function ttlOf(command: Command): number {
+  const operations = command.kind === 'txn' ? command.success : [command];
+  return operations.map((one) => ('ttlMs' in one ? (one.ttlMs ?? 0) : 0)).find((ttlMs) => ttlMs > 0) ?? 0;
 }
