@@ -95,6 +95,7 @@ const FORMAT_VERSION = 5;
 const FORMAT_OF_CLUSTER_VERSION_1 = 4;
 const CHECKSUM_END = 5;
 const INTEGER_BYTES = 6;
+const TWO_TO_48 = 2 ** 48;
 
 /** The numbers of 48 bits that a version has, in their order. */
 const INTEGERS = ['appliedIndex', 'appliedTerm', 'revision', 'compactedRevision', 'prunedRevision'] as const;
@@ -112,18 +113,21 @@ const INTEGERS_SINCE_5 = ['clusterVersion', 'historyBytes'] as const;
 
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
- * that came with versions 3, 4 and 5, with version 5 the number of size marks and these, configuration.
+ * that came with versions 3, 4 and 5, with version 5 the bits of the applied term above the 48th, the number of size marks and
+ * these, configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
-  const format = meta.clusterVersion >= 2 ? FORMAT_VERSION : FORMAT_OF_CLUSTER_VERSION_1;
+  const needsNewest = meta.clusterVersion >= 2 || meta.appliedTerm >= TWO_TO_48;
+  const format = needsNewest ? FORMAT_VERSION : FORMAT_OF_CLUSTER_VERSION_1;
   const lastIntegers = [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4, ...(format >= 5 ? INTEGERS_SINCE_5 : [])];
   const configuration = encodeConfiguration(meta.configuration);
   const integers = INTEGERS.length + INTEGERS_SINCE_2.length + lastIntegers.length + 2 * meta.marks.length;
-  const sizeMarksBytes = format >= 5 ? 1 + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
+  const sizeMarksBytes = format >= 5 ? 2 + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
   const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1 + sizeMarksBytes;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
-  for (const name of INTEGERS) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
+  const low = { ...meta, appliedTerm: meta.appliedTerm % TWO_TO_48 };
+  for (const name of INTEGERS) offset = record.writeUIntBE(low[name], offset, INTEGER_BYTES);
   offset = record.writeUInt32BE(meta.digest, offset);
   for (const name of INTEGERS_SINCE_2) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   offset = record.writeUInt8(meta.marks.length, offset);
@@ -133,6 +137,7 @@ export function encodeMeta(meta: Meta): Uint8Array {
   }
   for (const name of lastIntegers) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   if (format >= 5) {
+    offset = record.writeUInt8(Math.floor(meta.appliedTerm / TWO_TO_48), offset);
     offset = record.writeUInt8(meta.sizeMarks.length, offset);
     for (const { bytes, revision } of meta.sizeMarks) {
       offset = record.writeUIntBE(bytes, offset, INTEGER_BYTES);
@@ -183,8 +188,9 @@ export function decodeMeta(bytes: Uint8Array): Meta {
   if (version >= 4) for (const name of INTEGERS_SINCE_4) meta[name] = readInteger();
   if (version >= 5) {
     for (const name of INTEGERS_SINCE_5) meta[name] = readInteger();
-    const count = record.readUInt8(offset);
-    offset += 1;
+    meta.appliedTerm += record.readUInt8(offset) * TWO_TO_48;
+    const count = record.readUInt8(offset + 1);
+    offset += 2;
     meta.sizeMarks = Array.from({ length: count }, () => ({ bytes: readInteger(), revision: readInteger() }));
   }
   if (meta.clusterVersion > CLUSTER_VERSION_MAX) {

@@ -1,5 +1,5 @@
 import { assert } from '../assert.js';
-import { type Entry, EntryKind, TERM_MAX } from './types.js';
+import { type Entry, EntryKind, INDEX_MAX, TERM_MAX } from './types.js';
 
 /**
  * The bytes of entries, the same on disk and on the wire. Integers are big-endian:
@@ -7,17 +7,19 @@ import { type Entry, EntryKind, TERM_MAX } from './types.js';
  * | bytes | field |
  * | --- | --- |
  * | 4 | length of the payload |
- * | 1 | kind |
- * | 6 | term |
+ * | 1 | the term's bits above the 48th in the high half, the kind in the low half |
+ * | 6 | the term's lower 48 bits |
  * | 6 | index |
  * | n | payload |
  *
- * 48 bits hold more terms and indexes than a cluster can use and always fit a safe integer; see `TERM_MAX`.
+ * Programs of cluster version 1 know terms of 48 bits and take the higher bits for an unknown kind, which they refuse. No
+ * cluster gets there by elections; see `TERM_MAX`.
  */
 export const ENTRY_HEADER_BYTES = 17;
 
 const KIND_MAX = Math.max(...Object.values(EntryKind));
 const TWO_TO_32 = 2 ** 32;
+const TWO_TO_48 = 2 ** 48;
 
 /** Bytes that {@link encodeEntries} makes of this entry. */
 export function encodedBytes(entry: Entry): number {
@@ -41,9 +43,12 @@ export function encodeEntries(entries: readonly Entry[]): Uint8Array {
   let offset = 0;
   for (const entry of entries) {
     view.setUint32(offset, entry.payload.length);
-    view.setUint8(offset + 4, entry.kind);
-    setUint48(view, offset + 5, entry.term);
-    setUint48(view, offset + 11, entry.index);
+    const { kind, term, index } = entry;
+    assert(isWithin(term, TERM_MAX), () => `${term} is beyond the last term.`);
+    assert(isWithin(index, INDEX_MAX), () => `${index} is beyond the last index.`);
+    view.setUint8(offset + 4, term < TWO_TO_48 ? kind : kind + 16 * Math.floor(term / TWO_TO_48));
+    setUint48(view, offset + 5, term < TWO_TO_48 ? term : term % TWO_TO_48);
+    setUint48(view, offset + 11, index);
     bytes.set(entry.payload, offset + ENTRY_HEADER_BYTES);
     offset += ENTRY_HEADER_BYTES + entry.payload.length;
   }
@@ -62,12 +67,13 @@ export function decodeEntries(bytes: Uint8Array): readonly Entry[] {
   while (offset < bytes.length) {
     if (offset + ENTRY_HEADER_BYTES > bytes.length) throw new Error('An entry ends within its header.');
     const payloadLength = view.getUint32(offset);
-    const kind = view.getUint8(offset + 4);
+    const kindAndTerm = view.getUint8(offset + 4);
+    const kind = kindAndTerm & 0x0f;
     const start = offset + ENTRY_HEADER_BYTES;
     if (start + payloadLength > bytes.length) throw new Error('An entry ends within its payload.');
     if (kind > KIND_MAX) throw new Error(`An entry has kind ${kind}, which this version does not know.`);
     entries.push({
-      term: getUint48(view, offset + 5),
+      term: (kindAndTerm >>> 4) * TWO_TO_48 + getUint48(view, offset + 5),
       index: getUint48(view, offset + 11),
       kind: kind as EntryKind,
       payload: bytes.subarray(start, start + payloadLength),
@@ -78,8 +84,11 @@ export function decodeEntries(bytes: Uint8Array): readonly Entry[] {
   return entries;
 }
 
+function isWithin(value: number, max: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= max;
+}
+
 function setUint48(view: DataView, offset: number, value: number): void {
-  assert(Number.isInteger(value) && value >= 0 && value <= TERM_MAX, () => `${value} does not fit 48 bits.`);
   view.setUint16(offset, Math.floor(value / TWO_TO_32));
   view.setUint32(offset + 2, value % TWO_TO_32);
 }

@@ -14,9 +14,10 @@ export type Index = number;
 
 /**
  * The last term and the last index: what the format of entries holds (`entry-codec.ts`), so that nothing is accepted that no log
- * could keep. An election a millisecond would take 8,900 years to get there.
+ * could keep. No cluster gets there by elections. A member that lies raises the term by {@link TERM_JUMP_MAX} a message, and needs a
+ * million messages for it.
  */
-export const TERM_MAX: Term = 2 ** 48 - 1;
+export const TERM_MAX: Term = 2 ** 52 - 1;
 export const INDEX_MAX: Index = 2 ** 48 - 1;
 /** By how much one message may raise a term. A node that was away jumps, but no cluster holds so many elections meanwhile. */
 export const TERM_JUMP_MAX = 2 ** 32;

@@ -18,9 +18,16 @@ import { storageDamaged } from './level-errors.js';
  * (correctness row 29), so these seals and the links between records are what a start relies on.
  */
 const FORMAT_VERSION = 1;
+/** The format of records of entries that need it, and of no others, so that an older program can read the log. */
+const FORMAT_OF_LONG_TERMS = 2;
 const SEAL_BYTES = 5;
-/** A record of entries says the term of the entry before its first one: six bytes after the seal. */
-const PREVIOUS_TERM_BYTES = 6;
+/**
+ * A record of entries says the term of the entry before its first one: in format 1 six bytes after the seal, and where that is too
+ * short, in format 2, a double.
+ */
+const SHORT_TERM_BYTES = 6;
+const SHORT_TERM_MAX = 2 ** 48 - 1;
+const LONG_TERM_BYTES = 8;
 
 const LOG_PREFIX = Buffer.from('log/');
 /** All records of entries, in the order of the log. */
@@ -74,15 +81,18 @@ export function indexOfKey(key: Uint8Array): Index {
 
 /** A record of entries from the bytes that `encodeEntries` made, which may come in several parts. */
 export function sealEntries(previousTerm: Term, parts: readonly Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + part.length, SEAL_BYTES + PREVIOUS_TERM_BYTES);
+  const isShort = previousTerm <= SHORT_TERM_MAX;
+  const headBytes = SEAL_BYTES + (isShort ? SHORT_TERM_BYTES : LONG_TERM_BYTES);
+  const length = parts.reduce((sum, part) => sum + part.length, headBytes);
   const record = Buffer.allocUnsafe(length);
-  record.writeUIntBE(previousTerm, SEAL_BYTES, PREVIOUS_TERM_BYTES);
-  let offset = SEAL_BYTES + PREVIOUS_TERM_BYTES;
+  if (isShort) record.writeUIntBE(previousTerm, SEAL_BYTES, SHORT_TERM_BYTES);
+  else record.writeDoubleBE(previousTerm, SEAL_BYTES);
+  let offset = headBytes;
   for (const part of parts) {
     record.set(part, offset);
     offset += part.length;
   }
-  return seal(record);
+  return seal(record, isShort ? FORMAT_VERSION : FORMAT_OF_LONG_TERMS);
 }
 
 export function openEntries(
@@ -90,13 +100,14 @@ export function openEntries(
   firstIndex: Index,
 ): { readonly previousTerm: Term; readonly entries: readonly Entry[] } {
   const what = `The log's record at index ${firstIndex}`;
-  const bytes = unseal(record, what, firstIndex);
-  if (bytes.length < PREVIOUS_TERM_BYTES)
-    throw storageDamaged(`${what} is too short.`, { index: firstIndex });
+  const bytes = unseal(record, what, firstIndex, FORMAT_OF_LONG_TERMS);
+  const isShort = record[0] === FORMAT_VERSION;
+  const termBytes = isShort ? SHORT_TERM_BYTES : LONG_TERM_BYTES;
+  if (bytes.length < termBytes) throw storageDamaged(`${what} is too short.`, { index: firstIndex });
   try {
     return {
-      previousTerm: bytes.readUIntBE(0, PREVIOUS_TERM_BYTES),
-      entries: decodeEntries(bytes.subarray(PREVIOUS_TERM_BYTES)),
+      previousTerm: isShort ? bytes.readUIntBE(0, SHORT_TERM_BYTES) : bytes.readDoubleBE(0),
+      entries: decodeEntries(bytes.subarray(termBytes)),
     };
   } catch (error) {
     throw storageDamaged(`${what} cannot be read: ${(error as Error).message}`, { index: firstIndex });
@@ -108,7 +119,7 @@ export function sealValue(value: StateRecord | StartRecord | NodeIdentity): Uint
   const json = JSON.stringify(value);
   const record = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(json));
   record.write(json, SEAL_BYTES);
-  return seal(record);
+  return seal(record, FORMAT_VERSION);
 }
 
 /** Reads what {@link sealValue} wrote. `what` names the record in errors. */
@@ -116,16 +127,16 @@ export function openValue<Value extends StateRecord | StartRecord | NodeIdentity
   record: Uint8Array,
   what: string,
 ): Value {
-  return JSON.parse(unseal(record, what, 0).toString()) as Value;
+  return JSON.parse(unseal(record, what, 0, FORMAT_VERSION).toString()) as Value;
 }
 
-function seal(record: Buffer): Uint8Array {
-  record[0] = FORMAT_VERSION;
-  record.writeUInt32BE(crc32(record.subarray(SEAL_BYTES), FORMAT_VERSION), 1);
+function seal(record: Buffer, version: number): Uint8Array {
+  record[0] = version;
+  record.writeUInt32BE(crc32(record.subarray(SEAL_BYTES), version), 1);
   return record;
 }
 
-function unseal(record: Uint8Array, what: string, index: Index): Buffer {
+function unseal(record: Uint8Array, what: string, index: Index, newest: number): Buffer {
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
   if (bytes.length < SEAL_BYTES) throw storageDamaged(`${what} is too short.`, { index });
   const version = bytes.readUInt8(0);
@@ -133,13 +144,13 @@ function unseal(record: Uint8Array, what: string, index: Index): Buffer {
   if (crc32(rest, version) !== bytes.readUInt32BE(1)) {
     throw storageDamaged(`${what} does not match its checksum.`, { index });
   }
-  if (version > FORMAT_VERSION) {
+  if (version > newest) {
     throw new RaftkvError(
       'storage_unusable',
-      `${what} has format ${version}; this version of raftkv reads format ${FORMAT_VERSION}. Start the version that ` +
+      `${what} has format ${version}; this version of raftkv reads format ${newest}. Start the version that ` +
         'wrote it, or a newer one. Nothing was changed.',
     );
   }
-  assert(version === FORMAT_VERSION, 'Formats are counted from 1.');
+  assert(version >= FORMAT_VERSION, 'Formats are counted from 1.');
   return rest;
 }

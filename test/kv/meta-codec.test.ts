@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
+import { TERM_MAX } from '../../src/raft/types.js';
 import { inFormat } from './kit.js';
 
 const large = 2 ** 48 - 1;
@@ -45,6 +46,14 @@ describe('the record of how far a state came', () => {
     expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
     expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
     expect(decodeMeta(encodeMeta(newer))).toEqual(newer);
+  });
+
+  it('keeps a term of more than 48 bits, in the newest format', () => {
+    for (const clusterVersion of [1, 2]) {
+      const late = { ...meta, clusterVersion, appliedTerm: TERM_MAX };
+      expect(encodeMeta(late)[0]).toBe(5);
+      expect(decodeMeta(encodeMeta(late))).toEqual(late);
+    }
   });
 
   it('is written in format 4, which an older program reads, until the cluster version is 2', () => {

@@ -6,7 +6,7 @@ import {
   encodedBytes,
   encodeEntries,
 } from '../../src/raft/entry-codec.js';
-import type { Entry, EntryKind } from '../../src/raft/types.js';
+import { type Entry, type EntryKind, TERM_MAX } from '../../src/raft/types.js';
 import { entryAt } from './core-kit.js';
 
 const uint48 = fc.oneof(
@@ -14,9 +14,14 @@ const uint48 = fc.oneof(
   fc.maxSafeNat().map((value) => value % 2 ** 48),
   fc.constant(2 ** 48 - 1),
 );
+const term = fc.oneof(
+  uint48,
+  fc.maxSafeNat().map((value) => value % 2 ** 52),
+  fc.constantFrom(2 ** 48, TERM_MAX),
+);
 const entry: fc.Arbitrary<Entry> = fc.record({
   index: uint48,
-  term: uint48,
+  term,
   kind: fc.constantFrom<EntryKind>(0, 1, 2),
   payload: fc.uint8Array({ maxLength: 40 }),
 });
@@ -75,6 +80,13 @@ describe('entry format', () => {
 
   it('refuses numbers that would not come back', () => {
     for (const index of [-1, 0.5, 2 ** 48, Number.NaN])
-      expect(() => encodeEntries([entryAt(index, 1)])).toThrow('does not fit 48 bits');
+      expect(() => encodeEntries([entryAt(index, 1)])).toThrow('beyond the last index');
+    for (const beyond of [-1, 0.5, 2 ** 52, Number.NaN])
+      expect(() => encodeEntries([entryAt(1, beyond, new Uint8Array())])).toThrow('beyond the last term');
+  });
+
+  it('writes every term that elections can reach as programs of cluster version 1 do', () => {
+    const bytes = encodeEntries([{ ...entryAt(1, 2 ** 48 - 1, new Uint8Array()), kind: 1 }]);
+    expect(Buffer.from(bytes).toString('hex')).toBe('0000000001ffffffffffff000000000001');
   });
 });

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/assert.js';
 import { emptyConfiguration } from '../../src/raft/configuration.js';
-import type { Entry, Persist } from '../../src/raft/types.js';
+import { type Entry, type Persist, TERM_MAX } from '../../src/raft/types.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { Operation } from '../../src/storage/ordered-store.js';
@@ -82,6 +82,16 @@ describe('the log store', () => {
     await log.write(persist({ hardState: hardState(2) }));
     expect(sizes).toEqual([2, 1]);
     expect((await reopen(disk)).entries.map((one) => one.index)).toEqual([1, 2, 3]);
+  });
+
+  it('keeps terms of more than 48 bits', async () => {
+    const disk = new MemoryDisk();
+    const log = await sixEntries(disk);
+    await log.write(persist({ hardState: hardState(6, TERM_MAX), entries: [entry(7, TERM_MAX)] }));
+    await log.write(persist({ entries: [entry(8, TERM_MAX)] }));
+    const again = await reopen(disk);
+    expect(again.entries.map(({ term }) => term)).toEqual([1, 1, 1, 1, 1, 1, TERM_MAX, TERM_MAX]);
+    expect(again.hardState.term).toBe(TERM_MAX);
   });
 
   it('row 22: drops a log, marks the snapshot and names its state in one write', async () => {
