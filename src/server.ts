@@ -13,6 +13,7 @@ import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { LogSink, standardOutput } from './log-sink.js';
 import { createLogger, type Logger } from './logger.js';
+import { AddressHints } from './node/address-hints.js';
 import { AddressKeeper } from './node/address-keeper.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
@@ -86,6 +87,7 @@ class Server implements RunningServer {
   private node: RaftNode<CommandResult> | null = null;
   private service: ClientService | null = null;
   private addresses: AddressKeeper | null = null;
+  private hints: AddressHints | null = null;
 
   constructor(
     private readonly config: ServerConfig,
@@ -156,6 +158,7 @@ class Server implements RunningServer {
     logger.info({}, `This node stops: ${reason}`);
     this.aborted.abort();
     this.addresses?.stop();
+    this.hints?.stop();
     this.service?.stop();
     const drained = this.app?.close() ?? Promise.resolve();
     await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
@@ -232,9 +235,18 @@ class Server implements RunningServer {
       () => bootstrap.identity,
       () => transport.connections(),
     );
+    const { firstStart } = config;
+    this.hints = new AddressHints(
+      firstStart.kind === 'initialCluster' ? firstStart.members : [],
+      transport,
+      systemClock,
+      () => bootstrap.hello,
+      logger,
+    );
     port.open(this.service);
     this.node.start();
     this.addresses.start();
+    this.hints.start();
     this.service.start();
   }
 

@@ -68,7 +68,8 @@ export const settings = {
   },
   'initial-cluster': {
     placeholder: 'ID=HOST:PORT,…',
-    description: 'first start of a new cluster: all its members and their peer addresses, this one included',
+    description:
+      'first start of a new cluster: all its members and their peer addresses, this one included; later, where members that moved may be found',
     expects: 'ID=HOST:PORT, separated by commas',
   },
   join: {

@@ -115,8 +115,11 @@ export class Bootstrap {
 
   /** Comes to the cluster, unless the directory knows it already. Resolves when its id is on disk. */
   async complete(signal: AbortSignal): Promise<void> {
-    if (this.current.cluster !== '') return;
     const { firstStart } = this;
+    if (this.current.cluster !== '') {
+      this.tellOfUnusedFlags();
+      return;
+    }
     if (firstStart.kind === 'join') await this.join(firstStart.endpoints);
     else if (firstStart.kind === 'initialCluster') await this.formOrJoin(firstStart, signal);
     else await this.found([this.asMember()]);
@@ -307,6 +310,20 @@ export class Bootstrap {
         }
         await new Promise<void>((resolve) => this.parts.clock.after(JOIN_RETRY_MS, () => resolve()));
       }
+    }
+  }
+
+  /** A node comes to its cluster once; afterwards the flags for that mean less than they say. */
+  private tellOfUnusedFlags(): void {
+    const { kind } = this.firstStart;
+    const belongs = `This node belongs to cluster ${this.current.cluster} already`;
+    if (kind === 'initialCluster') {
+      this.parts.logger.info(
+        {},
+        `${belongs}: --initial-cluster does not change its members, and only says where they may be found.`,
+      );
+    } else if (kind === 'join') {
+      this.parts.logger.info({}, `${belongs}: --join is not used.`);
     }
   }
 

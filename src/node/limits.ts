@@ -103,6 +103,12 @@ export const FALLEN_BEHIND_ENTRIES = 1_000;
 
 /** How often the leader compares the configuration's addresses with those at which its members are. */
 export const ADDRESS_REVIEW_MS = 1_000;
+/**
+ * How often a node looks for members that it does not reach at the addresses of its command line, and how long each of those has
+ * to answer. The first look comes about when a node without a leader begins to campaign.
+ */
+export const HINT_REVIEW_MS = 250;
+export const HINT_TIMEOUT_MS = 1_000;
 /** How often a leader looks whether all members speak a newer cluster version, and how often in a new cluster. */
 export const VERSION_REVIEW_MS = 1_000;
 export const NEW_CLUSTER_REVIEW_MS = 50;

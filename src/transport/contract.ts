@@ -31,7 +31,8 @@ export interface Transport {
   forward(to: NodeId, request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
    * Exchanges identities with whoever answers at `address`, before (or without) being in one cluster with it.
-   * Rejects with `unavailable` when nobody answers, or with the error that the other side threw.
+   * Rejects with `unavailable` when nobody answers, or with the error that the other side threw. A peer that answers is
+   * reached from then on at the address that it names.
    */
   handshake(address: string, hello: Hello, timeoutMs: number): Promise<Hello>;
   /** What is known about the connection to each peer, for status pages and logs. */

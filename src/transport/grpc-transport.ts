@@ -77,7 +77,7 @@ export class GrpcTransport implements Transport {
       this.#refusals,
       receiver,
       (introduction, isProven) => {
-        this.#peers.get(introduction.sender.id)?.heard(introduction, isProven);
+        this.#peers.get(introduction.sender.id)?.heard(introduction.sender, isProven);
       },
     );
     await server.start();
@@ -169,7 +169,7 @@ export class GrpcTransport implements Transport {
     const bytes = wire.handshakeRequest.encode({ hello });
     const metadata = introduce(this.#options.identity(), anyone);
     try {
-      return await this.#call<Hello>((settle) => {
+      const answered = await this.#call<Hello>((settle) => {
         call = callOnce(dial.client, service.Handshake, bytes, metadata, timeoutMs, (error, answer, from) =>
           settle(() => {
             if (dial.objection !== '') {
@@ -185,6 +185,11 @@ export class GrpcTransport implements Transport {
         );
         return call;
       });
+      const { cluster, id } = answered.identity;
+      if (cluster !== '' && cluster === this.#options.identity().cluster) {
+        this.#peers.get(id)?.heard(answered.identity, dial.proven !== undefined);
+      }
+      return answered;
     } finally {
       dial.close();
     }

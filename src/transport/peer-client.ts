@@ -2,7 +2,7 @@ import type { Client } from '@grpc/grpc-js';
 import { objectionToVersions } from '../cluster-version.js';
 import type { Message, NodeId, RequestVote } from '../raft/types.js';
 import { Connection, callOnce } from './connection.js';
-import type { Peer, PeerConnection, PeerReport, Receiver } from './contract.js';
+import type { Identity, Peer, PeerConnection, PeerReport, Receiver } from './contract.js';
 import type { Target } from './dial.js';
 import { type Introduction, introduce } from './introduction.js';
 import { VOTE_TIMEOUT_MS } from './limits.js';
@@ -126,10 +126,10 @@ export class PeerClient {
   }
 
   /**
-   * The peer called this node and introduced itself. Without a proof its word counts only while it cannot be reached
+   * The peer called this node, or answered its handshake, and introduced itself. Without a proof its word counts only while it cannot be reached
    * where it is expected: who answers there says itself where it is.
    */
-  heard({ sender }: Introduction, isProven: boolean): void {
+  heard(sender: Identity, isProven: boolean): void {
     const known = this.#configured.incarnation;
     if (known !== '' && sender.incarnation !== known) return;
     if (!isProven && (known === '' || this.#control.isOpen || this.#bulk.isOpen)) return;

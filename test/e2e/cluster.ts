@@ -134,7 +134,7 @@ export class Cluster {
 
   /** The same node with its disk at other addresses; stopped, and not started again yet. */
   async moved(node: TestNode): Promise<TestNode> {
-    await node.stop();
+    if (node.isUp) await node.stop();
     const [http = 0, peer = 0] = await freePorts(2);
     const moved = new TestNode(node.id, node.dataDirectory, http, peer, this.options);
     this.nodes[this.nodes.indexOf(node)] = moved;

@@ -88,6 +88,18 @@ describe('raftkv dev', () => {
     expect(await second.ended()).toEqual({ code: 0, signal: null });
   });
 
+  it('moves its cluster to other ports', async () => {
+    const first = start();
+    await ready(first);
+    expect(await put(`http://127.0.0.1:${baseHttp}`, 'greeting', 'hello')).toMatchObject({ kind: 'done' });
+    first.signal('SIGINT');
+    await first.ended();
+    [baseHttp, basePeer] = [await freeRange(), await freeRange()];
+    const second = start();
+    await ready(second);
+    expect(await get(`http://127.0.0.1:${baseHttp}`, 'greeting')).toMatchObject({ value: 'hello' });
+  });
+
   it('says in one line which port is occupied, and leaves no node behind', async () => {
     const server = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => server.listen(baseHttp + 1, '127.0.0.1', resolve));

@@ -164,6 +164,22 @@ describe('who a node is', () => {
     expect((await world.logOf('n1')).identity).toBeUndefined();
   });
 
+  it('says what the flags of a first start mean once the directory knows its cluster', async () => {
+    const world = new World();
+    await (await world.start('n1', { kind: 'single' })).complete(new AbortController().signal);
+    world.logger.lines.length = 0;
+    for (const firstStart of [
+      { kind: 'initialCluster', members: [{ id: 'n1', peerAddress: 'n1:7000' }] },
+      { kind: 'join', endpoints: ['http://n2:8000'] },
+    ] as const) {
+      await (await world.start('n1', firstStart)).complete(new AbortController().signal);
+    }
+    expect(world.logger.lines).toEqual([
+      expect.stringContaining('already: --initial-cluster does not change its members'),
+      expect.stringContaining('already: --join is not used.'),
+    ]);
+  });
+
   it('needs no flag once the directory knows its cluster', async () => {
     const world = new World();
     const { identity } = await world.start('n1', { kind: 'single' }).then(async (node) => {

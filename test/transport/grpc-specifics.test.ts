@@ -4,7 +4,7 @@ import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { RaftkvError } from '../../src/errors.js';
-import type { Identity } from '../../src/transport/contract.js';
+import type { Hello, Identity } from '../../src/transport/contract.js';
 import { GrpcTransport } from '../../src/transport/grpc-transport.js';
 import { introduce } from '../../src/transport/introduction.js';
 import { noPeerAuth } from '../../src/transport/peer-auth.js';
@@ -92,6 +92,39 @@ describe('a node that does not know its cluster yet', () => {
     expect(node.received).toEqual([]);
     await young.stop(0);
   });
+});
+
+describe('a peer that has moved', () => {
+  const nowhere = '127.0.0.1:1';
+
+  test('is reached where it answered a handshake', async () => {
+    const a = await TestNode.start(world, { id: 'a' });
+    const b = await TestNode.start(world, { id: 'b' });
+    const hello: Hello = { identity: a.identity, initialCluster: '' };
+    b.onHandshake = () => ({ identity: { ...b.identity, peerAddress: b.address }, initialCluster: '' });
+    a.transport.setPeers([{ id: 'b', incarnation: 'b-incarnation', address: nowhere }]);
+    await a.transport.handshake(b.address, hello, 5_000);
+    expect(a.connection()).toMatchObject({ address: b.address });
+    await world.until(() => a.isConnected(), 'it is connected');
+  });
+
+  for (const [what, answered] of [
+    ['another incarnation', { incarnation: 'b-anew' }],
+    ['a member of another cluster', { cluster: 'cluster-2' }],
+    ['another node', { id: 'c' }],
+  ] as const) {
+    test(`is not followed to where ${what} answers`, async () => {
+      const a = await TestNode.start(world, { id: 'a' });
+      const other = await TestNode.start(world, { id: 'b', ...answered });
+      other.onHandshake = () => ({
+        identity: { ...other.identity, peerAddress: other.address },
+        initialCluster: '',
+      });
+      a.transport.setPeers([{ id: 'b', incarnation: 'b-incarnation', address: nowhere }]);
+      await a.transport.handshake(other.address, { identity: a.identity, initialCluster: '' }, 5_000);
+      expect(a.connection()).toMatchObject({ address: nowhere });
+    });
+  }
 });
 
 describe('a caller that is not understood', () => {
