@@ -19,8 +19,9 @@ import {
   tombstoneRange,
   type Version,
 } from './record-codec.js';
+import type { KeyId } from './sorted-map.js';
 import type { Item, Revision } from './types.js';
-import { type BufferedChange, type BufferedKey, type KeyId, keyId, WriteBuffer } from './write-buffer.js';
+import { type BufferedChange, type BufferedKey, keyId, WriteBuffer } from './write-buffer.js';
 
 /** Bytes of current records that are kept in memory after they were used; and twice as many at most. */
 const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;

@@ -1,5 +1,5 @@
+import type { KeyId } from './sorted-map.js';
 import type { Revision, WatchEvent, WatchPosition } from './types.js';
-import type { KeyId } from './write-buffer.js';
 
 /** How much the window holds: past either, the oldest are dropped. */
 export interface WindowBounds {

@@ -2,8 +2,9 @@ import { crc32 } from 'node:zlib';
 import { encodeChange } from './change-index.js';
 import type { FoundKey } from './reader.js';
 import { type Current, type KeyState, successor } from './record-codec.js';
+import type { KeyId } from './sorted-map.js';
 import type { Revision } from './types.js';
-import type { BufferedChange, KeyId } from './write-buffer.js';
+import type { BufferedChange } from './write-buffer.js';
 
 const NO_VALUE = new Uint8Array(0);
 

@@ -1,4 +1,4 @@
-import type { KeyId } from './write-buffer.js';
+import type { KeyId } from './sorted-map.js';
 
 /** What an entry takes besides its key and its value, roughly. */
 const ENTRY_BYTES = 350;

@@ -1,5 +1,5 @@
 import type { Pair, Scan } from '../storage/ordered-store.js';
-import type { KeyId, SortedMap } from './write-buffer.js';
+import type { KeyId, SortedMap, Turn } from './sorted-map.js';
 
 /** What is read in one step, between which the event loop gets a turn. */
 const FOUND_PER_STEP = 128;
@@ -28,18 +28,17 @@ export async function* mergedWalk<Value, Found>(
   }: {
     readonly prefix: KeyId;
     readonly after?: KeyId | undefined;
-    /** Resolves in another turn of the event loop. */
-    readonly turn: () => Promise<void>;
+    readonly turn: Turn;
   },
   walked: Walked<Value, Found>,
 ): AsyncGenerator<readonly Found[]> {
-  const buffered = new BufferCursor(buffers, prefix, after, walked.fromBuffer);
   let steps = 0;
   const pause = () => {
     steps += 1;
     return steps % STEPS_PER_TURN === 0 ? turn() : undefined;
   };
   try {
+    const buffered = await BufferCursor.over(buffers, prefix, after, turn, walked.fromBuffer);
     for (;;) {
       const pairs = await scan.next(FOUND_PER_STEP);
       if (pairs.length === 0) break;
@@ -67,26 +66,40 @@ export async function* mergedWalk<Value, Found>(
   }
 }
 
+/** Where a cursor is in one buffer. */
+interface Place<Value> {
+  readonly buffer: SortedMap<Value>;
+  readonly ids: readonly KeyId[];
+  at: number;
+}
+
 /** Walks several buffers in the order of ids; what is in two of them is taken from the newer. */
 class BufferCursor<Value, Found> {
-  readonly #places: { readonly buffer: SortedMap<Value>; readonly ids: readonly KeyId[]; at: number }[];
+  readonly #places: Place<Value>[];
   readonly #prefix: KeyId;
   readonly #toFound: (id: KeyId, value: Value) => Found;
 
-  constructor(
+  private constructor(places: Place<Value>[], prefix: KeyId, toFound: (id: KeyId, value: Value) => Found) {
+    this.#places = places;
+    this.#prefix = prefix;
+    this.#toFound = toFound;
+  }
+
+  static async over<Value, Found>(
     buffers: readonly SortedMap<Value>[],
     prefix: KeyId,
     after: KeyId | undefined,
+    turn: Turn,
     toFound: (id: KeyId, value: Value) => Found,
-  ) {
-    this.#prefix = prefix;
-    this.#toFound = toFound;
+  ): Promise<BufferCursor<Value, Found>> {
     // The smallest string after another one is that string and a zero character.
     const from = after !== undefined && after >= prefix ? `${after}\0` : prefix;
-    this.#places = buffers.map((buffer) => {
-      const ids = buffer.sortedIds();
-      return { buffer, ids, at: firstAtLeast(ids, from) };
-    });
+    const places: Place<Value>[] = [];
+    for (const buffer of buffers) {
+      const ids = await buffer.sortedIds(turn);
+      places.push({ buffer, ids, at: firstAtLeast(ids, from) });
+    }
+    return new BufferCursor(places, prefix, toFound);
   }
 
   /** The next id, or undefined at the end. */

@@ -3,8 +3,9 @@ import type { WindowEvent } from './change-window.js';
 import { stateDamaged } from './damage.js';
 import { type Layers, readItemOf } from './reader.js';
 import { REVISION_MAX } from './record-codec.js';
+import type { KeyId } from './sorted-map.js';
 import type { Revision, WatchPosition } from './types.js';
-import { type KeyId, keyId } from './write-buffer.js';
+import { keyId } from './write-buffer.js';
 
 /** Changes in one step, between which the event loop gets a turn: finding one out costs up to a read from the disk. */
 const CHANGES_PER_STEP = 128;

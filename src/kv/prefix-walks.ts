@@ -1,6 +1,7 @@
 import { type FoundKey, type Layers, walk } from './reader.js';
+import type { KeyId } from './sorted-map.js';
 import type { Revision } from './types.js';
-import { type KeyId, keyId } from './write-buffer.js';
+import { keyId } from './write-buffer.js';
 
 /** Keys that are remembered of finished walks, and bytes of their names. */
 const KEPT_KEYS_MAX = 20_000;

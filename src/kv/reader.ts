@@ -15,8 +15,9 @@ import {
   type Version,
   versionKey,
 } from './record-codec.js';
+import type { KeyId } from './sorted-map.js';
 import type { Item, ListRequest, ListResult, Revision } from './types.js';
-import { type BufferedKey, type KeyId, keyId, versionOf, type WriteBuffer } from './write-buffer.js';
+import { type BufferedKey, keyId, versionOf, type WriteBuffer } from './write-buffer.js';
 
 /** A page of a listing ends, with `more` set, after the item with which it reaches this size. */
 export const PAGE_BYTES_MAX = 1024 * 1024;

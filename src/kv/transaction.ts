@@ -5,6 +5,7 @@ import { addTo, type Sum } from './counter.js';
 import { PrefixWalks } from './prefix-walks.js';
 import { currentVersion, type Layers, toItem } from './reader.js';
 import type { Current, KeyState } from './record-codec.js';
+import type { KeyId } from './sorted-map.js';
 import {
   type Compare,
   type CompareOperator,
@@ -23,7 +24,7 @@ import {
   type TxnResult,
   type UnchangedResult,
 } from './types.js';
-import { type BufferedChange, type KeyId, keyId } from './write-buffer.js';
+import { type BufferedChange, keyId } from './write-buffer.js';
 
 /** The branch that the comparisons choose: `command.success` or `command.failure` itself. */
 export function branchOf(live: BufferedStore, command: TxnCommand): readonly TxnOperation[] {

@@ -4,9 +4,10 @@ import { decodeChange } from './change-index.js';
 import { ChangeWindow, isAfter, sizeOf, type WindowBounds, type WindowEvent } from './change-window.js';
 import type { PastStep } from './past-events.js';
 import { toItem } from './reader.js';
+import type { KeyId } from './sorted-map.js';
 import type { Item, Revision, WatchEvent, Watcher, WatchPosition, WatchRequest } from './types.js';
 import { WatchIndex } from './watch-index.js';
-import { type BufferedChange, type KeyId, keyId } from './write-buffer.js';
+import { type BufferedChange, keyId } from './write-buffer.js';
 
 /**
  * What one read gives at most; a single event may exceed the bytes. A slow reader holds as much, so it is not more; and it is

@@ -1,4 +1,4 @@
-import type { KeyId } from './write-buffer.js';
+import type { KeyId } from './sorted-map.js';
 
 /**
  * Who waits for a change of which key. A change looks up its key, and those of its beginnings that have the length of some

@@ -12,6 +12,7 @@ import {
   type Version,
   versionKey,
 } from './record-codec.js';
+import { type KeyId, SortedMap } from './sorted-map.js';
 import type { LeaseId, Revision } from './types.js';
 
 /** What one change costs in memory besides its bytes, roughly: objects, and entries of maps. */
@@ -20,9 +21,6 @@ const CHANGE_OVERHEAD_BYTES = 400;
 const RECORD_OVERHEAD_BYTES = 200;
 
 const NO_VALUE = new Uint8Array(0);
-
-/** A key as a string of one character a byte: it can be looked up, and its order is the order of the bytes. */
-export type KeyId = string;
 
 export function keyId(key: Uint8Array): KeyId {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
@@ -55,42 +53,6 @@ export interface BufferedChange {
   readonly leaseBefore: LeaseId;
   /** Bytes of the version that the key had before, as far as that is known. */
   readonly supersededBytes: number;
-}
-
-/** A map whose ids can also be read in byte order. */
-export class SortedMap<Value> {
-  readonly #values = new Map<KeyId, Value>();
-  #sorted: readonly KeyId[] = [];
-  /** Ids that came since they were last sorted. */
-  #unsorted: KeyId[] = [];
-
-  get(id: KeyId): Value | undefined {
-    return this.#values.get(id);
-  }
-
-  set(id: KeyId, value: Value): void {
-    const { size } = this.#values;
-    this.#values.set(id, value);
-    if (this.#values.size > size) this.#unsorted.push(id);
-  }
-
-  entries(): IterableIterator<[KeyId, Value]> {
-    return this.#values.entries();
-  }
-
-  values(): IterableIterator<Value> {
-    return this.#values.values();
-  }
-
-  /** All ids in byte order. The array does not change when more are added. */
-  sortedIds(): readonly KeyId[] {
-    if (this.#unsorted.length > 0) {
-      const added = this.#unsorted.sort();
-      this.#unsorted = [];
-      this.#sorted = this.#sorted.length === 0 ? added : merge(this.#sorted, added);
-    }
-    return this.#sorted;
-  }
 }
 
 /** Changes that are applied and not on disk. */
@@ -217,17 +179,4 @@ export function versionOf(buffered: BufferedKey, revision: Revision): Version | 
     else high = middle - 1;
   }
   return undefined;
-}
-
-function merge(left: readonly KeyId[], right: readonly KeyId[]): KeyId[] {
-  const merged: KeyId[] = [];
-  let at = 0;
-  for (const id of left) {
-    for (let next = right[at]; next !== undefined && next < id; next = right[at]) {
-      merged.push(next);
-      at += 1;
-    }
-    merged.push(id);
-  }
-  return merged.concat(right.slice(at));
 }
