@@ -38,9 +38,9 @@ export const COMMAND_BYTES_MAX = 2 * VALUE_BYTES_LIMIT;
 const FORMAT_VERSION = 3;
 const FORMAT_VERSION_OLDEST = 1;
 
-/** The cluster version from which on a format may be proposed. */
-function clusterVersionOf(format: number): ClusterVersion {
-  return format <= 2 ? 1 : 2;
+/** The cluster version from which on a command may be proposed: before that, a member may run a program that cannot read it. */
+export function neededVersion(command: Command): ClusterVersion {
+  return formatOf(command) <= 2 ? 1 : 2;
 }
 
 /** The format in which a command is written: the oldest that has what it needs, see src/cluster-version.ts. */
@@ -217,7 +217,7 @@ export function refuseProposal(
       { clusterVersion, neededVersion: command.version },
     );
   }
-  const needed = clusterVersionOf(formatOf(command));
+  const needed = neededVersion(command);
   return needed <= clusterVersion ? null : notUpgraded(clusterVersion, needed, `This ${command.kind}`);
 }
 

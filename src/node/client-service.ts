@@ -89,6 +89,8 @@ export interface CommandCodec {
   encode(command: Command): Uint8Array;
   /** What the leader adds to an encoded command when it proposes it. */
   stamp(payload: Uint8Array, logTime: LogTime): Uint8Array;
+  /** The cluster version from which on the command may be proposed. */
+  neededVersion(command: Command): ClusterVersion;
   /** Whether applying an encoded command may take lasting room on disk. Throws where the bytes are no command. */
   needsRoom(payload: Uint8Array): boolean;
   encodeResult(result: CommandResult): Uint8Array;
@@ -339,6 +341,7 @@ export class ClientService implements NodePort {
     const { node, codec } = this.parts;
     const payload = codec.encode(command);
     if (node.raft.role === 'leader') return this.propose(payload, timeoutMs, signal);
+    this.versions.requireOfLeader(codec.neededVersion(command), `This ${command.kind}`);
     const answer = await this.forward('propose', payload, timeoutMs, signal);
     try {
       return codec.decodeResult(answer);

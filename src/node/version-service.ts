@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
-import type { ClusterVersion } from '../cluster-version.js';
+import { type ClusterVersion, notUpgraded } from '../cluster-version.js';
 import type { ClusterVersionStatus } from '../http/port.js';
 import { type Command, type CommandResult, HOLD_KEY } from '../kv/types.js';
 import type { Raft } from '../raft/raft.js';
 import { VersionKeeper, type VersionKeeperParts } from './version-keeper.js';
+import { noLeader } from './waiting.js';
 
 export interface VersionServiceParts extends Omit<VersionKeeperParts, 'node'> {
   readonly node: VersionKeeperParts['node'] & { readonly raft: Pick<Raft, 'leader'> };
@@ -29,6 +30,20 @@ export class VersionService {
   /** What a node must speak to become a member: the version in force, or the one to which the cluster is being moved. */
   get neededVersion(): ClusterVersion {
     return Math.max(this.parts.clusterVersion(), this.keeper.raisingTo ?? 0);
+  }
+
+  /**
+   * Before a command is sent to the leader that needs this cluster version. A leader that speaks the version checks itself what is
+   * in force, which this node may not have applied yet. An older one would not even decode the command: it would commit what
+   * it cannot apply, and end at each start. Throws `cluster_not_upgraded`, or `no_leader` where this node cannot tell.
+   */
+  requireOfLeader(needed: ClusterVersion, what: string): void {
+    const current = this.parts.clusterVersion();
+    const { leader } = this.parts.node.raft;
+    if (needed <= current || leader === null) return;
+    const report = this.parts.connections().find(({ id }) => id === leader)?.report;
+    if (report === undefined) throw noLeader();
+    if (report.versions.newest < needed) throw notUpgraded(current, needed, what);
   }
 
   async status(timeoutMs: number, signal?: AbortSignal): Promise<ClusterVersionStatus> {

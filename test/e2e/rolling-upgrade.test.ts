@@ -160,6 +160,20 @@ it(
     // One new follower under an old leader.
     await leadBy(second);
     await restart(first, currentProgram);
+    // Such a leader appends what it is sent without decoding it, and would end for good when it applies it.
+    const tooNew = [
+      ['/v1/compact', {}],
+      ['/v1/kv/count?add=1', undefined],
+      ['/v1/txn', { success: [{ put: { key: 'timed', value: '1', ttlSeconds: 60 } }] }],
+      ['/v1/txn', { success: [{ add: { key: 'count', delta: 1 } }] }],
+    ] as const;
+    for (const [path, body] of tooNew) {
+      const refused = await ask(first, 'POST', path, body);
+      expect([refused.status, refused.body['code']], `${path}: ${JSON.stringify(refused.body)}`).toEqual([
+        409,
+        'cluster_not_upgraded',
+      ]);
+    }
     await clients.useAll(nodes.running);
     // A new leader over old followers: a transaction through it stopped both of them.
     await leadBy(first);
