@@ -258,7 +258,7 @@ export class Cluster {
       return;
     }
     // An earlier program meets a cluster that has moved on: it says what to do, which is done.
-    const isEarlier = node.program.newest < CLUSTER_VERSION_MAX && error instanceof RaftkvError;
+    const isEarlier = node.startedAs.newest < CLUSTER_VERSION_MAX && error instanceof RaftkvError;
     if (isEarlier && (error.code === 'storage_unusable' || error.code === 'member_not_ready')) {
       node.program = SPOKEN_VERSIONS;
       this.scheduler.after(RESTART_MS, null, () => this.start(node));

@@ -56,8 +56,10 @@ export class SimNode implements NodeView {
   incarnation = '';
   /** Whether somebody keeps it running: a machine that was taken out of service stays off. */
   isInService = true;
-  /** What the program on the machine speaks; a process keeps what it was started with. */
+  /** What the program on the machine speaks. */
   program: VersionRange;
+  /** What the program spoke with which the newest process was started. */
+  startedAs: VersionRange;
   private readonly random: Prng;
   private readonly clockRate: number;
 
@@ -75,6 +77,7 @@ export class SimNode implements NodeView {
     this.clockRate = 1 + this.random.between(-clockDrift, clockDrift);
     const startsEarlier = world.settings.startsEarlier && this.random.fork('program').chance(EARLIER_RATE);
     this.program = startsEarlier ? UNREPORTED_VERSIONS : SPOKEN_VERSIONS;
+    this.startedAs = this.program;
     this.disk = this.newDisk();
   }
 
@@ -146,6 +149,7 @@ export class SimNode implements NodeView {
     const { world } = this;
     const { scheduler, settings, network } = world;
     const { program } = this;
+    this.startedAs = program;
     const clock = new NodeClock(scheduler, process, this.clockRate, () =>
       settings.turnMsMax === 0 || this.random.chance(0.5) ? 0 : this.random.between(0, settings.turnMsMax),
     );

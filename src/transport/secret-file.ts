@@ -75,15 +75,19 @@ function isWorldReadable(path: string): boolean {
 function readSecrets(path: string): Secrets {
   let text: string;
   try {
+    const stats = statSync(path);
+    // Reading a pipe waits for whoever writes to it, and the node would wait along.
+    if (!stats.isFile()) throw unusable(`${path} is no regular file. ${HOW_TO_MAKE_ONE}.`);
+    if (stats.size > FILE_BYTES_MAX) {
+      throw unusable(
+        `${path} is too large for a file of cluster secrets; it holds one secret a line, at most two.`,
+      );
+    }
     text = readFileSync(path, 'utf8');
   } catch (error) {
+    if (error instanceof RaftkvError) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw unusable(`The cluster secret cannot be read from ${path} (${code}). ${HOW_TO_MAKE_ONE}.`);
-  }
-  if (text.length > FILE_BYTES_MAX) {
-    throw unusable(
-      `${path} is too large for a file of cluster secrets; it holds one secret a line, at most two.`,
-    );
   }
   const lines = text
     .split('\n')

@@ -35,6 +35,12 @@ describe('a file of cluster secrets', () => {
     expect(() => new SecretFile('/nonexistent/secret')).toThrow('raftkv secret FILE');
   });
 
+  test('is a regular file: reading a pipe would hold up the node until somebody writes to it', () => {
+    for (const path of [tmpdir(), '/dev/null']) {
+      expect(() => new SecretFile(path)).toThrow('is no regular file');
+    }
+  });
+
   test('is read again when it changes, and keeps what it held when it becomes useless', () => {
     const path = fileWith(`${OLD}\n`);
     const file = new SecretFile(path);
