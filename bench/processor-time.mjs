@@ -15,11 +15,11 @@ const RATIO_MAX = 1.03;
  *
  * @param {object} before the cluster of the other build
  * @param {object} now the cluster of this build
- * @param {{ pairs: number, seconds: number, warmUpSeconds: number, connectionCounts: number[] }} options
+ * @param {{ requests: string[], pairs: number, seconds: number, warmUpSeconds: number, connectionCounts: number[] }} options `put` and `get`, or one
  * @returns {Promise<boolean>} whether every mean ratio is within the bound
  */
 export async function compareProcessorTime(before, now, options) {
-  const { pairs, seconds, warmUpSeconds, connectionCounts } = options;
+  const { requests, pairs, seconds, warmUpSeconds, connectionCounts } = options;
   for (const system of [before, now]) await warmUp(system, warmUpSeconds);
   console.log(
     `Microseconds of processor time a request, all nodes, ${pairs} pairs of ${seconds} s in turn.\n`,
@@ -27,7 +27,7 @@ export async function compareProcessorTime(before, now, options) {
   console.log('| request | connections | before | now | now / before | 95 % interval | failed |');
   console.log('| --- | --- | --- | --- | --- | --- | --- |');
   let isWithin = true;
-  for (const operation of ['put', 'get']) {
+  for (const operation of requests) {
     for (const connections of connectionCounts) {
       for (const system of [before, now]) await costOf(system, operation, connections, WARM_UP_SECONDS);
       const costs = { before: [], now: [] };

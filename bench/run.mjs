@@ -42,6 +42,12 @@ if (flags.pipelining) {
   comparePipelining();
   process.exit(0);
 }
+const chosen = flags.operations.split(',').map((name) => {
+  if (!Object.hasOwn(operations, name)) {
+    refuse(`--operations takes some of ${Object.keys(operations).join(',')}, not "${name}".`);
+  }
+  return { name, ...operations[name] };
+});
 /** What is measured of raftkv alone, and says whether it is within its bounds. */
 const report = reportOf(flags);
 if (report !== undefined && !flags.gaps && !existsSync('/proc/self/status')) {
@@ -50,12 +56,6 @@ if (report !== undefined && !flags.gaps && !existsSync('/proc/self/status')) {
   );
 }
 
-const chosen = flags.operations.split(',').map((name) => {
-  if (!Object.hasOwn(operations, name)) {
-    refuse(`--operations takes some of ${Object.keys(operations).join(',')}, not "${name}".`);
-  }
-  return { name, ...operations[name] };
-});
 const rounds = positive('rounds', flags.rounds);
 const seconds = positive('seconds', flags.seconds);
 const warmUpSeconds = positive('warm-up', flags['warm-up']);
@@ -158,8 +158,15 @@ function reportOf({ listing, watchers, leases, gaps, against }) {
   if (gaps) return reportGaps;
   if (against !== undefined) {
     const pairs = positive('pairs', flags.pairs);
+    const requests = ['put', 'get'].filter((name) => chosen.some((operation) => operation.name === name));
     return (raftkv) =>
-      compareProcessorTime(systems.before, raftkv, { pairs, seconds, warmUpSeconds, connectionCounts });
+      compareProcessorTime(systems.before, raftkv, {
+        requests,
+        pairs,
+        seconds,
+        warmUpSeconds,
+        connectionCounts,
+      });
   }
   if (listing) return reportListingMemory;
   if (watchers !== undefined) {
