@@ -104,6 +104,12 @@ export class Exchange {
     }
   }
 
+  /** Whether a browser asked, on behalf of a page. No other client says where a request comes from. */
+  get isAskedByPage(): boolean {
+    const { headers } = this.request;
+    return headers.origin !== undefined || headers['sec-fetch-site'] !== undefined;
+  }
+
   /** Answers the question by which a browser finds out whether a page may send a request; false where this is none. */
   answersPreflight(methods: string): boolean {
     const { headers, method } = this.request;
@@ -348,7 +354,7 @@ export class Exchange {
   }
 
   private commonHeaders(contentType: string | null): string[] {
-    const { port } = this.context;
+    const { origins, port } = this.context;
     const position = port.position();
     const headers = [
       'Raftkv-Revision',
@@ -367,7 +373,9 @@ export class Exchange {
     // No credentials are allowed, so that a star stands for all headers.
     if (this.origin !== undefined)
       headers.push('Access-Control-Allow-Origin', this.origin, 'Access-Control-Expose-Headers', '*');
-    if (this.origin !== undefined || this.caching === 'no-cache') headers.push('Vary', 'Origin');
+    if (this.isAskedByPage || (this.caching === 'no-cache' && origins.servesOthers)) {
+      headers.push('Vary', 'Origin');
+    }
     if (position.cluster !== '') headers.push('Raftkv-Cluster', position.cluster);
     if (contentType !== null) headers.push('Content-Type', contentType);
     return headers;

@@ -181,13 +181,10 @@ function get(exchange: Exchange): void {
 /** The plan of a read that says nothing of its own. */
 const linearizableRead: ReadPlan = planRead(new Query('', getNames), 0);
 
-/** A value is data, whatever its type says: as a page it runs nothing and is of no origin, and no other page can embed it. */
-const asData = [
-  'Content-Security-Policy',
-  "sandbox; default-src 'none'",
-  'Cross-Origin-Resource-Policy',
-  'same-origin',
-] as const;
+/** A value is data, whatever its type says: as a page it runs nothing and is of no origin. */
+const asData = ['Content-Security-Policy', "sandbox; default-src 'none'"] as const;
+/** No other page can embed it. Only browsers need to be told, and each header costs a get one percent. */
+const notEmbedded = ['Cross-Origin-Resource-Policy', 'same-origin'] as const;
 
 function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCondition | undefined): void {
   // A cache may keep it and must ask whether it still holds; of the past, too, which is compacted one day.
@@ -211,6 +208,7 @@ function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCon
     String(item.createRevision),
     ...asData,
   ];
+  if (exchange.isAskedByPage) headers.push(...notEmbedded);
   if (item.lease !== undefined) headers.push('Raftkv-Lease', String(item.lease));
   exchange.send(200, contentType, asBuffer(item.value), headers);
 }

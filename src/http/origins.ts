@@ -29,6 +29,11 @@ export class Origins {
     this.#members = members;
   }
 
+  /** Whether pages of configured origins are answered in another way than everybody else. */
+  get servesOthers(): boolean {
+    return this.#corsOrigins.size > 0;
+  }
+
   /** Throws `bad_request` where the request does not say one host, and `host_not_allowed` where it is not one of ours. */
   checkHost(request: IncomingMessage, target: string, nowMs: number): void {
     const { host } = request.headers;

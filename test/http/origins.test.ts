@@ -281,6 +281,8 @@ it('values run nothing where a browser shows them as pages', async () => {
     'content-security-policy': "sandbox; default-src 'none'",
     'x-content-type-options': 'nosniff',
   });
+  const shown = await ask(server, 'GET', '/v1/kv/a', { 'sec-fetch-site': 'cross-site' });
+  expect(shown.headers['cross-origin-resource-policy']).toBe('same-origin');
 });
 
 it('the names of this machine are its host name and those beside it in the hosts file', () => {
