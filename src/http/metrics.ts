@@ -226,6 +226,16 @@ export class HttpMetrics {
       },
     });
     new client.Gauge({
+      name: 'raftkv_keys',
+      help: 'How many keys exist, as far as the log is applied here. Absent while they are still to be counted.',
+      registers,
+      collect() {
+        const keys = port.countKeys();
+        if (keys === undefined) this.remove();
+        else this.set(keys);
+      },
+    });
+    new client.Gauge({
       name: 'raftkv_disk_bytes',
       help: 'What the databases of this node take on disk.',
       labelNames: ['database'],

@@ -36,6 +36,11 @@ export interface NodePort {
   locations(): readonly MemberLocation[];
   status(): NodeStatus;
   measures(): NodeMeasures;
+  /**
+   * How many keys exist in the local store. Where that is not known it is undefined, and the call has them counted in the
+   * background.
+   */
+  countKeys(): number | undefined;
   readiness(): Readiness;
 
   /**

@@ -7,6 +7,7 @@ import { Garbage } from './garbage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
 import { Answers } from './idempotency.js';
+import { KeyCount } from './key-count.js';
 import { Leases } from './leases.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { type PastStep, pastEvents } from './past-events.js';
@@ -44,8 +45,8 @@ export interface StateOptions {
  * A state on disk and the changes on their way there.
  *
  * Invariants:
- * - `meta` tells of the disk and both buffers together, but for the digest of answers, which the buffer has; the record on disk tells of the disk alone, because both
- *   change in one batch (correctness row 22);
+ * - `meta` tells of the disk and both buffers together, but for the digest of answers and the number of keys, which the buffers
+ *   and the count of keys have; the record on disk tells of the disk alone, because both change in one batch (correctness row 22);
  * - one flush is in flight at a time (row 31), and while it is, its buffer does not change and is still read;
  * - after a flush has failed, every other one fails too (row 30).
  */
@@ -78,6 +79,7 @@ export class BufferedStore {
   #isPruningDue = false;
   /** Whether there may be tombstones on disk that stand apart. Without any, a key that is not found is looked for once. */
   #hasTombstones: boolean;
+  readonly #keyCount: KeyCount;
   readonly #garbage = new Garbage();
   #isCompacting = false;
   /** Bytes of versions that were dropped from history and are not pruned yet. */
@@ -104,6 +106,7 @@ export class BufferedStore {
     this.answers = new Answers(this.meta, store, () => this.#active.answers, answerIndex);
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
+    this.#keyCount = new KeyCount(meta.keys);
   }
 
   /**
@@ -182,6 +185,21 @@ export class BufferedStore {
     // A value that is still in a buffer is a part of a larger message, which the cache would keep as a whole.
     if (this.#buffered(id) === undefined) this.#versions.set(id, version);
     return toItem(key, current, version.value);
+  }
+
+  /** How many keys exist. Where that is not known it is undefined, and the keys are counted in the background. */
+  countKeys(): number | undefined {
+    const { onDisk } = this.#keyCount;
+    if (onDisk !== undefined) return onDisk + this.#active.keysAdded + (this.#flushing?.keysAdded ?? 0);
+    const freeze = () => {
+      const { disk, meta } = this.freezeDisk();
+      // The view may have what a flush in flight writes, and says so itself.
+      const addedAhead = meta.appliedIndex > this.#flushedIndex ? (this.#flushing?.keysAdded ?? 0) : 0;
+      return { disk, addedAhead };
+    };
+    // A record that cannot be read is reported to whoever needs it.
+    this.#keyCount.count(freeze, () => this.#ended).catch(() => {});
+    return undefined;
   }
 
   /** Tells of every change from now on. */
@@ -268,7 +286,9 @@ export class BufferedStore {
   async #flushActive(): Promise<void> {
     const buffer = this.#active;
     const answersDigest = buffer.answers.digest;
-    const meta: Meta = { ...this.meta, answersDigest };
+    const { onDisk } = this.#keyCount;
+    const keys = onDisk === undefined ? undefined : onDisk + buffer.keysAdded;
+    const meta: Meta = { ...this.meta, answersDigest, keys };
     this.#active = new WriteBuffer(answersDigest);
     this.#flushing = buffer;
     try {
@@ -288,6 +308,7 @@ export class BufferedStore {
       // What this flush brought, and history has dropped already, was not there to be pruned.
       this.#isPruningDue = pruning.isCut || buffer.firstRevision <= compactedRevision;
       this.#flushedIndex = meta.appliedIndex;
+      this.#keyCount.flushed(buffer.keysAdded);
       const bytes = pruning.operations.length === 0 ? 0 : this.#droppedBytes / pruning.operations.length;
       for (const { key } of pruning.operations) this.#garbage.add(key, bytes + key.length + RECORD_BYTES);
       if (bytes > 0) this.#droppedBytes = 0;

@@ -45,11 +45,12 @@ export function changeOf(
 ): BufferedChange {
   const { createRevision, modRevision, version, deleted, contentType, lease } = state;
   const { generation, ancestors, jump } = successor(known, modRevision);
+  const existed = known?.deleted === false;
   const record = encodeChange({
     revision: modRevision,
     kind: deleted ? 'delete' : 'put',
     // What a tombstone leaves behind differs between members until all have pruned it, and the digest must not.
-    previous: known?.deleted === false ? known.modRevision : 0,
+    previous: existed ? known.modRevision : 0,
     key,
   });
   const bytes = isSized ? VERSION_OVERHEAD_BYTES + key.length + value.length + contentType.length : 0;
@@ -82,6 +83,7 @@ export function changeOf(
     record,
     leaseBefore: known?.lease ?? 0,
     supersededBytes: known?.bytes ?? 0,
+    keysAdded: deleted === existed ? (deleted ? -1 : 1) : 0,
   };
 }
 

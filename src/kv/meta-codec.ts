@@ -45,6 +45,8 @@ export interface Meta {
   readonly historyBytes: number;
   /** How much of `historyBytes` was superseded up to some revisions, the oldest first. */
   readonly sizeMarks: readonly SizeMark[];
+  /** How many keys exist; undefined where nobody has counted them, see key-count.ts. */
+  readonly keys: number | undefined;
 }
 
 /** Which revision a state was at when so much was superseded. */
@@ -83,6 +85,7 @@ export const emptyMeta: Meta = {
   marks: [],
   historyBytes: 0,
   sizeMarks: [],
+  keys: 0,
 };
 
 /**
@@ -113,8 +116,8 @@ const INTEGERS_SINCE_5 = ['clusterVersion', 'historyBytes'] as const;
 
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
- * that came with versions 3, 4 and 5, with version 5 the bits of the applied term above the 48th, the number of size marks and
- * these, configuration.
+ * that came with versions 3, 4 and 5, with version 5 the bits of the applied term above the 48th, the number of keys and 1 (0
+ * where it is not known), the number of size marks and these, configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
   const needsNewest = meta.clusterVersion >= 2 || meta.appliedTerm >= TWO_TO_48;
@@ -122,8 +125,8 @@ export function encodeMeta(meta: Meta): Uint8Array {
   const lastIntegers = [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4, ...(format >= 5 ? INTEGERS_SINCE_5 : [])];
   const configuration = encodeConfiguration(meta.configuration);
   const integers = INTEGERS.length + INTEGERS_SINCE_2.length + lastIntegers.length + 2 * meta.marks.length;
-  const sizeMarksBytes = format >= 5 ? 2 + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
-  const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1 + sizeMarksBytes;
+  const bytesSince5 = format >= 5 ? 2 + INTEGER_BYTES + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
+  const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1 + bytesSince5;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
   const low = { ...meta, appliedTerm: meta.appliedTerm % TWO_TO_48 };
@@ -138,6 +141,7 @@ export function encodeMeta(meta: Meta): Uint8Array {
   for (const name of lastIntegers) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   if (format >= 5) {
     offset = record.writeUInt8(Math.floor(meta.appliedTerm / TWO_TO_48), offset);
+    offset = record.writeUIntBE(meta.keys === undefined ? 0 : meta.keys + 1, offset, INTEGER_BYTES);
     offset = record.writeUInt8(meta.sizeMarks.length, offset);
     for (const { bytes, revision } of meta.sizeMarks) {
       offset = record.writeUIntBE(bytes, offset, INTEGER_BYTES);
@@ -173,7 +177,7 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     offset += INTEGER_BYTES;
     return record.readUIntBE(offset - INTEGER_BYTES, INTEGER_BYTES);
   };
-  const meta: MutableMeta = { ...emptyMeta };
+  const meta: MutableMeta = { ...emptyMeta, keys: undefined };
   for (const name of INTEGERS) meta[name] = readInteger();
   meta.digest = record.readUInt32BE(offset);
   offset += 4;
@@ -189,8 +193,11 @@ export function decodeMeta(bytes: Uint8Array): Meta {
   if (version >= 5) {
     for (const name of INTEGERS_SINCE_5) meta[name] = readInteger();
     meta.appliedTerm += record.readUInt8(offset) * TWO_TO_48;
-    const count = record.readUInt8(offset + 1);
-    offset += 2;
+    offset += 1;
+    const keysAndOne = readInteger();
+    if (keysAndOne > 0) meta.keys = keysAndOne - 1;
+    const count = record.readUInt8(offset);
+    offset += 1;
     meta.sizeMarks = Array.from({ length: count }, () => ({ bytes: readInteger(), revision: readInteger() }));
   }
   if (meta.clusterVersion > CLUSTER_VERSION_MAX) {

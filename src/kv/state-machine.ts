@@ -296,6 +296,11 @@ export class KvStateMachine {
     return this.#live.leases.count;
   }
 
+  /** How many keys exist; see {@link BufferedStore.countKeys}. */
+  countKeys(): number | undefined {
+    return this.#live.countKeys();
+  }
+
   /** Begins a watch on what is applied here. Throws `compacted` when events that it should have are gone. */
   watch(request: WatchRequest): Watcher {
     return this.#watches.watch(request);

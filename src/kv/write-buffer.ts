@@ -53,6 +53,8 @@ export interface BufferedChange {
   readonly leaseBefore: LeaseId;
   /** Bytes of the version that the key had before, as far as that is known. */
   readonly supersededBytes: number;
+  /** 1 for a key that did not exist before, -1 for one that is deleted, 0 for one that exists before and after. */
+  readonly keysAdded: -1 | 0 | 1;
 }
 
 /** Changes that are applied and not on disk. */
@@ -68,6 +70,7 @@ export class WriteBuffer {
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
   #deletes = false;
+  #keysAdded = 0;
 
   /** @param answersDigest Of all answers before those of this buffer. */
   constructor(answersDigest: number) {
@@ -94,9 +97,15 @@ export class WriteBuffer {
     return this.#deletes;
   }
 
+  /** Keys that the changes created, less those that they deleted. */
+  get keysAdded(): number {
+    return this.#keysAdded;
+  }
+
   /** Adds a version of a key. */
-  add({ id, key, current, version, record, leaseBefore }: BufferedChange): void {
+  add({ id, key, current, version, record, leaseBefore, keysAdded }: BufferedChange): void {
     if (version.deleted) this.#deletes = true;
+    this.#keysAdded += keysAdded;
     const known = this.keys.get(id);
     if (known === undefined) {
       this.keys.set(id, { key, current, versions: [version] });

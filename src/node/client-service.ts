@@ -82,6 +82,8 @@ export interface StoreReader extends LeaseTable {
   lease(id: LeaseId): LeaseInfo | undefined;
   leases(after: LeaseId, limit: number): readonly LeaseInfo[];
   leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]>;
+  /** How many keys exist; undefined where they are still to be counted. */
+  countKeys(): number | undefined;
 }
 
 /** The bytes of commands and of what they gave; `kv/` implements it. */
@@ -281,6 +283,10 @@ export class ClientService implements NodePort {
 
   measures(): NodeMeasures {
     return this.parts.node.measures();
+  }
+
+  countKeys(): number | undefined {
+    return this.parts.store.countKeys();
   }
 
   readiness(): Readiness {

@@ -92,6 +92,10 @@ export class LatePort implements NodePort {
     );
   }
 
+  countKeys(): number | undefined {
+    return this.real?.countKeys();
+  }
+
   readiness(): Readiness {
     return this.real?.readiness() ?? { ready: false, reason: this.reason() };
   }

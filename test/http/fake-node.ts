@@ -58,6 +58,8 @@ export class FakeNode implements NodePort {
   /** What the node says of itself; tests change it. */
   routed: Route = { kind: 'leader' };
   ready: Readiness = { ready: true, reason: '' };
+  /** What {@link countKeys} says. */
+  keysCounted: number | undefined = 6;
   term = 7;
   private readonly routeListeners: (() => void)[] = [];
   compactedRevision = 0;
@@ -168,6 +170,10 @@ export class FakeNode implements NodePort {
       logBytes: 4,
       followers: [{ id: 'n2', lagEntries: 5 }],
     };
+  }
+
+  countKeys(): number | undefined {
+    return this.keysCounted;
   }
 
   readiness(): Readiness {

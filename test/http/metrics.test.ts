@@ -61,10 +61,19 @@ describe('metrics', () => {
       'raftkv_leader_changes_total 2',
       'raftkv_pending_proposals 3',
       'raftkv_log_bytes 4',
+      'raftkv_keys 6',
       'raftkv_follower_lag_entries{member="n2"} 5',
     ]) {
       expect(text).toContain(`${line}\n`);
     }
+  });
+
+  it('say nothing of the number of keys until they are counted', async () => {
+    expect(await metrics()).toContain('raftkv_keys 6\n');
+    node.keysCounted = undefined;
+    expect(await metrics()).not.toMatch(/^raftkv_keys /m);
+    node.keysCounted = 0;
+    expect(await metrics()).toContain('raftkv_keys 0\n');
   });
 
   const title = 'please promtool';

@@ -30,6 +30,7 @@ const meta: Meta = {
   ],
   historyBytes: 0,
   sizeMarks: [],
+  keys: undefined,
 };
 const newer: Meta = {
   ...meta,
@@ -39,13 +40,18 @@ const newer: Meta = {
     { bytes: 1, revision: 8 },
     { bytes: large - 6, revision: large - 7 },
   ],
+  keys: large - 8,
 };
 
 describe('the record of how far a state came', () => {
   it('is kept as it is', () => {
     expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
-    expect(decodeMeta(encodeMeta(emptyMeta))).toEqual(emptyMeta);
+    // Format 4 has no room for the number of keys.
+    expect(decodeMeta(encodeMeta(emptyMeta))).toEqual({ ...emptyMeta, keys: undefined });
     expect(decodeMeta(encodeMeta(newer))).toEqual(newer);
+    for (const keys of [0, undefined]) {
+      expect(decodeMeta(encodeMeta({ ...newer, keys }))).toEqual({ ...newer, keys });
+    }
   });
 
   it('keeps a term of more than 48 bits, in the newest format', () => {
@@ -87,6 +93,7 @@ describe('the record of how far a state came', () => {
     );
     expect(decodeMeta(written)).toEqual({
       ...emptyMeta,
+      keys: undefined,
       appliedIndex: 9,
       appliedTerm: 2,
       revision: 7,
