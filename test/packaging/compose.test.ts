@@ -9,6 +9,7 @@ interface Service {
   readonly profiles?: readonly string[];
   readonly ports?: readonly string[];
   readonly command: string;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const file = new URL('../../docker-compose.yml', import.meta.url);
@@ -43,5 +44,15 @@ describe('docker-compose.yml', () => {
     const founding = services().filter(([, { command }]) => command.includes('--initial-cluster'));
     expect(founding.map(([name]) => name)).toEqual(['n1', 'n2', 'n3']);
     for (const [, { command }] of founding) expect(command).toContain('--join http://');
+  });
+
+  it('lets commands in a container reach every founding node, where advertised URLs work on the host only', () => {
+    const nodes = services().filter(([, { command }]) => command.startsWith('serve'));
+    const endpoints = nodes
+      .filter(([, { command }]) => command.includes('--initial-cluster'))
+      .map(([name, { command }]) => `http://${name}:${/--http 0\.0\.0\.0:(\d+)/.exec(command)?.[1]}`);
+    for (const [name, { environment }] of nodes) {
+      expect([name, environment?.['RAFTKV_ENDPOINTS']]).toEqual([name, endpoints.join(',')]);
+    }
   });
 });
