@@ -112,7 +112,11 @@ export class DevNode {
     const written = readFileSync(this.logFile).subarray(this.logStart).toString('utf8').trim();
     const lines = written.split('\n');
     const explained = lines.findLast((line) => line.startsWith('raftkv: '));
-    return explained?.slice('raftkv: '.length) ?? (lines.at(-1) || `${this.exited}, and nothing in its log`);
+    // The node names its own flags; those of this command are others.
+    const inWordsOfDev = explained
+      ?.slice('raftkv: '.length)
+      .replace(/ address with --(http|peer)\b/, ' port with --base-$1');
+    return inWordsOfDev ?? (lines.at(-1) || `${this.exited}, and nothing in its log`);
   }
 
   restartLine(): string {

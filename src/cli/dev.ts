@@ -158,7 +158,6 @@ class DevCluster {
   }
 
   private announce(): void {
-    const first = this.nodes[0]?.httpUrl ?? '';
     const leader = this.nodes.find((node) => node.status?.role === 'leader');
     this.leader = leader?.id ?? null;
     const rows = this.nodes.map((node) => [
@@ -169,6 +168,8 @@ class DevCluster {
       shown(node.logFile),
     ]);
     const victim = leader ?? this.nodes[0];
+    // The lines still work when that node is gone.
+    const url = (this.nodes.find((node) => node !== victim) ?? victim)?.httpUrl ?? '';
     printLine(
       this.terminal,
       [
@@ -177,10 +178,10 @@ class DevCluster {
         table(['ID', 'ROLE', 'TERM', 'CLIENT URL', 'LOG'], rows),
         '',
         'Try, in another terminal:',
-        `  curl -L -X PUT --data-binary 'hello' ${first}/v1/kv/greeting`,
-        `  curl -L ${first}/v1/kv/greeting`,
-        `  curl -L '${first}/v1/kv?prefix=greet'`,
-        `  curl ${first}/v1/status`,
+        `  curl -L -X PUT --data-binary 'hello' ${url}/v1/kv/greeting`,
+        `  curl -L ${url}/v1/kv/greeting`,
+        `  curl -L '${url}/v1/kv?prefix=greet'`,
+        `  curl ${url}/v1/status`,
         `  kill -9 ${victim?.pid ?? ''}    # ${victim?.id ?? ''}, and write again`,
         '',
         'Ctrl-C stops all nodes; their data stays.',

@@ -45,7 +45,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'raftkv: ')),
+      outputError: (text, write) => write(inOurWords(text)),
     })
     // Further names of a command are for those who know it under another one; the help shows one of them.
     .configureHelp({ subcommandTerm: termOf })
@@ -104,6 +104,16 @@ export async function runProgram(
         terminal.stderr.write(`raftkv: ${printable(line)}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** What commander says about wrong usage. */
+function inOurWords(text: string): string {
+  return text
+    .replace(/^error: /, 'raftkv: ')
+    .replace(
+      /command-argument value '(.*)' is invalid for argument '(.*?)'\./s,
+      "the argument $2 is invalid: '$1'.",
+    );
 }
 
 /** Its own name after those of the commands above it: `member add`. */

@@ -13,13 +13,13 @@ export function addSecret(program: Command, terminal: Terminal): void {
     .command('secret')
     .description('make a cluster secret, by which the members of a cluster know each other')
     .argument('[FILE]', 'where to write it, readable by its owner only; standard output unless given')
-    .option('--keep', 'leave a FILE that exists as it is, instead of refusing', false)
-    .action((file: string | undefined, flags: { readonly keep: boolean }) => {
+    .option('--keep', 'leave a FILE that exists as it is, instead of refusing')
+    .action((file: string | undefined, flags: { readonly keep?: boolean }) => {
       if (file === undefined) {
         printLine(terminal, newSecret());
         return;
       }
-      if (!createSecretFile(file) && !flags.keep) {
+      if (!createSecretFile(file) && flags.keep !== true) {
         throw new RaftkvError(
           'usage',
           `${file} exists already, and a cluster may use what it holds. Name another file, or add --keep to leave it as it is.`,

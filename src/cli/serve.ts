@@ -45,7 +45,8 @@ export const startServerOnDemand: StartNode = async (config) => {
 function optionOf(name: SettingName): Option {
   const setting: Setting = settings[name];
   const placeholder = setting.placeholder === undefined ? '' : ` <${setting.placeholder}>`;
-  const fallback = setting.default === undefined ? '' : ` (default ${setting.default})`;
+  // Some are an empty list.
+  const fallback = setting.default ? ` (default: ${setting.default})` : '';
   // Defaults stay with the configuration: to commander, a flag that was not given must be distinguishable.
   return new Option(`--${name}${placeholder}`, setting.description + fallback);
 }

@@ -532,6 +532,19 @@ describe('usage', () => {
     expect(output).toContain('(default: 30s)');
   });
 
+  it('shows the defaults of serve in the same way, and none that is empty', async () => {
+    const { output } = await run(['serve', '--help']);
+    expect(output.replaceAll(/\s+/g, ' ')).toContain('(default: 127.0.0.1:8101)');
+    expect(output).not.toMatch(/\(default[: ]*\)|\(default [^:]/);
+  });
+
+  it('says which argument is wrong', async () => {
+    expect(await run(['add', 'visits', 'x'])).toMatchObject({
+      code: 2,
+      errors: "raftkv: the argument DELTA is invalid: 'x'. Give a whole number, such as 5 or -1.\n",
+    });
+  });
+
   it('shows help', async () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);
