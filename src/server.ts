@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
+import { showHostAndPort } from './addresses.js';
 import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
@@ -133,6 +134,7 @@ class Server implements RunningServer {
       auth: this.auth,
       knows: (id, incarnation) => this.knows(id, incarnation),
       refused: (refused) => this.logRefusal(refused),
+      connectionChanged: (peer, line) => logger.debug({ peer }, line),
     });
     this.transport = transport;
     await transport.start(this.receiver(bootstrap));
@@ -144,10 +146,9 @@ class Server implements RunningServer {
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
     );
     await this.listen(port, descriptors.clientConnections);
-    logger.info(
-      {},
-      `${config.id} listens for clients at ${config.advertiseHttp} and for peers at ${config.advertisePeer}.`,
-    );
+    const clients = listening(`http://${showHostAndPort(config.http)}`, config.advertiseHttp);
+    const peers = listening(showHostAndPort(config.peer), config.advertisePeer);
+    logger.info({}, `${config.id} listens for clients at ${clients}, and for peers at ${peers}.`);
     for (const warning of this.warnings()) logger.warn({}, warning);
     this.finishStart(directory, log, bootstrap, port).catch((error: unknown) => this.fail(error));
   }
@@ -323,6 +324,11 @@ class Server implements RunningServer {
     process.stderr.write(`raftkv: ${printable(message)}\n`);
     this.sink.flush(LAST_LINES_MS).then(() => this.reportStopped(1));
   }
+}
+
+/** Where this node listens, and where it tells others to reach it. */
+function listening(bound: string, advertised: string): string {
+  return bound === advertised ? bound : `${bound} (others reach it at ${advertised})`;
 }
 
 /** Snapshots that were replaced or never finished: the log's store names the one that is live. */

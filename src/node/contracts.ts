@@ -84,6 +84,9 @@ export interface LogWriter {
 
 /** Lines for people and machines; pino implements it. */
 export interface NodeLogger {
+  /** Whether lines of this level are written. Asked once, where making the lines would cost something. */
+  isLevelEnabled(level: 'trace'): boolean;
+  trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
 import type { Raft } from '../raft/raft.js';
 import type { Index } from '../raft/types.js';
-import type { StateMachine } from './contracts.js';
+import type { NodeLogger, StateMachine } from './contracts.js';
 import { FLUSH_BYTES, FLUSH_DELAY_MS, HELD_LOG_SHARE } from './limits.js';
 
 /** Above either of these the log is compacted. */
@@ -32,6 +32,7 @@ export class Flusher {
     private readonly raft: Raft,
     private readonly stateMachine: StateMachine<unknown>,
     private readonly clock: Clock,
+    private readonly logger: NodeLogger,
     private readonly bounds: LogBounds,
     private readonly hooks: {
       /** What a follower that gets a snapshot needs the log to follow from. */
@@ -65,9 +66,13 @@ export class Flusher {
     }
     this.isFlushing = true;
     this.clusterVersionThen = this.stateMachine.clusterVersion;
+    const startedAtMs = this.clock.now();
     this.stateMachine.flush().then(
       () => {
         this.isFlushing = false;
+        const index = this.stateMachine.flushedIndex;
+        const ms = Math.round(this.clock.now() - startedAtMs);
+        this.logger.debug({ index, ms }, `The state is on disk up to index ${index}; that took ${ms} ms.`);
         if (this.isStopped) return;
         try {
           this.compactLog();
@@ -107,7 +112,13 @@ export class Flusher {
       needed = this.hooks.neededIndex();
       this.cut(needed);
     }
-    if (this.raft.firstIndex > firstIndex) this.hooks.compacted();
+    if (this.raft.firstIndex === firstIndex) return;
+    const { entries, bytes } = this.raft.logSize;
+    this.logger.debug(
+      { firstIndex: this.raft.firstIndex, entries, bytes },
+      `The log begins at index ${this.raft.firstIndex} now, and has ${entries} entries of ${bytes} bytes.`,
+    );
+    this.hooks.compacted();
   }
 
   /** The log can only be cut below what is flushed, so what is not must stay well below the log's bound. */

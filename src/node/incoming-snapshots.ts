@@ -48,6 +48,8 @@ export class IncomingSnapshots {
     if (this.incoming !== null) this.incoming.abandoned = true;
     const transfer = { abandoned: false };
     this.incoming = transfer;
+    const { index } = header.snapshot;
+    this.logger.debug({ peer: header.from, index }, `${header.from} sends a snapshot of index ${index}.`);
     try {
       const staged = await this.stateMachine.stageSnapshot(header.snapshot, whileWanted(chunks, transfer));
       return await this.install(header, staged);

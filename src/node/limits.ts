@@ -28,6 +28,9 @@ export const DIGEST_SETTLE_MS = 500;
 export const DIGEST_TIMEOUT_MS = 2_000;
 /** Messages that no member sends are reported at most this often, those in between together. */
 export const NONSENSE_REPORT_MS = 60_000;
+/** A node without a leader tells of its campaigns after the first of these, and then after twice as long, up to the second. */
+export const CAMPAIGN_REPORT_MS_MIN = 1_000;
+export const CAMPAIGN_REPORT_MS_MAX = 60_000;
 /** Stalls are reported at most this often, those in between together. */
 export const STALL_REPORT_MS = 10_000;
 

@@ -109,6 +109,7 @@ export class OutgoingSnapshots {
         if (now >= transfer.retryAtMs) this.giveUp(transfer);
       } else if (this.hasCaughtUp(transfer)) {
         this.transfers.delete(to);
+        this.logger.debug({ peer: to }, `The log is kept no longer for ${to}, which got a snapshot.`);
         this.hooks.wake();
       }
     }
@@ -187,6 +188,10 @@ export class OutgoingSnapshots {
     if (answer.success && incarnation !== undefined) {
       transfer.state = 'catchingUp';
       transfer.index = answer.matchIndex;
+      this.logger.info(
+        { peer: to, index: answer.matchIndex },
+        `${to} has the snapshot, and everything up to index ${answer.matchIndex}.`,
+      );
     } else {
       this.transfers.delete(to);
     }

@@ -2,7 +2,9 @@ import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
 import type { RaftkvError } from '../errors.js';
 import type { NodeMeasures } from '../http/port.js';
+import { describeConfiguration } from '../raft/configuration.js';
 import type { RestoredState } from '../raft/core.js';
+import { describeMessage } from '../raft/describe-message.js';
 import { Raft, type RaftStatus } from '../raft/raft.js';
 import type { Entry, Index, Message, NodeId, RaftEvent, Term } from '../raft/types.js';
 import type { SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
@@ -12,6 +14,7 @@ import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { DigestWindow } from './digest-window.js';
 import { type DiskUsage, DiskWatch } from './disk-space.js';
 import { Driver } from './driver.js';
+import { EventLog } from './event-log.js';
 import { Flusher } from './flusher.js';
 import { stopInGoodOrder } from './graceful-stop.js';
 import { IncomingSnapshots } from './incoming-snapshots.js';
@@ -94,6 +97,9 @@ export class RaftNode<Result> {
   private readonly accepted: (() => boolean)[] = [];
   private readonly readEnds: ((error: RaftkvError) => void)[] = [];
   private readonly nonsense: Nonsense;
+  private readonly events: EventLog;
+  /** Whether the log takes each message of the core. The level never changes, so a message costs no more than this. */
+  private readonly isTraced: boolean;
   private readonly commitTimes = new CommitTimes();
   private campaigns = 0;
   private leaderChanges = 0;
@@ -130,6 +136,8 @@ export class RaftNode<Result> {
       options.restored,
     );
     this.nonsense = new Nonsense(clock, logger);
+    this.events = new EventLog(clock, logger);
+    this.isTraced = logger.isLevelEnabled('trace');
     this.peerList = new PeerList(options.id, this.raft, transport);
     const fatal = (error: unknown) => this.die(error);
     this.queue = new ProposalQueue(clock, () => this.driver.wake());
@@ -150,6 +158,10 @@ export class RaftNode<Result> {
       snapshotInstalled: (staged) => {
         stateMachine.activate(staged);
         this.digests.note(staged.metadata.index, stateMachine.comparableDigest);
+        logger.info(
+          { index: staged.metadata.index },
+          `The leader's snapshot at index ${staged.metadata.index} is the state of this node now.`,
+        );
         this.applier.skipTo(staged.metadata.index);
       },
       snapshotOvertaken: (staged) => this.incoming.dropOvertaken(staged),
@@ -177,7 +189,7 @@ export class RaftNode<Result> {
       },
       fatal,
     });
-    this.flusher = new Flusher(this.raft, stateMachine, clock, options, {
+    this.flusher = new Flusher(this.raft, stateMachine, clock, logger, options, {
       neededIndex: () => this.outgoing.neededIndex,
       release: (index) => this.outgoing.release(index),
       hasRoom: () => this.disk?.space !== 'full',
@@ -221,6 +233,13 @@ export class RaftNode<Result> {
 
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
+    const { term, lastIndex, configuration, configurationIndex } = this.raft.status();
+    const { appliedIndex } = this.parts.stateMachine;
+    this.parts.logger.info(
+      { term, lastIndex, appliedIndex, configurationIndex },
+      `Starts in term ${term} with the log up to index ${lastIndex} and the state at index ${appliedIndex}, in a cluster with ` +
+        `${describeConfiguration(configuration)}.`,
+    );
     this.peerList.follow();
     this.digests.note(this.parts.stateMachine.appliedIndex, this.parts.stateMachine.comparableDigest);
     this.ticker.start();
@@ -241,6 +260,9 @@ export class RaftNode<Result> {
    */
   onMessage(message: Message, fromMember?: boolean): string | null {
     if (this.isDead || message.to !== this.options.id) return null;
+    if (this.isTraced) {
+      this.parts.logger.trace({ peer: message.from }, `from ${message.from}: ${describeMessage(message)}`);
+    }
     this.ticker.catchUp();
     let nonsense: string | null = null;
     this.guard(() => {
@@ -503,7 +525,8 @@ export class RaftNode<Result> {
       this.endReads(quarantined(event.message));
       return;
     }
-    logger.info(fields, event.message);
+    if (this.raft.leader !== null) this.events.leaderKnown();
+    this.events.note(event);
     if (event.name === 'becameCandidate') this.campaigns += 1;
     if (event.name !== 'removed') return;
     // A leader that removed itself waits for just this.
@@ -518,6 +541,9 @@ export class RaftNode<Result> {
   }
 
   private send(message: Message): void {
+    if (this.isTraced) {
+      this.parts.logger.trace({ peer: message.to }, `to ${message.to}: ${describeMessage(message)}`);
+    }
     if (message.type === 'installSnapshotResponse') this.incoming.answer(message);
     else this.parts.transport.send(message);
   }
@@ -592,7 +618,10 @@ export class RaftNode<Result> {
     this.outgoing.review();
     if (this.lastLeader !== raft.leader) {
       this.lastLeader = raft.leader;
-      if (raft.leader !== null) this.leaderChanges += 1;
+      if (raft.leader !== null) {
+        this.leaderChanges += 1;
+        this.events.leaderKnown();
+      }
       for (const listener of this.leaders) listener();
       this.leaderIsDoubtful = false;
       for (const listener of this.routes) listener();

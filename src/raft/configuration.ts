@@ -131,6 +131,15 @@ export function applyChange(
   }
 }
 
+/** The voters and learners in words, such as `the voters n1, n2, n3`. */
+export function describeConfiguration({ voters, outgoingVoters, learners }: Configuration): string {
+  return (
+    `the voters ${voters.join(', ')}` +
+    `${outgoingVoters.length > 0 ? ` jointly with the outgoing ${outgoingVoters.join(', ')}` : ''}` +
+    `${learners.length > 0 ? ` and the learners ${learners.join(', ')}` : ''}`
+  );
+}
+
 /** The configuration that ends a joint one: the outgoing voters that are nothing else are no members any more (§6). */
 export function leaveJoint(configuration: Configuration): Configuration {
   const { members, voters, learners } = configuration;

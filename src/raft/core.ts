@@ -1,6 +1,7 @@
 import { assert } from '../assert.js';
 import {
   decodeConfiguration,
+  describeConfiguration,
   emptyConfiguration,
   isVoter,
   knowsIncarnation,
@@ -203,6 +204,7 @@ export class Core {
     ];
     this.outbox = new Outbox(restored.hardState);
     this.wasMember = this.isMember;
+    // They changed at some earlier time, so no event tells of them now.
     for (const entry of restored.entries) this.adoptConfiguration(entry);
     this.resetElectionTimer();
   }
@@ -375,7 +377,14 @@ export class Core {
   /** Puts new entries into the log, and their configurations into force as soon as they are there (§6). */
   appendToLog(entries: readonly Entry[]): void {
     this.log.append(entries);
-    for (const entry of entries) this.adoptConfiguration(entry);
+    for (const entry of entries) {
+      const configuration = this.adoptConfiguration(entry);
+      if (configuration === null) continue;
+      this.event(
+        'configurationChanged',
+        `Index ${entry.index} makes ${describeConfiguration(configuration)}.`,
+      );
+    }
   }
 
   /** Takes back entries that conflict with the leader's log, and the configurations among them (row 14). */
@@ -394,18 +403,13 @@ export class Core {
     return placed.configuration;
   }
 
-  private adoptConfiguration(entry: Entry): void {
-    if (entry.kind !== EntryKind.configuration) return;
+  /** The configuration that the entry puts in force; null for an entry of another kind. */
+  private adoptConfiguration(entry: Entry): Configuration | null {
+    if (entry.kind !== EntryKind.configuration) return null;
     const configuration = decodeConfiguration(entry.payload);
     this.configurations.push({ index: entry.index, configuration });
     this.wasMember ||= this.isMember;
-    const { voters, outgoingVoters, learners } = configuration;
-    this.event(
-      'configurationChanged',
-      `Index ${entry.index} makes the voters ${voters.join(', ')}` +
-        `${outgoingVoters.length > 0 ? ` jointly with the outgoing ${outgoingVoters.join(', ')}` : ''}` +
-        `${learners.length > 0 ? ` and the learners ${learners.join(', ')}` : ''}.`,
-    );
+    return configuration;
   }
 
   memberName(id: NodeId): string {

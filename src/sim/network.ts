@@ -1,4 +1,5 @@
 import { RaftkvError } from '../errors.js';
+import { describeMessage } from '../raft/describe-message.js';
 import type { Message, NodeId } from '../raft/types.js';
 import type {
   ForwardRequest,
@@ -11,8 +12,8 @@ import type {
   SnapshotHeader,
   Transport,
 } from '../transport/contract.js';
-import { describeMessage, messageNumbers } from './describe-message.js';
 import { Links } from './links.js';
+import { messageNumbers } from './message-numbers.js';
 import type { Prng } from './prng.js';
 import { SnapshotCall } from './snapshot-call.js';
 import { type Trace, TraceKind } from './trace.js';

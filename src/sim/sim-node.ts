@@ -296,7 +296,7 @@ export class SimNode implements NodeView {
       if ('event' in fields && fields.event === 'quarantined') this.stop(process, new Error(message));
       trace.note(TraceKind.role, this.number, message.length, 0, () => message);
     };
-    return { debug: line, info: line, warn: line, error: line };
+    return { isLevelEnabled: () => false, trace: line, debug: line, info: line, warn: line, error: line };
   }
 
   private note(what: string): void {

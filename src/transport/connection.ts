@@ -53,8 +53,10 @@ export interface ConnectionEvents {
   deliver(message: Message, isProven: boolean): void;
   /** The stream is open, and this is what the peer said about itself. */
   opened(introduction: Introduction): void;
-  /** The stream was open and is not any more: what was written may not have arrived. */
-  broken(): void;
+  /** The stream was open and is not any more, for this reason: what was written may not have arrived. */
+  broken(reason: string): void;
+  /** An attempt was refused for another reason than the one before it. */
+  refused(reason: string): void;
 }
 
 /** One stream from its opening to its end. */
@@ -207,9 +209,11 @@ export class Connection {
     attempt.timeout.cancel();
     const refused = ended.code === status.FAILED_PRECONDITION || ended.code === status.UNIMPLEMENTED;
     const objection = attempt.objection || this.#dial?.objection || '';
+    const before = this.#refusal;
     this.#refusal = objection !== '' ? objection : refused ? shownDetail(ended.details) : '';
     this.#reopenAfter(this.#refusal !== '' ? REFUSED_DELAY_MS : REOPEN_DELAY_MS);
-    if (attempt.provenPeer !== undefined) this.#events.broken();
+    if (this.#refusal !== '' && this.#refusal !== before) this.#events.refused(this.#refusal);
+    if (attempt.provenPeer !== undefined) this.#events.broken(this.#refusal || shownDetail(ended.details));
   }
 
   #giveUpConnecting(attempt: Attempt): void {
@@ -232,7 +236,7 @@ export class Connection {
     attempt?.call.cancel();
     this.#dial?.close();
     this.#dial = undefined;
-    if (attempt?.provenPeer !== undefined) this.#events.broken();
+    if (attempt?.provenPeer !== undefined) this.#events.broken('This node closed it.');
   }
 }
 

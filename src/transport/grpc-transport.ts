@@ -31,6 +31,8 @@ export interface GrpcTransportOptions extends LocalNode {
   readonly listen: { readonly host: string; readonly port: number; readonly connectionsMax?: number };
   /** Called for what was refused at the peer port; once a while for each address and reason. */
   readonly refused: (refused: Refused) => void;
+  /** Called with a sentence whenever a connection to a peer opens, breaks or is refused; not called unless given. */
+  readonly connectionChanged?: (peer: NodeId, line: string) => void;
 }
 
 /**
@@ -97,7 +99,8 @@ export class GrpcTransport implements Transport {
     for (const [id, peer] of wanted) {
       const client = this.#peers.get(id);
       if (client) client.reconfigure(peer);
-      else this.#peers.set(id, new PeerClient(peer, this.#options, receiver));
+      else
+        this.#peers.set(id, new PeerClient(peer, this.#options, receiver, this.#options.connectionChanged));
     }
   }
 

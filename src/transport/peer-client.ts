@@ -42,7 +42,13 @@ export class PeerClient {
   #clientUrl = '';
   #closed = false;
 
-  constructor(peer: Peer, local: LocalNode, receiver: Receiver) {
+  /** @param note Called with a sentence whenever a connection opens, breaks or is refused. */
+  constructor(
+    peer: Peer,
+    local: LocalNode,
+    receiver: Receiver,
+    note: (peer: NodeId, line: string) => void = () => {},
+  ) {
     this.id = peer.id;
     this.#configured = peer;
     this.#local = local;
@@ -50,27 +56,34 @@ export class PeerClient {
     const objectionTo = ({ sender }: Introduction) =>
       objectionToVersions(sender.id, sender.versions, local.clusterVersion());
     const deliver = (message: Message, isProven: boolean) => this.#deliver(message, isProven);
-    const opened = ({ sender }: Introduction) => {
-      this.#clientUrl = sender.clientUrl;
-    };
+    const events = (what: string, broken: () => void) => ({
+      opened: ({ sender }: Introduction) => {
+        this.#clientUrl = sender.clientUrl;
+        note(peer.id, `Connected to ${peer.id} at ${this.target.address} for ${what}.`);
+      },
+      broken: (reason: string) => {
+        note(peer.id, `The connection to ${peer.id} for ${what} ended: ${reason}`);
+        broken();
+      },
+      refused: (reason: string) => note(peer.id, `No connection to ${peer.id} for ${what}: ${reason}`),
+    });
     this.#control = new Connection(service.Heartbeat, peer, local, {
       objectionTo,
       decode: (bytes, incarnation) => decodeHeartbeatResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
-      opened,
       // The next round repeats a lost heartbeat; only lost appends are worth telling the core.
-      broken: () => {},
+      ...events('heartbeats', () => {}),
     });
     this.#bulk = new Connection(service.AppendEntries, peer, local, {
       objectionTo,
       decode: (bytes, incarnation) => decodeAppendResponses(bytes, this.#routeFrom(incarnation)),
       deliver,
-      opened,
       // Later, since a new address breaks the stream while the node is in the middle of telling so.
-      broken: () =>
+      ...events('appends', () =>
         queueMicrotask(() => {
           if (!this.#closed) receiver.onUnreachable(this.id);
         }),
+      ),
     });
   }
 

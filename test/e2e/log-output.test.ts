@@ -103,3 +103,43 @@ describe('a node whose log cannot be written', () => {
     await expectStop(node);
   });
 });
+
+describe('what the log says', () => {
+  it('names the address on which a node listens and the one at which others reach it', async () => {
+    cluster = await Cluster.of(0);
+    const node = await cluster.addNode();
+    const everywhere = ['--http', `0.0.0.0:${node.httpPort}`, '--advertise-http', node.url];
+    node.start(['--single', ...everywhere]);
+    await expectService(node);
+    expect(node.log).toContain(
+      `n1 listens for clients at http://0.0.0.0:${node.httpPort} (others reach it at ${node.url}), and for peers at ${node.peer}.`,
+    );
+  });
+
+  it('of the level debug tells of flushes, connections and their ends, and of the level trace of every message', async () => {
+    const nodes = await Cluster.of(3);
+    cluster = nodes;
+    for (const node of nodes.nodes) node.start([...nodes.founding, '--log-level', 'trace']);
+    await nodes.ready();
+    await nodes.put('a', 'x');
+    const node = await nodes.leader();
+    const other = await nodes.follower();
+    await other.kill();
+    await until('the lines', () => {
+      const expected = [
+        /"level":"debug".*The state is on disk up to index \d+/,
+        new RegExp(`"level":"debug".*Connected to ${other.id} at ${other.peer} for appends`),
+        new RegExp(`"level":"debug".*The connection to ${other.id} for heartbeats ended: `),
+        new RegExp(`"level":"trace".*from ${other.id}: appended term 2 match`),
+        new RegExp(`"level":"trace".*to ${other.id}: heartbeat term`),
+      ];
+      return expected.every((line) => line.test(node.log)) || undefined;
+    });
+    // What the log on disk holds did not happen now.
+    await node.stop();
+    const before = node.log.length;
+    node.start();
+    await until('its start', () => /Starts in term/.test(node.log.slice(before)) || undefined);
+    expect(node.log.slice(before)).not.toContain('configurationChanged');
+  });
+});

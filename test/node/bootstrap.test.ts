@@ -167,7 +167,7 @@ describe('who a node is', () => {
   it('says what the flags of a first start mean once the directory knows its cluster', async () => {
     const world = new World();
     await (await world.start('n1', { kind: 'single' })).complete(new AbortController().signal);
-    world.logger.lines.length = 0;
+    world.logger.entries.length = 0;
     for (const firstStart of [
       { kind: 'initialCluster', members: [{ id: 'n1', peerAddress: 'n1:7000' }] },
       { kind: 'join', endpoints: ['http://n2:8000'] },

@@ -209,12 +209,31 @@ export class FakeTransport implements Transport {
 
 /** Remembers the lines, so that a test can read them. */
 export class FakeLogger implements NodeLogger {
-  readonly lines: string[] = [];
-  private readonly write = (_fields: object, message: string): void => {
-    this.lines.push(message);
-  };
-  readonly debug = this.write;
-  readonly info = this.write;
-  readonly warn = this.write;
-  readonly error = this.write;
+  readonly entries: {
+    readonly level: string;
+    readonly fields: { readonly event?: string };
+    readonly message: string;
+  }[] = [];
+  /** Whether messages of the core are told; asked when a node is made. */
+  traces = false;
+
+  get lines(): readonly string[] {
+    return this.entries.map(({ message }) => message);
+  }
+
+  isLevelEnabled(): boolean {
+    return this.traces;
+  }
+
+  readonly trace = this.writer('trace');
+  readonly debug = this.writer('debug');
+  readonly info = this.writer('info');
+  readonly warn = this.writer('warn');
+  readonly error = this.writer('error');
+
+  private writer(level: string) {
+    return (fields: object, message: string): void => {
+      this.entries.push({ level, fields, message });
+    };
+  }
 }

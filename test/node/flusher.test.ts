@@ -3,7 +3,7 @@ import { Flusher } from '../../src/node/flusher.js';
 import { FLUSH_BYTES, FLUSH_DELAY_MS } from '../../src/node/limits.js';
 import { entryAt, runUntilQuiet, startNode } from '../raft/core-kit.js';
 import { FakeClock } from './fake-clock.js';
-import { FakeStateMachine } from './fakes.js';
+import { FakeLogger, FakeStateMachine } from './fakes.js';
 
 /** A node whose log holds 20 committed entries, all handed out to be applied, and a bound of 10. */
 function start({ logBytesMax = 1_000_000, largeFrom = 21 } = {}) {
@@ -31,6 +31,7 @@ function start({ logBytesMax = 1_000_000, largeFrom = 21 } = {}) {
     raft,
     stateMachine,
     clock,
+    new FakeLogger(),
     { logEntriesMax: 10, logBytesMax },
     {
       neededIndex: () => needed.index,

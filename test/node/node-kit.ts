@@ -32,12 +32,15 @@ export class NodeKit {
     logEntriesMax = 1000,
     appliedEntries = [],
     diskUsage,
+    traces = false,
   }: {
     readonly configuration?: Configuration;
     readonly logEntriesMax?: number;
     /** What follows the first entry in the log, all of it applied and on disk in the state. */
     readonly appliedEntries?: readonly Entry[];
     readonly diskUsage?: () => Promise<DiskUsage>;
+    /** Whether the log takes each message. */
+    readonly traces?: boolean;
   } = {}) {
     const lastIndex = 1 + appliedEntries.length;
     this.stateMachine = new FakeStateMachine(lastIndex);
@@ -47,6 +50,7 @@ export class NodeKit {
       kind: EntryKind.configuration,
       payload: encodeConfiguration(configuration),
     };
+    this.logger.traces = traces;
     this.node = new RaftNode(
       {
         id: 'n1',
