@@ -384,8 +384,9 @@ function handleRejection(core: Core, message: AppendEntriesResponse, progress: P
 /** Follower: the leader is alive; take its commit index. Nothing here waits for the disk. */
 export function handleHeartbeat(core: Core, message: Heartbeat): void {
   core.log.commitTo(message.commitIndex);
-  if (core.refusesAppends) return;
+  // Also by one that takes no more entries: it falls behind, and is to say so.
   noteCatchUp(core, message);
+  if (core.refusesAppends) return;
   const answer = { type: 'heartbeatResponse', ...core.envelope(message.from), round: message.round } as const;
   core.outbox.send(core.diskSpace === 'ok' ? answer : { ...answer, lowSpace: true });
 }

@@ -137,10 +137,18 @@ async function moveToSecret(of: Cluster, load: Load): Promise<void> {
   expect(statSync(first).mode & 0o777).toBe(0o600);
 }
 
+/** A running cluster without a secret, on addresses where a secret would be needed. */
+async function exposed(flags: readonly string[], program = currentProgram): Promise<Cluster> {
+  cluster = await Cluster.of(3, { program, peerHost: '0.0.0.0' });
+  for (const node of cluster.nodes) node.start([...cluster.founding, ...flags]);
+  await cluster.ready();
+  return cluster;
+}
+
 it(
   'a running cluster moves to a secret and to the next one, while clients write',
   async () => {
-    cluster = await Cluster.started(3);
+    cluster = await exposed(['--insecure-peers']);
     const load = Load.start(cluster, { prefix: 'moved/', writers: 4 });
     await load.progress(20);
     await moveToSecret(cluster, load);
@@ -158,7 +166,7 @@ it(
       skip(earlier.reason);
       return;
     }
-    cluster = await Cluster.started(3, { program: earlier.program });
+    cluster = await exposed([], earlier.program);
     const load = Load.start(cluster, { prefix: 'moved/', writers: 4 });
     await load.progress(20);
     await moveToSecret(cluster, load);

@@ -15,6 +15,8 @@ const LINES_SHOWN = 80;
 export interface ClusterOptions extends ProgramOptions {
   /** Further flags of every node, such as `--log-entries-max`. */
   readonly flags?: readonly string[];
+  /** Where nodes listen for their peers, which reach them at 127.0.0.1 all the same; there alone unless given. */
+  readonly peerHost?: string;
   /** Where the cluster's directory is made; with the system's temporary files unless given. */
   readonly directory?: string;
 }
@@ -47,10 +49,17 @@ export class TestNode {
 
   /** What `serve` needs to be this node. */
   get parameters(): readonly string[] {
-    const { id, dataDirectory, httpPort, peer } = this;
+    const { id, dataDirectory, httpPort, peerPort, peer } = this;
+    const { peerHost } = this.options;
     return [
       ['serve', '--id', id, '--data-dir', dataDirectory],
-      ['--http', `127.0.0.1:${httpPort}`, '--peer', peer],
+      [
+        '--http',
+        `127.0.0.1:${httpPort}`,
+        '--peer',
+        peerHost === undefined ? peer : `${peerHost}:${peerPort}`,
+      ],
+      peerHost === undefined ? [] : ['--advertise-peer', peer],
       this.options.flags ?? [],
     ].flat();
   }

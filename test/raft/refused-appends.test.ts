@@ -90,6 +90,13 @@ describe('a follower', () => {
     expect(raft.lastIndex).toBe(3);
   });
 
+  it('notices that it falls behind, so that it does not call itself ready', () => {
+    const raft = startNode({ term: 2, refuseCommand });
+    raft.step(append());
+    raft.step(message('heartbeat', { term: 2, round: 4, commitIndex: 1, catchUpIndex: 900 }));
+    expect(raft.catchUpIndex).toBe(900);
+  });
+
   it('answers nothing of that leader until it takes an entry again', () => {
     const raft = startNode({ term: 2, refuseCommand });
     raft.step(append());
