@@ -234,7 +234,9 @@ export class Exchange {
     }
     if (redirectNever || this.context.clientRouting === 'serve') return true;
     // A page may be redirected to another origin only once, and then as nobody: browsers send `Origin: null` there.
-    if (this.request.headers.origin !== undefined) return true;
+    // Its reads from its own origin name none: there, only the browser says who asks.
+    const { origin, 'sec-fetch-site': site } = this.request.headers;
+    if (origin !== undefined || site === 'same-origin') return true;
     // The leader is known and its client URL is not yet: sending the client away would need a place to send it to.
     if (route.url === '') return true;
     this.redirect(route.leader, route.url);

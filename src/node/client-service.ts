@@ -143,8 +143,12 @@ export class ClientService implements NodePort {
     const { id, clientUrl } = parts.identity();
     this.id = id;
     this.startedAt = parts.clock.now();
-    this.leaderReads = new LeaderReads(parts.clock, (timeoutMs) => this.askForIndex(timeoutMs));
     const { node, clock, store } = parts;
+    this.leaderReads = new LeaderReads(
+      clock,
+      (timeoutMs) => this.askForIndex(timeoutMs),
+      () => !node.stopping && node.whyUnreadable() === null,
+    );
     this.logClock = new LogClock(
       clock,
       () => store.logTimeMs,
@@ -296,7 +300,11 @@ export class ClientService implements NodePort {
     if (raft.quarantine !== null) return { ready: false, reason: `in quarantine: ${raft.quarantine}` };
     if (this.role() === 'removed') return { ready: false, reason: 'this node was removed from the cluster' };
     if (raft.leader === null) return { ready: false, reason: 'no leader known' };
-    const reason = this.catchUp.reason(store.appliedIndex, Math.max(raft.catchUpIndex, raft.commitIndex));
+    const reason = this.catchUp.reason(
+      store.appliedIndex,
+      Math.max(raft.catchUpIndex, raft.commitIndex),
+      this.parts.clock.now(),
+    );
     return { ready: reason === '', reason };
   }
 

@@ -1,12 +1,14 @@
 import type { Clock, Timer } from '../clock.js';
+import { RaftkvError } from '../errors.js';
 import type { Index } from '../raft/types.js';
-import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, TICK_MS, WAITING_MAX } from './limits.js';
+import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, READ_RETRY_MS, TICK_MS, WAITING_MAX } from './limits.js';
 import { isOver, overloaded, readUnavailable, type Waiter } from './waiting.js';
 
 /**
  * Linearizable reads need an index that the leader confirms (ReadIndex, §8); this node asks for it, be it the leader or not. One
  * question is under way at a time, and reads that come meanwhile share the next one: an answer to a question that was
- * asked before a read arrived would prove nothing for that read (correctness rule 18).
+ * asked before a read arrived would prove nothing for that read (correctness rule 18). Where nobody leads, or whoever led is
+ * gone, reads wait for the next leader within their own time: they change nothing, so that they can be asked about again.
  */
 export class LeaderReads {
   private waiting: Waiter<Index>[] = [];
@@ -19,10 +21,14 @@ export class LeaderReads {
   private gathering: Timer | null = null;
   private isSweeping = false;
 
-  /** @param ask Asks whoever leads; rejects when nobody is known to. */
+  /**
+   * @param ask Asks whoever leads; rejects when nobody is known to.
+   * @param mayRecover Whether this node may still read once there is a leader; otherwise reads fail with what `ask` says.
+   */
   constructor(
     private readonly clock: Clock,
     private readonly ask: (timeoutMs: number) => Promise<Index>,
+    private readonly mayRecover: () => boolean = () => true,
   ) {}
 
   get size(): number {
@@ -43,9 +49,7 @@ export class LeaderReads {
 
   /** Another node leads, or none: the one that was asked may be gone, and a later answer proves as much as an earlier. */
   leaderChanged(): void {
-    if (!this.isAsking) return;
-    this.waiting = [...this.asked, ...this.waiting];
-    this.askNext();
+    if (this.isAsking) this.askAgain();
   }
 
   private askNext(): void {
@@ -59,8 +63,22 @@ export class LeaderReads {
     const latest = this.asked.reduce((most, { deadline }) => Math.max(most, deadline), 0);
     this.ask(Math.max(1, latest - this.clock.now())).then(
       (index) => this.settle(question, (waiter) => waiter.resolve(index)),
-      (error) => this.settle(question, (waiter) => waiter.reject(error)),
+      (error) => {
+        if (question !== this.question) return;
+        if (hasNoLeader(error) && this.mayRecover()) this.pause();
+        else this.settle(question, (waiter) => waiter.reject(error));
+      },
     );
+  }
+
+  private askAgain(): void {
+    this.waiting = [...this.asked, ...this.waiting];
+    this.askNext();
+  }
+
+  /** The question under way has failed; it is asked again in a moment. */
+  private pause(): void {
+    this.gathering = this.clock.after(READ_RETRY_MS, () => this.askAgain());
   }
 
   private settle(question: number, answer: (waiter: Waiter<Index>) => void): void {
@@ -101,4 +119,9 @@ export class LeaderReads {
       if (this.size > 0) this.sweepLater();
     });
   }
+}
+
+/** Both say that nothing was done; what else keeps a node from reading is for `mayRecover` to know. */
+function hasNoLeader(error: unknown): boolean {
+  return error instanceof RaftkvError && (error.code === 'no_leader' || error.code === 'unavailable');
 }

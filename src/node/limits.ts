@@ -48,6 +48,8 @@ export const BATCH_BYTES = 64 * 1024;
 /** After a commit the next batch waits this long for the proposals that are expected, and expects at most so many. */
 export const GATHER_MS = 4;
 export const GATHER_COUNT = 64;
+/** How long a read waits before it asks again, where no leader could be asked. A new leader is asked at once. */
+export const READ_RETRY_MS = 20;
 /** Bytes proposed and not committed; past it, proposals are refused as overloaded. */
 export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
 /** Proposals and reads that wait on this node; past it, more are refused as overloaded. */
@@ -103,6 +105,8 @@ export const LEADER_DOUBT_TICKS = 3 * HEARTBEAT_TICKS;
 export const CAUGHT_UP_ENTRIES_MAX = 250;
 /** A node that had caught up is behind again when so many entries are missing. */
 export const FALLEN_BEHIND_ENTRIES = 1_000;
+/** A node that applies nothing for so long, although entries are missing, has fallen behind however few they are. */
+export const STANDSTILL_MS = 5_000;
 
 /** How often the leader compares the configuration's addresses with those at which its members are. */
 export const ADDRESS_REVIEW_MS = 1_000;

@@ -111,6 +111,8 @@ describe('a read that a web page asks for', () => {
     node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };
     expect((await ask(server, 'GET', '/v1/kv', {})).statusCode).toBe(307);
     expect((await ask(server, 'GET', '/v1/kv', { origin: app })).statusCode).toBe(200);
+    // Browsers name no origin where a page reads from its own.
+    expect((await ask(server, 'GET', '/v1/kv', { 'sec-fetch-site': 'same-origin' })).statusCode).toBe(200);
     expect((await ask(server, 'PUT', '/v1/kv/a', { origin: app }, 'x')).statusCode).toBe(201);
   });
 });

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LeaderReads } from '../../src/node/leader-reads.js';
-import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, TICK_MS } from '../../src/node/limits.js';
-import { noLeader } from '../../src/node/waiting.js';
+import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, READ_RETRY_MS, TICK_MS } from '../../src/node/limits.js';
+import { noLeader, readUnavailable, shuttingDown } from '../../src/node/waiting.js';
 import { FakeClock } from './fake-clock.js';
 
 interface Question {
@@ -13,16 +13,19 @@ interface Question {
 let clock: FakeClock;
 let questions: Question[];
 let reads: LeaderReads;
+let mayRecover: boolean;
 
 beforeEach(() => {
   clock = new FakeClock();
   questions = [];
+  mayRecover = true;
   reads = new LeaderReads(
     clock,
     (timeoutMs) =>
       new Promise((resolve, reject) => {
         questions.push({ timeoutMs, resolve, reject });
       }),
+    () => mayRecover,
   );
 });
 
@@ -103,8 +106,8 @@ describe('reads that need the leader', () => {
     const impatient = read(1);
     const patient = read(5000);
     question(0).reject(noLeader());
-    await clock.pass(GATHER_MS);
-    expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000 - GATHER_MS]);
+    await clock.pass(READ_RETRY_MS);
+    expect(questions.map(({ timeoutMs }) => timeoutMs)).toEqual([1, 5000 - READ_RETRY_MS]);
     await clock.pass(DEADLINE_TICKS * TICK_MS);
     expect([impatient.value, patient.value]).toEqual(['unavailable', 'waits']);
     question(1).resolve(3);
@@ -144,10 +147,41 @@ describe('reads that need the leader', () => {
     expect(asked.value).toBe('4');
   });
 
-  it('hear at once that nobody leads', async () => {
+  it('wait for the next leader where nobody leads or the leader is gone, within their own time', async () => {
     const asked = read(1000);
+    const impatient = read(100);
     question(0).reject(noLeader());
     await clock.settle();
-    expect(asked.value).toBe('no_leader');
+    expect(asked.value).toBe('waits');
+    reads.leaderChanged();
+    question(1).reject(readUnavailable());
+    await clock.pass(100 + DEADLINE_TICKS * TICK_MS);
+    expect([asked.value, impatient.value]).toEqual(['waits', 'unavailable']);
+    question(questions.length - 1).resolve(4);
+    await clock.settle();
+    expect(asked.value).toBe('4');
+  });
+
+  it('are not asked again in the same moment, whoever joins them', async () => {
+    read(1000);
+    question(0).reject(noLeader());
+    await clock.settle();
+    read(1000);
+    await clock.pass(READ_RETRY_MS - 1);
+    expect(questions.length).toBe(1);
+    await clock.pass(1);
+    expect(questions.length).toBe(2);
+  });
+
+  it('hear at once what no other leader would mend', async () => {
+    const asked = read(1000);
+    question(0).reject(shuttingDown());
+    await clock.settle();
+    expect(asked.value).toBe('shutting_down');
+    mayRecover = false;
+    const quarantined = read(1000);
+    question(1).reject(readUnavailable());
+    await clock.settle();
+    expect(quarantined.value).toBe('unavailable');
   });
 });
