@@ -173,7 +173,11 @@ export class Exchange {
       ),
     );
     const { signal } = this;
-    const leave = () => late.abort(signal.reason);
+    // A response that waits for its turn behind others on its connection never closes.
+    const leave = () => {
+      timer.cancel();
+      late.abort(signal.reason);
+    };
     signal.addEventListener('abort', leave);
     if (signal.aborted) leave();
     this.response.once('close', () => {

@@ -292,6 +292,11 @@ export class HttpMetrics {
         'Proposals that wait for a batch, for their commit or to be applied here.',
         () => port.measures().pendingProposals,
       ],
+      [
+        'raftkv_waits',
+        'Reads that wait for a confirmation, and requests that wait for a revision or another condition.',
+        () => port.measures().waits,
+      ],
       ['raftkv_log_bytes', 'What the log takes in memory.', () => port.measures().logBytes],
       [
         'raftkv_cluster_version',

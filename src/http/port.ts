@@ -234,6 +234,8 @@ export interface NodeMeasures {
   readonly leaderChanges: number;
   /** Proposals that wait for a batch, for their commit or to be applied here. */
   readonly pendingProposals: number;
+  /** Reads that wait for a confirmation, and requests that wait for something to be applied, such as a revision or a change of the members. */
+  readonly waits: number;
   /** What the log takes in memory, in bytes. */
   readonly logBytes: number;
   /** On the leader: how many entries of the log are not known to be on each other member's disk. */

@@ -56,13 +56,18 @@ export class WatchStreams {
       this.eventsSent += count;
     });
     this.streams.add(stream);
-    const end = (): void => stream.end();
-    signal.addEventListener('abort', end);
-    response.once('close', () => {
-      signal.removeEventListener('abort', end);
+    const remove = (): void => {
+      signal.removeEventListener('abort', leave);
       stream.close();
       this.streams.delete(stream);
-    });
+    };
+    // A response that waits for its turn behind others on its connection never closes.
+    const leave = (): void => {
+      stream.end();
+      remove();
+    };
+    signal.addEventListener('abort', leave);
+    response.once('close', remove);
     this.sweepLater();
     void stream.run();
   }
@@ -106,6 +111,8 @@ class WatchStream {
   private quietSince = performance.now();
   private toldRevision: Revision;
   private isEnded = false;
+  /** What waits for the socket to take more. */
+  private readonly waiting = new Set<() => void>();
 
   constructor(
     private readonly response: ServerResponse,
@@ -162,6 +169,7 @@ class WatchStream {
   close(): void {
     this.isEnded = true;
     this.watcher.close();
+    for (const proceed of [...this.waiting]) proceed();
   }
 
   /** The bytes of what comes next. The events themselves are let go of before anybody waits for a slow reader. */
@@ -222,15 +230,17 @@ class WatchStream {
     return this.isEnded || this.response.write(chunk) ? Promise.resolve() : this.drained();
   }
 
+  /** Resolves also when the stream ends. */
   private drained(): Promise<void> {
+    if (this.isEnded) return Promise.resolve();
     return new Promise((resolve) => {
       const proceed = () => {
         this.response.off('drain', proceed);
-        this.response.off('close', proceed);
+        this.waiting.delete(proceed);
         resolve();
       };
       this.response.once('drain', proceed);
-      this.response.once('close', proceed);
+      this.waiting.add(proceed);
     });
   }
 }

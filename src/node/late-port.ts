@@ -86,6 +86,7 @@ export class LatePort implements NodePort {
         campaigns: 0,
         leaderChanges: 0,
         pendingProposals: 0,
+        waits: 0,
         logBytes: 0,
         followers: [],
       }

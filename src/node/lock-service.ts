@@ -62,7 +62,7 @@ export class LockService {
     const key = Buffer.concat([queueOf(name), Buffer.from(id)]);
     const refusal = await this.refusal({ name, waitMs, signal }, key, timeoutMs);
     if (refusal) return refusal;
-    const result = await this.parts.write(
+    const taken = this.parts.write(
       {
         kind: 'put',
         key,
@@ -75,6 +75,12 @@ export class LockService {
       timeoutMs,
       signal,
     );
+    const result = await taken.catch((error: unknown) => {
+      // The client left while its place was being taken, or nobody knows whether it was. No repeat can go on in it.
+      const mayBeTaken = error instanceof RaftkvError && error.code === 'outcome_unknown';
+      if (mayBeTaken && idempotency === undefined) void this.giveUp({ key }, timeoutMs);
+      throw error;
+    });
     if (result.kind !== 'put' || result.lease === undefined) return { kind: 'refused', result };
     const place = { key, token: result.revision, lease: result.lease };
     try {
@@ -259,10 +265,16 @@ export class LockService {
   /**
    * Gives up a place that no repeat can be told of, whoever stands before it. Resolves with whether it is gone for certain.
    * Tries for as long as the place may live unattended: longer would free nothing.
+   *
+   * @param place Without a token where it is not known whether the place was taken.
    */
-  private async giveUp(place: Place, timeoutMs: number): Promise<boolean> {
+  private async giveUp(
+    { key, token }: Partial<Place> & Pick<Place, 'key'>,
+    timeoutMs: number,
+  ): Promise<boolean> {
     try {
-      const command: Command = { kind: 'delete', key: place.key, ifRevision: place.token };
+      const command: Command =
+        token === undefined ? { kind: 'delete', key } : { kind: 'delete', key, ifRevision: token };
       await this.parts.write(command, Math.min(timeoutMs, LOCK_PLACE_MS));
       return true;
     } catch {

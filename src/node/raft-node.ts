@@ -451,6 +451,7 @@ export class RaftNode<Result> {
       campaigns: this.campaigns,
       leaderChanges: this.leaderChanges,
       pendingProposals: this.queue.size + this.proposed.size,
+      waits: this.reads.size + this.conditions.size,
       logBytes,
       followers: followers.map(({ id, match }) => ({ id, lagEntries: lastIndex - match })),
     };

@@ -167,6 +167,7 @@ export class FakeNode implements NodePort {
       campaigns: 1,
       leaderChanges: 2,
       pendingProposals: 3,
+      waits: 6,
       logBytes: 4,
       followers: [{ id: 'n2', lagEntries: 5 }],
     };

@@ -60,6 +60,7 @@ describe('metrics', () => {
       'raftkv_elections_started_total 1',
       'raftkv_leader_changes_total 2',
       'raftkv_pending_proposals 3',
+      'raftkv_waits 6',
       'raftkv_log_bytes 4',
       'raftkv_keys 6',
       'raftkv_follower_lag_entries{member="n2"} 5',

@@ -289,6 +289,24 @@ describe('a watch over HTTP', () => {
     await app.close();
   });
 
+  it('whose turn on its connection never comes is freed with what is held for it', async () => {
+    const { app, port } = await listening();
+    for (let number = 0; number < 100; number += 1) await put(app, 'a', 'v'.repeat(1_000));
+    const metric = async (name: string) =>
+      Number(new RegExp(`^${name} (\\d+)$`, 'm').exec((await app.inject('/metrics')).body)?.[1]);
+    const until = async (name: string, holds: (value: number) => boolean) => {
+      while (!holds(await metric(name))) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const connection = watch(port, 'key=b');
+    connection.send('GET /v1/watch?key=a&fromRevision=1 HTTP/1.1\r\nHost: h\r\n\r\n');
+    await until('raftkv_watches', (count) => count === 2);
+    await until('raftkv_http_held_bytes', (bytes) => bytes > 0);
+    connection.socket.resetAndDestroy();
+    await until('raftkv_watches', (count) => count === 0);
+    await until('raftkv_http_held_bytes', (bytes) => bytes === 0);
+    await app.close();
+  });
+
   it('of a client that does not read waits, and goes on when it does', async () => {
     const { app, port } = await listening();
     const connection = watch(port, 'key=a');

@@ -17,13 +17,14 @@ const item = (at: number): Item => ({
 });
 
 /** A lock service whose line is as given, a page of two at a time, and what it wrote. */
-function serviceWith(line: readonly Item[]) {
+function serviceWith(line: readonly Item[], putFails?: RaftkvError) {
   const written: Command[] = [];
   const service = new LockService({
     clock: { now: () => 0, after: () => ({ cancel: () => {} }), soon: () => {} },
     newId: () => 'new',
     write: async (command) => {
       written.push(command);
+      if (command.kind === 'put' && putFails !== undefined) throw putFails;
       return { kind: 'idempotencyMismatch', revision: 9 };
     },
     confirmRead: async () => {},
@@ -69,6 +70,21 @@ describe.each([{}, { idempotency }])('a lock that is asked for with %j', (keyed)
     await expect(asked).rejects.toMatchObject({ code: 'overloaded' });
     expect(written).toEqual([]);
   });
+});
+
+it('a place that may have been taken is given up, unless a repeat may go on in it', async () => {
+  const unknown = new RaftkvError('outcome_unknown', 'The client left meanwhile.');
+  const { service, written } = serviceWith([item(3)], unknown);
+  await expect(service.acquire(request({ waitMs: 1_000 }), 1_000)).rejects.toBe(unknown);
+  const key = Buffer.from('.raftkv/locks/l\0new');
+  expect(written).toMatchObject([
+    { kind: 'put', key },
+    { kind: 'delete', key },
+  ]);
+
+  const keyed = serviceWith([item(3)], unknown);
+  await expect(keyed.service.acquire(request({ waitMs: 1_000, idempotency }), 1_000)).rejects.toBe(unknown);
+  expect(keyed.written).toMatchObject([{ kind: 'put' }]);
 });
 
 it('a repeat goes on in the place in line that it has', async () => {

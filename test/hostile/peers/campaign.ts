@@ -3,27 +3,25 @@
  * it, may break what Raft promises, because Raft is not Byzantine; but no process ends, memory stays bounded, every entry of every
  * log can be decoded, and divergence is reported.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeStatus } from '../../../src/http/port.js';
 import { Prng } from '../../../src/sim/prng.js';
 import { Dial } from '../../../src/transport/dial.js';
 import { statusOf } from '../../e2e/client.js';
 import { until } from '../../e2e/wait.js';
-import { type Target, TargetCluster } from './cluster.js';
+import { type Target, TargetCluster } from '../cluster.js';
+import { MemoryWatch } from '../memory-watch.js';
 import { Forger } from './forger.js';
 import { firstDifference, readLog } from './judge.js';
 import { forge, identityOf, type Situation } from './messages.js';
 import { sendRawBytes } from './raw-bytes.js';
+import { raftMembersOf, situationOf } from './situation.js';
 import { sendAsStranger } from './stranger.js';
 
-/** A node takes about 130 MiB at rest; what strangers or insiders add must stay below the rest. */
-const RESIDENT_BYTES_MAX = 640 * 1024 * 1024;
 const REQUESTS_PER_CONNECTION = 25;
 /** Strangers' connections to one node at a time. */
 const STRANGERS = 4;
 /** Requests after which a forger learns the present term, and claims to be another member. */
 const REQUESTS_PER_CLAIM = 100;
-const SAMPLE_EVERY_MS = 500;
 const STOP_PATIENCE_MS = 60_000;
 
 export interface Report {
@@ -38,8 +36,8 @@ export interface Report {
 export async function attackAsStrangers(messages: number, seed: number): Promise<Report> {
   return attack(async (cluster, memory) => {
     const before = await cluster.settled();
-    const members = await cluster.members();
-    const situation = { ...(await cluster.situation(members)) } as Situation;
+    const members = await raftMembersOf(cluster);
+    const situation = { ...(await situationOf(cluster, members)) } as Situation;
     const share = Math.ceil(messages / (cluster.nodes.length * STRANGERS));
     let answered = 0;
     let sent = 0;
@@ -77,13 +75,13 @@ export async function attackAsStrangers(messages: number, seed: number): Promise
 /** Throws when a process ended, memory grew past the bound, an entry cannot be decoded, or divergence was not reported. */
 export async function attackAsInsiders(messages: number, seed: number): Promise<Report> {
   return attack(async (cluster, memory) => {
-    const members = await cluster.members();
+    const members = await raftMembersOf(cluster);
     const share = Math.ceil(messages / cluster.nodes.length);
     let restarts = 0;
     const counts = await Promise.all(
       cluster.nodes.map(async (node) => {
         const random = new Prng(seed, `insider ${node.id}`);
-        let situation = (await cluster.situation(members)) as Situation;
+        let situation = (await situationOf(cluster, members)) as Situation;
         let claim = identityOf(situation, random);
         const { secret } = cluster;
         const open = () =>
@@ -105,7 +103,7 @@ export async function attackAsInsiders(messages: number, seed: number): Promise<
               await node.restart();
               restarts += 1;
             }
-            situation = (await cluster.situation(members)) ?? situation;
+            situation = (await situationOf(cluster, members)) ?? situation;
             claim = identityOf(situation, random);
             forger.reconnect();
           }
@@ -194,30 +192,4 @@ function assertReported(difference: string, nodes: readonly Target[], statuses: 
   const isReported = statuses.some((status) => /quarantine|differs|differ/i.test(JSON.stringify(status)));
   const isLogged = nodes.some(({ run }) => /quarantine|differs/i.test(run?.output ?? ''));
   if (!isReported && !isLogged) throw new Error(`${difference}, and no node reports it.`);
-}
-
-/** The largest memory that any of the nodes took. */
-class MemoryWatch {
-  residentBytes = 0;
-  #isStopped = false;
-
-  constructor(private readonly nodes: readonly Target[]) {
-    void this.#watch();
-  }
-
-  assertBounded(): void {
-    if (this.residentBytes <= RESIDENT_BYTES_MAX) return;
-    throw new Error(`A node takes ${Math.round(this.residentBytes / 2 ** 20)} MiB.`);
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-  }
-
-  async #watch(): Promise<void> {
-    while (!this.#isStopped) {
-      this.residentBytes = Math.max(this.residentBytes, ...this.nodes.map((node) => node.residentBytes));
-      await sleep(SAMPLE_EVERY_MS);
-    }
-  }
 }

@@ -1,7 +1,7 @@
 /** What a caller says about itself with each request: the truth of some member, or something hostile. */
 import type { Prng } from '../../../src/sim/prng.js';
 import { wire } from '../../../src/transport/wire.js';
-import { mutate, mutateBytes } from './mutations.js';
+import { mutate, mutateBytes } from '../mutations.js';
 
 /** The member that a forger claims to be. */
 export interface Claim {

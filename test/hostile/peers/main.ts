@@ -1,5 +1,6 @@
 /** `npm run test:hostile-peers`: forged messages to the peer port of real nodes, without the cluster secret and with it. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
+import { parseCount } from '../count.js';
 import { attackAsInsiders, attackAsStrangers, type Report } from './campaign.js';
 
 interface Flags {
@@ -25,11 +26,4 @@ function show(what: string, { messages, seconds, residentMib, remarks }: Report)
     `${what}: ${messages} messages in ${seconds.toFixed(0)} s (${perSecond} a second), a node took at most ${residentMib.toFixed(0)} MiB`,
   );
   for (const remark of remarks) console.info(`  ${remark}`);
-}
-
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (!Number.isSafeInteger(count) || count < 1)
-    throw new InvalidArgumentError('Give a whole number above 0.');
-  return count;
 }

@@ -7,9 +7,9 @@ import { encodeConfiguration } from '../../../src/raft/configuration.js';
 import { type Configuration, EntryKind, type Member } from '../../../src/raft/types.js';
 import type { Prng } from '../../../src/sim/prng.js';
 import { type MethodName, wire } from '../../../src/transport/wire.js';
+import { mutate, mutateBytes } from '../mutations.js';
+import { namesOnlyLoopback } from '../only-loopback.js';
 import { type Claim, introductionOf } from './introductions.js';
-import { mutate, mutateBytes } from './mutations.js';
-import { namesOnlyLoopback } from './only-loopback.js';
 
 /** What a forger knows of the cluster: everything that its members know. */
 export interface Situation {

@@ -1,7 +1,7 @@
 /** Bytes that are not the peer protocol, or only begin like it, on plain TCP connections. */
 import { connect } from 'node:net';
 import type { Prng } from '../../../src/sim/prng.js';
-import { randomBytes } from './mutations.js';
+import { randomBytes } from '../mutations.js';
 
 const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const CONNECTION_MS_MAX = 1000;

@@ -4,14 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { present } from '../../../src/assert.js';
-import type { NodeStatus } from '../../../src/http/port.js';
-import type { Member } from '../../../src/raft/types.js';
-import { isReady, membersOf, put, statusOf } from '../../e2e/client.js';
-import { freePorts } from '../../e2e/ports.js';
-import { type Exit, ProgramRun } from '../../e2e/program.js';
-import { until } from '../../e2e/wait.js';
-import type { Situation } from './messages.js';
+import type { NodeStatus } from '../../src/http/port.js';
+import { isReady, put, statusOf } from '../e2e/client.js';
+import { freePorts } from '../e2e/ports.js';
+import { type Exit, ProgramRun } from '../e2e/program.js';
+import { until } from '../e2e/wait.js';
 
 /** The longest that anything which must come about may take on a busy machine. */
 const PATIENCE_MS = 120_000;
@@ -139,29 +136,6 @@ export class TargetCluster {
       },
       PATIENCE_MS,
     );
-  }
-
-  /** What every member knows now, as the node that is furthest tells it; undefined while none tells. */
-  async situation(known: readonly Member[]): Promise<Situation | undefined> {
-    const statuses = await this.statuses();
-    const furthest = statuses.toSorted((one, two) => two.lastIndex - one.lastIndex)[0];
-    if (furthest === undefined) return undefined;
-    const { cluster, term, commitIndex, lastIndex } = furthest;
-    return { cluster, members: known, term, commitIndex, lastIndex, lastTerm: term };
-  }
-
-  async members(): Promise<readonly Member[]> {
-    const statuses = await this.statuses();
-    const leader = present(
-      this.nodes.find(({ id }) => id === statuses[0]?.leader),
-      'A settled cluster has a leader.',
-    );
-    const members = await membersOf(leader.url);
-    return members.map(({ id }) => {
-      const node = this.nodes.find((candidate) => candidate.id === id);
-      const incarnation = statuses.find((status) => status.id === id)?.incarnation ?? '';
-      return { id, incarnation, peerAddress: node?.peer ?? '', clientUrl: node?.url ?? '' };
-    });
   }
 
   async stop(): Promise<void> {

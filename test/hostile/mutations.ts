@@ -2,7 +2,7 @@
  * Hostile variants of valid messages. A mutation replaces one field at a time, or a few, by a value at the edge of its type,
  * because a message that is wrong everywhere is refused at its first field and tries nothing behind it.
  */
-import type { Prng } from '../../../src/sim/prng.js';
+import type { Prng } from '../../src/sim/prng.js';
 
 /** Terms, indexes, rounds and times: the edges of doubles, of safe integers, and of the 48 bits of an entry's header. */
 const NUMBERS = [
