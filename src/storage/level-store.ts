@@ -26,6 +26,10 @@ const OPERATIONS_PER_TURN = 1024;
 
 /** A range is compacted where it takes at most so many times what is deleted of it. */
 const COMPACTED_PER_GARBAGE = 8;
+/** What is compacted in one step, which a stop of the node waits for. */
+const COMPACTED_AT_ONCE_BYTES = 16 * 1024 * 1024;
+/** How often a range is halved for that at most: keys may be spread so that halves do not help. */
+const HALVINGS_MAX = 64;
 
 /** The file that says that a directory is ours. Its content is the version of the directory's layout. */
 const MARKER = 'RAFTKV';
@@ -222,9 +226,26 @@ class LevelStore implements OrderedStore {
     try {
       const bytes = await this.#level.approximateSize(gte, lt);
       // All of the range is written anew.
-      if (garbageBytes * COMPACTED_PER_GARBAGE >= bytes) await this.#level.compactRange(gte, lt);
+      if (garbageBytes * COMPACTED_PER_GARBAGE >= bytes) await this.#compact(gte, lt, bytes, HALVINGS_MAX);
     } finally {
       release();
+    }
+  }
+
+  /** Compacts a range in parts, which ends early when the store is to be closed. */
+  async #compact(gte: Uint8Array, lt: Uint8Array, bytes: number, halvingsMax: number): Promise<void> {
+    const middle = bytes > COMPACTED_AT_ONCE_BYTES && halvingsMax > 0 ? keyBetween(gte, lt) : undefined;
+    if (this.#drained !== undefined) return;
+    if (middle === undefined) {
+      await this.#level.compactRange(gte, lt);
+      return;
+    }
+    for (const [from, to] of [
+      [gte, middle],
+      [middle, lt],
+    ] as const) {
+      const part = await this.#level.approximateSize(from, to);
+      if (part > 0) await this.#compact(from, to, part, halvingsMax - 1);
     }
   }
 
@@ -270,6 +291,26 @@ class LevelStore implements OrderedStore {
       if (this.#inUse === 0) this.#drained?.();
     };
   }
+}
+
+const FRACTION_BYTES = 6;
+
+/** A key about in the middle between two, taken for fractions; undefined where they are too close. */
+function keyBetween(least: Uint8Array, most: Uint8Array): Uint8Array | undefined {
+  let common = 0;
+  while (common < least.length && least[common] === most[common]) common += 1;
+  const fraction = (key: Uint8Array) => {
+    const digits = Buffer.alloc(FRACTION_BYTES);
+    digits.set(key.subarray(common, common + FRACTION_BYTES));
+    return digits.readUIntBE(0, FRACTION_BYTES);
+  };
+  const from = fraction(least);
+  const middle = Math.floor((from + fraction(most)) / 2);
+  if (middle === from) return undefined;
+  const key = Buffer.alloc(common + FRACTION_BYTES);
+  key.set(least.subarray(0, common));
+  key.writeUIntBE(middle, common, FRACTION_BYTES);
+  return key;
 }
 
 function assertName(name: string): void {

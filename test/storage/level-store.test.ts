@@ -2,7 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { diskBytesOf } from '../../src/storage/disk-bytes.js';
 import { LevelDirectory } from '../../src/storage/level-store.js';
+import type { OrderedStore } from '../../src/storage/ordered-store.js';
 import { testOrderedStore } from './conformance.js';
 import { withTemporaryDirectory } from './temporary.js';
 
@@ -116,6 +118,62 @@ describe('a data directory', () => {
       const files = await readdir(join(path, 'log'));
       await expect(directory.open('log')).rejects.toMatchObject({ code: 'storage_damaged' });
       expect(await readdir(join(path, 'log'))).toEqual(files);
+    });
+  });
+});
+
+describe('a compaction of a range that is compacted in parts', () => {
+  /** More than three parts. */
+  const COUNT = 960;
+  const value = Buffer.alloc(64 * 1024, 'v');
+  const keyOf = (number: number) => Buffer.from(`key/${String(number).padStart(6, '0')}`);
+  const range = { gte: keyOf(0), lt: keyOf(COUNT) };
+  /** One record in 16 stays. */
+  const stays = (number: number) => number % 16 === 0;
+
+  async function withGarbage(directory: LevelDirectory): Promise<OrderedStore> {
+    const store = await directory.open('state-1');
+    const numbers = Array.from({ length: COUNT }, (_, number) => number);
+    for (let at = 0; at < COUNT; at += 64) {
+      const puts = numbers
+        .slice(at, at + 64)
+        .map((number) => ({ kind: 'put' as const, key: keyOf(number), value }));
+      await store.write(puts);
+    }
+    const deleted = numbers.filter((number) => !stays(number));
+    await store.write(deleted.map((number) => ({ kind: 'delete' as const, key: keyOf(number) })));
+    return store;
+  }
+
+  function expectRest(store: OrderedStore): void {
+    for (let number = 0; number < COUNT; number += 1)
+      expect(store.get(keyOf(number)) !== undefined).toBe(stays(number));
+  }
+
+  it('gives the room of all of it back', async () => {
+    await withTemporaryDirectory(async (path) => {
+      const store = await withGarbage(await LevelDirectory.at(path));
+      const before = (await diskBytesOf(path, 'state')).state;
+      await store.compact(range, COUNT * value.length);
+      expectRest(store);
+      await store.close();
+      // Files that were replaced go at the next start at the latest.
+      const again = await (await LevelDirectory.at(path)).open('state-1');
+      expect((await diskBytesOf(path, 'state')).state).toBeLessThan(before / 3);
+      expectRest(again);
+      await again.close();
+    });
+  });
+
+  it('ends early when the store is closed, and loses nothing', async () => {
+    await withTemporaryDirectory(async (path) => {
+      const store = await withGarbage(await LevelDirectory.at(path));
+      const compacted = store.compact(range, COUNT * value.length);
+      await store.close();
+      await compacted;
+      const again = await (await LevelDirectory.at(path)).open('state-1');
+      expectRest(again);
+      await again.close();
     });
   });
 });
