@@ -30,7 +30,7 @@ function status(exchange: Exchange): void {
 
 function members(exchange: Exchange): void {
   const { timeoutMs } = checkedQuery(exchange, plainNames);
-  exchange.settle(exchange.context.port.members(timeoutMs, exchange.signal), (list) => {
+  exchange.settle(exchange.context.port.members(exchange.unheldMs(timeoutMs), exchange.signal), (list) => {
     exchange.sendJson(200, JSON.stringify({ members: list satisfies readonly MemberStatus[] }));
   });
 }
@@ -86,10 +86,13 @@ function removeMember(exchange: Exchange): void {
     plan(exchange, { kind: 'remove', id }, timeoutMs);
     return;
   }
-  exchange.settle(exchange.context.port.removeMember(id, force, timeoutMs, exchange.signal), () => {
-    exchange.consistency = 'linearizable';
-    exchange.sendJson(200, JSON.stringify({ removed: id }));
-  });
+  exchange.settle(
+    exchange.context.port.removeMember(id, force, exchange.unheldMs(timeoutMs), exchange.signal),
+    () => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(200, JSON.stringify({ removed: id }));
+    },
+  );
 }
 
 function promoteMember(exchange: Exchange): void {
@@ -100,10 +103,13 @@ function promoteMember(exchange: Exchange): void {
     plan(exchange, { kind: 'promote', id }, timeoutMs);
     return;
   }
-  exchange.settle(exchange.context.port.promoteMember(id, timeoutMs, exchange.signal), () => {
-    exchange.consistency = 'linearizable';
-    exchange.sendJson(200, JSON.stringify({ promoted: id }));
-  });
+  exchange.settle(
+    exchange.context.port.promoteMember(id, exchange.unheldMs(timeoutMs), exchange.signal),
+    () => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(200, JSON.stringify({ promoted: id }));
+    },
+  );
 }
 
 /** Answers with what the change would do; nothing is changed. */

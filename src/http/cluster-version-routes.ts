@@ -23,9 +23,12 @@ export function registerClusterVersionRoutes(app: FastifyInstance, context: Http
 
 function show(exchange: Exchange): void {
   const timeoutMs = checkedTimeoutMs(exchange);
-  exchange.settle(exchange.context.port.clusterVersionStatus(timeoutMs, exchange.signal), (status) => {
-    exchange.sendJson(200, JSON.stringify(status));
-  });
+  exchange.settle(
+    exchange.context.port.clusterVersionStatus(exchange.unheldMs(timeoutMs), exchange.signal),
+    (status) => {
+      exchange.sendJson(200, JSON.stringify(status));
+    },
+  );
 }
 
 function raise(exchange: Exchange): void {
@@ -47,10 +50,13 @@ function raise(exchange: Exchange): void {
 function hold(exchange: Exchange, held: boolean): void {
   refuseIdempotencyKey(exchange);
   const timeoutMs = checkedTimeoutMs(exchange);
-  exchange.settle(exchange.context.port.holdClusterVersion(held, timeoutMs, exchange.signal), () => {
-    exchange.consistency = 'linearizable';
-    exchange.sendJson(200, JSON.stringify({ held }));
-  });
+  exchange.settle(
+    exchange.context.port.holdClusterVersion(held, exchange.unheldMs(timeoutMs), exchange.signal),
+    () => {
+      exchange.consistency = 'linearizable';
+      exchange.sendJson(200, JSON.stringify({ held }));
+    },
+  );
 }
 
 function checkedTimeoutMs(exchange: Exchange): number {

@@ -52,6 +52,9 @@ const acceptsGzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^
 /** Values up to this size are sent together with the headers. */
 const joinedBytesMax = 4_096;
 
+/** Failures that pass without the client changing anything. */
+const passing: ReadonlySet<RaftkvError['code']> = new Set(['shutting_down', 'no_leader', 'unavailable']);
+
 /**
  * One request and its answer. Exactly one of {@link send} and what is built on it ({@link sendJson}, {@link fail},
  * {@link redirect}) is called.
@@ -82,6 +85,8 @@ export class Exchange {
   /** The client may go on sending what nobody reads. */
   private bodyIsUnwanted = false;
   private heldBytes = 0;
+  /** Whether it waited until this node had started, or knew a leader. */
+  wasHeld = false;
 
   constructor(context: HttpContext, route: string, request: FastifyRequest, reply: FastifyReply) {
     this.context = context;
@@ -123,6 +128,14 @@ export class Exchange {
       String(preflightSeconds),
     ]);
     return true;
+  }
+
+  /**
+   * What is left of `timeoutMs` for a handler that has waited for nothing yet: all of it, unless the request was held before.
+   * The clock is read only then, because gets begin with this.
+   */
+  unheldMs(timeoutMs: number): number {
+    return this.wasHeld ? this.remainingMs(timeoutMs) : timeoutMs;
   }
 
   /** Whole milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
@@ -268,7 +281,7 @@ export class Exchange {
 
   fail(error: unknown, headers: readonly string[] = []): void {
     this.caching = 'no-store';
-    if (error instanceof RaftkvError && error.code === 'shutting_down' && this.isEventSource()) {
+    if (error instanceof RaftkvError && passing.has(error.code) && this.isEventSource()) {
       this.hangUp();
       return;
     }
@@ -452,7 +465,10 @@ function run(exchange: Exchange, handler: Handler): void {
     handler(exchange);
   } catch (error) {
     const mayPass = error instanceof RaftkvError && error.code === 'no_leader';
-    const resume = () => exchange.attempt(() => run(exchange, handler));
+    const resume = () => {
+      exchange.wasHeld = true;
+      exchange.attempt(() => run(exchange, handler));
+    };
     if (!mayPass || !exchange.context.held.hold(exchange, error, resume)) throw error;
   }
 }

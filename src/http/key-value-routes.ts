@@ -88,7 +88,7 @@ function remove(exchange: Exchange): void {
   if (!exchange.staysHere(redirectNever)) return;
   const written = context.port.write(
     { kind: 'delete', key, ...condition, ...withIdempotency(exchange, repeat, undefined) },
-    timeoutMs,
+    exchange.unheldMs(timeoutMs),
     exchange.signal,
   );
   exchange.settle(written, (result) => {
@@ -120,7 +120,7 @@ function add(exchange: Exchange): void {
   if (!exchange.staysHere(redirectNever)) return;
   const written = context.port.write(
     { kind: 'add', key, delta, initial, ...withIdempotency(exchange, repeat, undefined) },
-    timeoutMs,
+    exchange.unheldMs(timeoutMs),
     exchange.signal,
   );
   exchange.settle(written, (result) => {
@@ -155,7 +155,7 @@ function removePrefix(exchange: Exchange): void {
   if (!exchange.staysHere(redirectNever)) return;
   const written = context.port.write(
     { kind: 'deletePrefix', prefix, ...withIdempotency(exchange, repeat, undefined) },
-    timeoutMs,
+    exchange.unheldMs(timeoutMs),
     exchange.signal,
   );
   exchange.settle(written, (result) => {

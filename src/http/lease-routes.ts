@@ -90,7 +90,7 @@ async function revokeAll(
   const command = { kind: 'leaseRevoke', lease } as const;
   const first = await port.write(
     { ...command, ...(idempotency && { idempotency }) },
-    timeoutMs,
+    exchange.unheldMs(timeoutMs),
     exchange.signal,
   );
   let step = expectResult(exchange, first, 'leaseRevoked');

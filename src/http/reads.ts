@@ -44,7 +44,7 @@ export function withRead(exchange: Exchange, plan: ReadPlan, read: () => void): 
     return;
   }
   // Also where a lease was asked for and there is none, such as on a follower: this promises no less.
-  exchange.settle(port.confirmRead(plan.timeoutMs, exchange.signal), () => {
+  exchange.settle(port.confirmRead(exchange.unheldMs(plan.timeoutMs), exchange.signal), () => {
     exchange.consistency = 'linearizable';
     atRevision(exchange, plan, read);
   });

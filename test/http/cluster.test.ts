@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { present } from '../../src/assert.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../../src/errors.js';
 import type { openApiDocument } from '../../src/http/openapi.js';
 import { examplePlan } from './fake-node.js';
@@ -104,6 +105,45 @@ describe('routing', () => {
     await app.close();
     expect(await stays?.untilEnd()).toMatch(/^HTTP\/1.1 503 (.|\r\n)*"shutting_down"/);
     expect(node.calls).toEqual([]);
+  });
+
+  it.each([
+    ['DELETE', '/v1/kv/a', 'write delete'],
+    ['DELETE', '/v1/kv?prefix=a', 'write deletePrefix'],
+    ['POST', '/v1/kv/a?add=1', 'write add'],
+    ['GET', '/v1/kv/a', 'confirmRead'],
+    ['GET', '/v1/kv?prefix=a', 'confirmRead'],
+    ['DELETE', '/v1/leases/1', 'write leaseRevoke'],
+    ['DELETE', '/v1/members/n2', 'removeMember n2'],
+    ['POST', '/v1/members/n2/promote', 'promoteMember n2'],
+  ] as const)('leaves what it held the rest of its timeout: %s %s', async (method, path, call) => {
+    const { app, node } = serve();
+    node.routed = { kind: 'noLeader' };
+    const url = `${path}${path.includes('?') ? '&' : '?'}timeout=10s`;
+    const held = app.inject({ method, url });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    node.routeTo({ kind: 'leader' });
+    await held;
+    const asked = present(
+      node.calls.find((line) => line.startsWith(call)),
+      'The node was asked.',
+    );
+    const leftMs = call.includes('Member') ? node.memberTimeoutMs : Number(asked.split(' ').at(-1));
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThanOrEqual(9_950);
+  });
+
+  it('hangs up on a browser whose watch was held until its timeout, and tells others', async () => {
+    const { app, node } = serve();
+    node.watch = () => {
+      throw new RaftkvError('no_leader', 'This node is starting.');
+    };
+    const port = await listen(app);
+    const path = '/v1/watch?prefix=&timeout=40ms';
+    const browser = new RawConnection(port);
+    browser.send(`GET ${path} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n`);
+    expect(await browser.untilEnd()).toBe('');
+    expect((await app.inject(path)).statusCode).toBe(503);
   });
 
   it('hangs up on a browser that asks for a watch while it shuts down, because any status would be final to it', async () => {

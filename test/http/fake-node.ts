@@ -61,6 +61,8 @@ export class FakeNode implements NodePort {
   /** What {@link countKeys} says. */
   keysCounted: number | undefined = 6;
   term = 7;
+  /** What the last change of a member was given. */
+  memberTimeoutMs = Number.NaN;
   private readonly routeListeners: (() => void)[] = [];
   compactedRevision = 0;
   /** Thrown by every method that can fail, when set. */
@@ -303,14 +305,16 @@ export class FakeNode implements NodePort {
     return { cluster: 'c0ffee', member, added: true };
   }
 
-  async removeMember(id: string, force: boolean): Promise<void> {
+  async removeMember(id: string, force: boolean, timeoutMs: number): Promise<void> {
+    this.memberTimeoutMs = timeoutMs;
     this.calls.push(`removeMember ${id} ${force}`);
     this.throwFailure();
     this.knownMember(id);
     this.memberList = this.memberList.filter((member) => member.id !== id);
   }
 
-  async promoteMember(id: string): Promise<void> {
+  async promoteMember(id: string, timeoutMs: number): Promise<void> {
+    this.memberTimeoutMs = timeoutMs;
     this.calls.push(`promoteMember ${id}`);
     this.throwFailure();
     this.knownMember(id);
