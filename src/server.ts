@@ -252,7 +252,13 @@ class Server implements RunningServer {
   }
 
   private warnings(): readonly string[] {
-    return this.auth.warnings(this.transport?.unproven() ?? []);
+    const connections = this.transport?.connections() ?? [];
+    const isConnected = connections.some(({ state }) => state === 'connected');
+    const refused = connections.filter(({ state }) => state === 'refused');
+    return [
+      ...this.auth.warnings(this.transport?.unproven() ?? [], isConnected),
+      ...refused.map(({ id, reason }) => `There is no connection to ${id}. ${reason}`),
+    ];
   }
 
   /** A member that was added by its address only has no incarnation yet. */

@@ -39,13 +39,19 @@ export class ConfiguredPeerAuth implements PeerAuth {
 
   readonly secrets = (): Secrets => this.#file?.secrets ?? [];
 
-  /** What an operator should mend, in sentences. `unproven` are the peers that are connected without a proof. */
-  warnings(unproven: readonly NodeId[]): readonly string[] {
+  /**
+   * What an operator should mend, in sentences.
+   *
+   * @param unproven The peers that are connected without a proof.
+   * @param isConnected Whether any peer is connected.
+   */
+  warnings(unproven: readonly NodeId[], isConnected: boolean): readonly string[] {
     switch (this.mode) {
       case 'required':
         return this.#file?.warnings ?? [];
       case 'permissive': {
-        const without = unproven.length === 0 ? 'All connected peers do.' : `${unproven.join(', ')} did not.`;
+        const allDo = isConnected ? 'All connected peers do.' : 'No peer is connected.';
+        const without = unproven.length === 0 ? allDo : `${unproven.join(', ')} did not.`;
         return [
           `Peers need not prove that they know the cluster secret (--peer-auth permissive). ${without} Once all members ` +
             'have the secret, start each of them with --peer-auth required.',

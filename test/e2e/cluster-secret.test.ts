@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { present } from '../../src/assert.js';
 import { createSecretFile } from '../../src/cli/secret.js';
 import { membersOf } from './client.js';
 import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
@@ -89,6 +90,49 @@ it(
     });
     await restartAs(n3, [...founding, '--cluster-secret-file', secret]);
     await cluster.ready();
+  },
+  TEST_TIMEOUT_MS,
+);
+
+it(
+  'a member that comes back with another secret is named in the status of each side, until its file is mended',
+  async () => {
+    cluster = await Cluster.of(3);
+    const files = ['one', 'two', 'three'].map((name) =>
+      secretFile(present(cluster, 'There is a cluster.'), name),
+    );
+    const [shared, , third] = files.map((file) => readFileSync(file, 'utf8'));
+    await write(files[1] ?? '', shared ?? '');
+    await write(files[2] ?? '', shared ?? '');
+    const start = (node: TestNode, place: number, flags: readonly string[] = []) =>
+      node.start([...flags, '--cluster-secret-file', files[place] ?? '']);
+    for (const [place, node] of cluster.nodes.entries()) start(node, place, cluster.founding);
+    await cluster.ready();
+    const [n1, n2, n3] = cluster.nodes as [TestNode, TestNode, TestNode];
+    expect((await Promise.all([n1, n2, n3].map(warningsOf))).flat()).toEqual([]);
+
+    await n3.stop();
+    await write(files[2] ?? '', third ?? '');
+    start(n3, 2);
+    const says = (node: TestNode, peer: TestNode) =>
+      until(`${node.id} says what is wrong with ${peer.id}`, async () =>
+        (await warningsOf(node)).some(
+          (one) =>
+            one.startsWith(`There is no connection to ${peer.id}. `) &&
+            one.includes('another cluster secret'),
+        )
+          ? true
+          : undefined,
+      );
+    await says(n1, n3);
+    await says(n3, n1);
+    await cluster.put('kept', 'value');
+
+    await write(files[2] ?? '', shared ?? '');
+    await cluster.ready();
+    await until('nothing left to mend', async () =>
+      (await Promise.all([n1, n2, n3].map(warningsOf))).flat().length === 0 ? true : undefined,
+    );
   },
   TEST_TIMEOUT_MS,
 );
