@@ -224,10 +224,9 @@ export function refuseProposal(
 /** Whether applying a command may take lasting room on disk; what deletes, or is none, does not. */
 export function needsRoom(payload: Uint8Array): boolean {
   const { command } = admitted.get(payload) ?? decodeCommand(payload);
-  if (command.kind === 'txn') {
-    return [...command.success, ...command.failure].some((operation) => operation.kind === 'put');
-  }
-  return command.kind === 'put' || command.kind === 'leaseGrant';
+  if (command.kind === 'leaseGrant') return true;
+  const operations = command.kind === 'txn' ? [...command.success, ...command.failure] : [command];
+  return operations.some(({ kind }) => kind === 'put' || kind === 'add');
 }
 
 /** The command of an entry that is about to be applied. Throws as {@link decodeCommand} does. */

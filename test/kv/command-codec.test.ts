@@ -1,7 +1,13 @@
 import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/assert.js';
-import { decodeCommand, encodeCommand, KEY_BYTES_MAX, stampCommand } from '../../src/kv/command-codec.js';
+import {
+  decodeCommand,
+  encodeCommand,
+  KEY_BYTES_MAX,
+  needsRoom,
+  stampCommand,
+} from '../../src/kv/command-codec.js';
 import type { Command, TxnOperation } from '../../src/kv/types.js';
 import { plainBytes } from './model.js';
 
@@ -113,6 +119,18 @@ describe('the format of commands', () => {
     expect(plainBytes(decodeCommand(encoded))).toEqual(plainBytes({ command, logTimeMs: undefined }));
     const stamped = stampCommand(encoded, 2 ** 47);
     expect(plainBytes(decodeCommand(stamped))).toEqual(plainBytes({ command, logTimeMs: 2 ** 47 }));
+  });
+
+  it('takes lasting room on disk where it puts, counts or grants', () => {
+    const put: TxnOperation = { kind: 'put', key, value: key, contentType: '' };
+    const add: TxnOperation = { kind: 'add', key, delta: 1, initial: 0 };
+    const remove: TxnOperation = { kind: 'delete', key };
+    const txn = (...failure: TxnOperation[]): Command => ({ kind: 'txn', compare: [], success: [], failure });
+    const grant: Command = { kind: 'leaseGrant', ttlMs: 1 };
+    for (const command of [put as Command, add as Command, grant, txn(remove, put), txn(add)])
+      expect(needsRoom(encodeCommand(command))).toBe(true);
+    for (const command of [remove as Command, txn(remove), { kind: 'tick' } as const])
+      expect(needsRoom(encodeCommand(command))).toBe(false);
   });
 
   it('has log time once at most', () => {
