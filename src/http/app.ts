@@ -21,6 +21,7 @@ import { registerOpenApiRoute } from './openapi.js';
 import { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType } from './problem.js';
+import { RequestTurns } from './request-turns.js';
 import { routedUrl } from './target.js';
 import { registerTxnRoute } from './txn-routes.js';
 import { registerWatchRoute } from './watch-routes.js';
@@ -79,6 +80,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     budget,
     origins: new Origins({ allowedHosts, corsOrigins, members: () => port.locations() }),
     held: new HeldRequests(port, closing.signal),
+    turns: new RequestTurns(),
   };
 
   const app = fastify({

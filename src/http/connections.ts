@@ -77,6 +77,11 @@ export class Connections {
     connection.heldBytes += bytes;
   }
 
+  /** Whether nothing is held for this connection. */
+  isUnburdened(socket: Socket): boolean {
+    return (this.#open.get(socket)?.heldBytes ?? 0) === 0;
+  }
+
   /** Takes back a {@link hold}. */
   release(socket: Socket, bytes: number): void {
     const connection = this.#open.get(socket);

@@ -14,6 +14,7 @@ import type { HttpMetrics } from './metrics.js';
 import type { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
+import type { RequestTurns } from './request-turns.js';
 import { originForm, splitTarget, type Target } from './target.js';
 
 /** What all routes share. */
@@ -29,6 +30,7 @@ export interface HttpContext {
   readonly origins: Origins;
   readonly held: HeldRequests;
   readonly budget: ByteBudget;
+  readonly turns: RequestTurns;
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -80,7 +82,8 @@ export class Exchange {
   private readonly response: ServerResponse;
   private readonly originalUrl: string;
   private readonly route: string;
-  private readonly startedAtMs = performance.now();
+  /** When the request came, by `performance.now()`. */
+  readonly startedAtMs = performance.now();
   private bodyWasRead = false;
   /** The client may go on sending what nobody reads. */
   private bodyIsUnwanted = false;
@@ -450,12 +453,13 @@ export function endpoint(
 ): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     const exchange = new Exchange(context, route, request, reply);
-    exchange.attempt(() => {
+    const answer = () => {
       if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
       exchange.checkHead();
       if (exchange.target.query.includes('cluster=')) refuseOtherCluster(exchange);
       run(exchange, handler);
-    });
+    };
+    context.turns.begin(request.raw.socket, exchange.startedAtMs, () => exchange.attempt(answer));
   };
 }
 

@@ -30,9 +30,12 @@ function readiness(exchange: Exchange): void {
 
 function metrics(exchange: Exchange): void {
   checkQuery(exchange);
-  const { metrics } = exchange.context;
-  exchange.mustAnswer = true;
-  exchange.settle(metrics.text(), (text) => exchange.send(200, metrics.contentType, text, []));
+  const { metrics, connections } = exchange.context;
+  exchange.settle(metrics.text(), (text) => {
+    // They say why others are refused; but whoever asks again and again and takes nothing is one of those others.
+    exchange.mustAnswer = connections.isUnburdened(exchange.request.socket);
+    exchange.send(200, metrics.contentType, text, []);
+  });
 }
 
 function checkQuery(exchange: Exchange): void {

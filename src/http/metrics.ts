@@ -53,6 +53,7 @@ export class HttpMetrics {
   private readonly traffic: TrafficCounts;
   private readonly durations = new Durations();
   private registries: Promise<readonly Registry[]> | undefined;
+  private beingMade: Promise<string> | undefined;
   private connections: Readonly<{ refused: number }> = { refused: 0 };
   private streams: Readonly<{ size: number; eventsSent: number }> = { size: 0, eventsSent: 0 };
 
@@ -77,7 +78,15 @@ export class HttpMetrics {
     this.streams = streams;
   }
 
-  async text(): Promise<string> {
+  /** Whoever asks while an answer is being made, which takes some milliseconds, gets that one. */
+  text(): Promise<string> {
+    this.beingMade ??= this.make().finally(() => {
+      this.beingMade = undefined;
+    });
+    return this.beingMade;
+  }
+
+  private async make(): Promise<string> {
     this.registries ??= this.load();
     const parts = (await this.registries).map((registry) => registry.metrics());
     return [this.durations.text(), this.nodeTimes(), this.deprecated(), ...(await Promise.all(parts))].join(

@@ -49,6 +49,45 @@ async function fill(app: FastifyInstance): Promise<void> {
     await app.inject({ method: 'PUT', url: `/v1/kv/k${key}`, payload: Buffer.alloc(400_000, 'x') });
 }
 
+describe('metrics', () => {
+  it('are made once for all who ask meanwhile', async () => {
+    let made = 0;
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const counts = {
+      logLinesDropped: () => 0,
+      peerRefusals: () => new Map(),
+      diskBytes: async () => {
+        made += 1;
+        await gate;
+        return { log: 1, state: 1 };
+      },
+    };
+    const { app } = await listening({ counts });
+    const asked = Array.from({ length: 50 }, () => app.inject('/metrics'));
+    await until(async () => made > 0);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    release();
+    for (const { statusCode } of await Promise.all(asked)) expect(statusCode).toBe(200);
+    expect(made).toBe(1);
+  });
+
+  it('are given past the bound of bytes, but once to a client that takes nothing', async () => {
+    const budgetBytes = 40_000;
+    const { app, port } = await listening({ budgetBytes });
+    const connection = new RawConnection(port);
+    connection.socket.pause();
+    connection.send('GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(1_000));
+    await until(async () => (await figure(app, 'raftkv_http_over_budget_total')) > 100);
+    expect(await heldBytes(app)).toBeLessThan(budgetBytes);
+    const other = new RawConnection(port);
+    ask(other, '/metrics');
+    expect(await other.until(/raftkv_term/)).toContain(' 200 ');
+  });
+});
+
 describe('bytes that are held for clients', () => {
   it.each(['/v1/kv?limit=20', '/v1/kv/k0'])(
     'are bounded: %s of clients that read nothing is refused before memory runs out, and others are served',
