@@ -1,6 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { NotReachableError, RaftkvClient, RaftkvClientError } from '../../src/client/index.js';
 import { type Answering, deadUrl, FakeServer, sendJson, sendProblem } from './fake-server.js';
+import { answerOf, asTimePasses, fakeTime, fetchFailed, fetchOf, problemOf } from './fake-time.js';
 
 const servers: FakeServer[] = [];
 
@@ -11,6 +12,7 @@ async function fake(answer?: Answering): Promise<FakeServer> {
 }
 
 afterEach(async () => {
+  vi.useRealTimers();
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
 
@@ -191,11 +193,16 @@ describe('endpoints', () => {
   });
 
   it('that hang do not cost the whole call', async () => {
-    const hung = await fake(() => {});
-    const alive = await fake(putDone);
-    const client = new RaftkvClient({ endpoints: [hung.url, alive.url], timeoutMs: 8_000 });
-    expect(await client.put('a', 'x', { timeoutMs: 2_000 })).toMatchObject({ revision: 1 });
-    expect(hung.arrived[0]?.query.get('timeout')).toMatch(/^(999|1000)ms$/);
+    fakeTime();
+    const asked: URL[] = [];
+    const fetch = fetchOf((url) => {
+      asked.push(url);
+      return url.hostname === 'hung' ? undefined : answerOf(201, { key: 'a', revision: 1, created: true });
+    });
+    const client = new RaftkvClient({ endpoints: ['http://hung', 'http://alive'], timeoutMs: 8_000, fetch });
+    expect(await asTimePasses(client.put('a', 'x', { timeoutMs: 2_000 }))).toMatchObject({ revision: 1 });
+    expect(asked.map(({ hostname }) => hostname)).toEqual(['hung', 'alive']);
+    expect(asked[0]?.searchParams.get('timeout')).toBe('1000ms');
   });
 
   it.each([[[]], [['ftp://h']], [['nowhere']], [['http://u:p@h']], [['http://h?q=1']]])(
@@ -293,27 +300,29 @@ describe('a change', () => {
   });
 
   it('that nobody knows the outcome of is asked for until the time is up, and then called unknown', async () => {
+    fakeTime();
     let requests = 0;
-    const server = await fake((_, response) => {
+    const fetch = fetchOf(() => {
       requests += 1;
-      sendProblem(response, 504, 'outcome_unknown');
+      return problemOf(504, 'outcome_unknown');
     });
-    const client = new RaftkvClient({ endpoints: [server.url], timeoutMs: 300 });
-    const error = await client.put('a', 'x').catch((caught: unknown) => caught);
+    const client = new RaftkvClient({ endpoints: ['http://n1'], timeoutMs: 300, fetch });
+    const error = await asTimePasses(client.put('a', 'x').catch((caught: unknown) => caught));
     expect(error).toMatchObject({ code: 'outcome_unknown', status: 504, detail: 'It is outcome_unknown.' });
     expect(requests).toBeGreaterThan(1);
   });
 
   it('that may have been made stays unknown, whatever is said afterwards', async () => {
+    fakeTime();
     let requests = 0;
-    const server = await fake((_, response) => {
+    const fetch = fetchOf(() => {
       requests += 1;
-      if (requests === 1) response.destroy();
-      else sendProblem(response, 503, 'no_leader');
+      return requests === 1 ? Promise.reject(fetchFailed('ECONNRESET')) : problemOf(503, 'no_leader');
     });
-    const client = new RaftkvClient({ endpoints: [server.url], timeoutMs: 300 });
-    expect(await codeOf(client.put('a', 'x'))).toBe('outcome_unknown');
-    expect(await codeOf(client.put('a', 'x'))).toBe('no_leader');
+    const client = new RaftkvClient({ endpoints: ['http://n1'], timeoutMs: 300, fetch });
+    expect(await asTimePasses(codeOf(client.put('a', 'x')))).toBe('outcome_unknown');
+    expect(requests).toBeGreaterThan(1);
+    expect(await asTimePasses(codeOf(client.put('a', 'x')))).toBe('no_leader');
   });
 
   it('is refused clearly where a server cannot make a repeat harmless', async () => {
@@ -390,13 +399,18 @@ describe('answers', () => {
   });
 
   it('that do not come in time are not waited for', async () => {
-    const server = await fake(() => {});
-    const client = new RaftkvClient({ endpoints: [server.url], timeoutMs: 50 });
+    fakeTime();
+    const asked: URL[] = [];
+    const fetch = fetchOf((url) => {
+      asked.push(url);
+      return undefined;
+    });
+    const client = new RaftkvClient({ endpoints: ['http://n1'], timeoutMs: 50, fetch });
     const startedAtMs = performance.now();
-    expect(await codeOf(client.get('a'))).toBe('unreachable');
-    expect(await codeOf(client.put('a', 'x'))).toBe('outcome_unknown');
+    expect(await asTimePasses(codeOf(client.get('a')))).toBe('unreachable');
+    expect(await asTimePasses(codeOf(client.put('a', 'x')))).toBe('outcome_unknown');
     expect(performance.now() - startedAtMs).toBeLessThan(4_000);
-    expect(server.arrived[0]?.query.get('timeout')).toBe('50ms');
+    expect(asked[0]?.searchParams.get('timeout')).toBe('50ms');
   });
 
   it('are not waited for when the caller gives up', async () => {

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RaftkvClient } from '../../src/client/index.js';
 import type { FakeNode } from '../http/fake-node.js';
 import { listen, serve } from '../http/kit.js';
 import { FakeServer, sendJson, sendProblem } from './fake-server.js';
+import { answerOf, asTimePasses, fakeTime, fetchFailed, fetchFrom, fetchOf, problemOf } from './fake-time.js';
 
 let app: FastifyInstance;
 let node: FakeNode;
@@ -15,8 +16,21 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await app.close();
 });
+
+/** A client whose time passes only while the test waits for it. */
+function clientInFakeTime(): RaftkvClient {
+  fakeTime();
+  return new RaftkvClient({ endpoints: ['http://n1'], fetch: fetchFrom(app) });
+}
+
+/** Resolves when a lease was kept alive. */
+async function keptAlive(): Promise<void> {
+  while (!node.calls.some((call) => call.startsWith('write leaseKeepAlive')))
+    await new Promise((resolve) => setTimeout(resolve, 10));
+}
 
 function refusal(code: string): unknown {
   return expect.objectContaining({ name: 'RaftkvClientError', code });
@@ -46,20 +60,20 @@ describe('leases', () => {
   });
 
   it('are kept while one works with them, and revoked afterwards', async () => {
+    client = clientInFakeTime();
     const worked = client.withLease({ ttlSeconds: 1 }, async (lease) => {
       await client.put('a', 'x', { lease: lease.id });
-      while (!node.calls.some((call) => call.startsWith('write leaseKeepAlive')))
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      await keptAlive();
       expect(lease.held).toBe(true);
       return 'done';
     });
-    expect(await worked).toBe('done');
-    expect(await client.get('a')).toBeUndefined();
+    expect(await asTimePasses(worked)).toBe('done');
+    expect(await asTimePasses(client.get('a'))).toBeUndefined();
     const failed = client.withLease({ ttlSeconds: 1 }, async () => {
       throw new Error('broken');
     });
-    await expect(failed).rejects.toThrow('broken');
-    expect((await client.leases()).leases).toEqual([]);
+    await expect(asTimePasses(failed)).rejects.toThrow('broken');
+    expect((await asTimePasses(client.leases())).leases).toEqual([]);
   });
 });
 
@@ -105,13 +119,13 @@ describe('locks', () => {
 
 describe('a guard', () => {
   it('keeps its lock until it is released', async () => {
-    const guard = await client.lockGuard('l', { ttlSeconds: 1 });
-    while (!node.calls.some((call) => call.startsWith('write leaseKeepAlive')))
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    client = clientInFakeTime();
+    const guard = await asTimePasses(client.lockGuard('l', { ttlSeconds: 1 }));
+    await asTimePasses(keptAlive());
     expect([guard.held, guard.signal.aborted]).toEqual([true, false]);
-    await guard.release();
+    await asTimePasses(guard.release());
     expect(guard.signal.aborted).toBe(false);
-    expect((await client.lockState('l')).held).toBe(false);
+    expect((await asTimePasses(client.lockState('l'))).held).toBe(false);
   });
 
   it('says when its lock is lost', async () => {
@@ -123,30 +137,40 @@ describe('a guard', () => {
   });
 
   it('says that its lock is lost before it runs out when no node can be reached', async () => {
+    fakeTime();
+    let isUp = true;
+    const up = fetchFrom(app);
+    const fetch: typeof up = (url, init) =>
+      isUp ? up(url, init) : Promise.reject(fetchFailed('ECONNREFUSED'));
+    client = new RaftkvClient({ endpoints: ['http://n1'], fetch });
     const startedAtMs = performance.now();
-    const guard = await client.lockGuard('l', { ttlSeconds: 1 });
-    await app.close();
-    expect(await aborted(guard.signal)).toEqual(refusal('lease_lost'));
+    const guard = await asTimePasses(client.lockGuard('l', { ttlSeconds: 1 }));
+    isUp = false;
+    expect(await asTimePasses(aborted(guard.signal))).toEqual(refusal('lease_lost'));
     expect(performance.now() - startedAtMs).toBeLessThan(1_000);
   });
 
   it('renews what was waited for before it says that the lock is held', async () => {
-    const server = await FakeServer.started(({ path }, response) => {
-      const answer = path.endsWith('/keepalive') ? {} : { name: 'l', token: 7, lease: '9' };
-      setTimeout(() => sendJson(response, 200, answer), path.endsWith('/keepalive') ? 0 : 400);
+    fakeTime();
+    const asked: string[] = [];
+    const afterAWait = (response: Response) =>
+      new Promise<Response>((resolve) => setTimeout(() => resolve(response), 400));
+    let token = 7;
+    const fetch = fetchOf(({ pathname }, method) => {
+      asked.push(`${method} ${pathname}`);
+      if (method === 'DELETE') return answerOf(200, {});
+      if (!pathname.endsWith('/keepalive'))
+        return afterAWait(answerOf(200, { name: 'l', token, lease: '9' }));
+      return token === 7 ? answerOf(200, {}) : problemOf(404, 'lease_not_found');
     });
-    const waiter = new RaftkvClient({ endpoints: [server.url] });
-    const guard = await waiter.lockGuard('l', { ttlSeconds: 1, waitSeconds: 10 });
-    expect(server.arrived.map(({ path }) => path)).toEqual(['/v1/locks/l', '/v1/leases/9/keepalive']);
-    await guard.release();
-    server.answer = ({ path }, response) => {
-      if (path.endsWith('/keepalive')) sendProblem(response, 404, 'lease_not_found');
-      else setTimeout(() => sendJson(response, 200, { name: 'l', token: 8, lease: '10' }), 400);
-    };
+    const waiter = new RaftkvClient({ endpoints: ['http://n1'], fetch });
+    const guard = await asTimePasses(waiter.lockGuard('l', { ttlSeconds: 1, waitSeconds: 10 }));
+    expect(asked).toEqual(['POST /v1/locks/l', 'POST /v1/leases/9/keepalive']);
+    await asTimePasses(guard.release());
+    token = 8;
     const late = waiter.lockGuard('l', { ttlSeconds: 1, waitSeconds: 10 });
-    await expect(late).rejects.toEqual(refusal('lease_not_found'));
-    expect(server.arrived.at(-1)).toMatchObject({ method: 'DELETE', path: '/v1/locks/l' });
-    await server.close();
+    await expect(asTimePasses(late)).rejects.toEqual(refusal('lease_not_found'));
+    expect(asked.at(-1)).toBe('DELETE /v1/locks/l');
   });
 
   it('works under a lock and gives it back, whatever comes of the work', async () => {

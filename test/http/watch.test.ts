@@ -254,27 +254,24 @@ describe('a watch over HTTP', () => {
   });
 
   it('of a client that takes nothing does not hold up a node that stops', async () => {
-    const { app, port } = await listening({ valueBytesMax: 100_000 });
+    // Longer than this test may take: it ends only if nobody waits for the client.
+    const { app, port } = await listening({ valueBytesMax: 100_000, closeGraceMs: 3_600_000 });
     const connection = watch(port, 'key=a');
     await connection.until(/progress/);
     connection.socket.pause();
     // More than the system's buffers between the two hold.
     for (let number = 0; number < 300; number += 1) await put(app, 'a', 'v'.repeat(100_000));
-    const began = performance.now();
     await app.close();
-    expect(performance.now() - began).toBeLessThan(1_000);
     connection.socket.destroy();
   });
 
   it('is ended with a reason when the node stops, which it does not hold up', async () => {
-    const { app, port } = await listening();
+    const { app, port } = await listening({ closeGraceMs: 3_600_000 });
     const connection = watch(port, 'key=a');
     await connection.until(/progress/);
-    const began = performance.now();
     const closed = app.close();
     await connection.untilEnd();
     await closed;
-    expect(performance.now() - began).toBeLessThan(1_000);
     expect(streamed(connection)).toContain('event: error\ndata: {"type":"urn:raftkv:problem:shutting_down"');
   });
 

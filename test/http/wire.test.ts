@@ -69,14 +69,13 @@ describe('on the socket', () => {
   });
 
   it('is not held up when it closes by connections that have sent nothing', async () => {
-    const { app, port } = await listening();
+    // Longer than this test may take: it ends only if nobody waits for them.
+    const { app, port } = await listening({ closeGraceMs: 3_600_000 });
     const silent = new RawConnection(port);
     const used = new RawConnection(port);
     used.send(get('/healthz'));
     await used.until(/alive/);
-    const began = performance.now();
     await app.close();
-    expect(performance.now() - began).toBeLessThan(1_000);
     await Promise.all([silent.untilEnd(), used.untilEnd()]);
   });
 
@@ -259,12 +258,16 @@ describe('bodies that do not arrive', () => {
   it('leave to the write what they did not take', async () => {
     const { port, node } = await listening();
     const connection = new RawConnection(port);
-    connection.send('PUT /v1/kv/a?timeout=2s HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx');
+    connection.send(
+      'PUT /v1/kv/a?timeout=1h HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n',
+    );
+    // The time runs from here on.
+    await connection.until(/100 Continue/);
     await new Promise((resolve) => setTimeout(resolve, 200));
-    connection.send('x');
+    connection.send('xx');
     await connection.until(/201 Created/);
     const [, timeoutMs] = /^write put (\d+)$/.exec(node.calls[0] ?? '') ?? [];
-    expect(Number(timeoutMs)).toBeLessThan(1_900);
+    expect(Number(timeoutMs)).toBeLessThan(3_599_900);
   });
 });
 
