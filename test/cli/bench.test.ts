@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
 import { deadUrl } from '../client/fake-server.js';
@@ -40,6 +40,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await app.close();
 });
 
@@ -105,12 +106,11 @@ describe('bench', () => {
   });
 
   it('does not count in the rate what was answered when the time was up', async () => {
-    let secondAtMs = 0;
-    beforeWrite = async () => {
-      if (puts().length === 2) secondAtMs = performance.now();
+    // A clock that moves when it is told to.
+    vi.useFakeTimers({ toFake: ['performance'] });
+    beforeWrite = () => {
       // The first one belongs to no measurement; the time begins before the second.
-      if (puts().length !== 3) return;
-      await new Promise((resolve) => setTimeout(resolve, secondAtMs + 1_100 - performance.now()));
+      if (puts().length === 3) vi.advanceTimersByTime(1_100);
     };
     const { requests, perSecond, seconds, latencyMs } = JSON.parse(
       (await bench(['--clients', '1', '--json'])).output,

@@ -315,7 +315,7 @@ async function* cutInto(chunks: AsyncIterable<Uint8Array>, size: number): AsyncG
 
 describe('the key-value state machine', () => {
   // In parts, so that each has its own time on a busy machine.
-  it.each([1, 2, 3])(
+  it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
     'rows 22, 24, 25: is what a plain model is, at every revision, over flushes, crashes and snapshots, part %i',
     async () => {
       await fc.assert(
@@ -388,11 +388,14 @@ describe('the key-value state machine', () => {
                 expect(kv.flushedIndex).toBe(kv.appliedIndex);
               }
               expect(kv.revision).toBe(model.revision);
+              // Undefined while they are counted, after a restart below cluster version 2.
+              const keys = kv.countKeys();
+              if (keys !== undefined) expect(keys).toBe(model.at(model.revision).size);
             }
             await finish(expectSame(kv, model));
           },
         ),
-        { numRuns: 100 },
+        { numRuns: 30 },
       );
     },
   );
