@@ -120,7 +120,16 @@ describe('routing', () => {
     const { app, node } = serve();
     node.routed = { kind: 'noLeader' };
     const url = `${path}${path.includes('?') ? '&' : '?'}timeout=10s`;
+    // On a busy machine, what is injected arrives much later.
+    const arrived = new Promise<void>((resolve) => {
+      const route = node.route.bind(node);
+      node.route = () => {
+        resolve();
+        return route();
+      };
+    });
     const held = app.inject({ method, url });
+    await arrived;
     await new Promise((resolve) => setTimeout(resolve, 60));
     node.routeTo({ kind: 'leader' });
     await held;
