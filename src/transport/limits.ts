@@ -58,8 +58,12 @@ export const STRANGERS_CALLS_MAX = 64;
 export const STRANGERS_CONTROL_FRAMES_MAX = 64;
 /** Bytes of one call with a single request from anybody but a member; a handshake takes one or two thousand. */
 export const STRANGERS_CALL_BYTES_MAX = 16 * 1024;
-/** Streams of appends or snapshots that nodes hold open here which are no members as far as this node knows. */
-export const GUESTS_STREAMS_MAX = 4;
+/**
+ * Streams of appends or snapshots that nodes hold open here which are no members as far as this node knows; at the bound the oldest
+ * goes. A node that joins knows nobody until its snapshot has come: by then each member has two streams of appends to it, and the
+ * leader has one more for the snapshot. This is enough for seven members.
+ */
+export const GUESTS_STREAMS_MAX = 16;
 /** How often a node looks whether connections were proven by a secret that it no longer holds. */
 export const SECRETS_REVIEW_MS = 5_000;
 /** Streams on one connection, more than requests that may wait for a leader. */

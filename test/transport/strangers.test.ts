@@ -263,6 +263,37 @@ describe('a stranger, where no proof is required', () => {
     expect(a.fromMembers).toEqual([false]);
   });
 
+  test('of a cluster that a node joins are all heard, and a snapshot of theirs as well', async () => {
+    // Nobody, before the snapshot has come.
+    world.knows = () => false;
+    const members: TestNode[] = [];
+    for (let number = 1; number <= 7; number += 1) {
+      members.push(await TestNode.start(world, { id: `m${number}` }));
+    }
+    for (const member of members) {
+      member.knows(a);
+      await world.until(() => member.isConnected(), 'it is connected');
+      member.transport.send(append(member, a, 1));
+    }
+    await world.until(() => a.received.length === members.length, 'all of it arrives');
+    let bytes = 0;
+    a.onSnapshot = async (_header, chunks) => {
+      for await (const chunk of chunks) bytes += chunk.length;
+      return { success: true, matchIndex: 1, term: 1 };
+    };
+    const configuration = { members: [], voters: [], outgoingVoters: [], learners: [] };
+    const snapshot = { index: 1, term: 1, configuration };
+    async function* content() {
+      yield new Uint8Array(10);
+    }
+    const [leader] = members;
+    if (leader === undefined) throw new Error('There are members.');
+    const { signal } = new AbortController();
+    await leader.transport.sendSnapshot('a', { ...leader.envelope(a), snapshot }, content(), signal);
+    expect(bytes).toBe(10);
+    expect(world.refused).toEqual([]);
+  });
+
   test.each([
     ['NaN', Number.NaN, 0],
     ['infinite', Number.POSITIVE_INFINITY, 3_600_000],
