@@ -21,7 +21,7 @@ async function changeState(node: TestNode): Promise<void> {
   const directory = await LevelDirectory.at(node.dataDirectory);
   const state = await directory.open(FIRST_STATE_DIRECTORY);
   const meta = decodeMeta(present(state.get(metaKey), 'The state was flushed.'));
-  const value = encodeMeta({ ...meta, digest: meta.digest ^ 1 });
+  const value = encodeMeta({ ...meta, digest: (meta.digest ^ 1) >>> 0 });
   await state.write([{ kind: 'put', key: metaKey, value }]);
   await state.close();
 }
