@@ -207,7 +207,14 @@ export class Raft {
   get lacksRoom(): boolean {
     const { core } = this;
     if (core.diskSpace === 'full') return true;
+    // Asked for every proposal, and nearly always everybody has room.
+    if (core.diskSpace === 'ok' && !this.isSomebodyLow()) return false;
     return !hasMajority(core.configuration, (id) => this.hasRoom(id));
+  }
+
+  private isSomebodyLow(): boolean {
+    for (const progress of this.core.progress.values()) if (progress.lowSpace) return true;
+    return false;
   }
 
   /** Leader: a voter that could lead and has room where this node has little. */
