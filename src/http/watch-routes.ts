@@ -49,7 +49,7 @@ function watch(exchange: Exchange, streams: WatchStreams): void {
       );
     }
     const after = asked ?? endOf(port.position().revision);
-    const watcher = port.watch({ key, isPrefix, after });
+    const watcher = port.watch({ key, isPrefix, after, reportsTaken: true });
     const response = exchange.beginStream(format.contentType);
     if (response === undefined) watcher.close();
     else streams.open(response, watcher, { format, withPrevious, after }, exchange.signal);

@@ -201,6 +201,8 @@ class WatchStream {
     this.response.cork();
     for (const chunk of chunks) this.response.write(chunk);
     this.response.uncork();
+    // From here on the budget accounts for the bytes. Until here the watches bound them: they read the past for a few at a time.
+    this.watcher.taken();
     if (this.response.writableNeedDrain) await this.drainedOrEnded(bytes);
   }
 

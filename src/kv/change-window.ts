@@ -25,7 +25,8 @@ export interface WindowEvent extends WatchEvent {
  * Invariant: every event after `completeAfter` is in it, in order.
  */
 export class ChangeWindow {
-  #events: WindowEvent[] = [];
+  /** Dropped ones are undefined until the array is cut. */
+  #events: (WindowEvent | undefined)[] = [];
   #start = 0;
   #bytes = 0;
   #completeAfter: Revision;
@@ -44,6 +45,7 @@ export class ChangeWindow {
     while (this.#events.length - this.#start > eventsMax || this.#bytes > bytesMax) {
       const oldest = this.#events[this.#start];
       if (oldest === undefined) break;
+      this.#events[this.#start] = undefined;
       this.#start += 1;
       this.#bytes -= EVENT_OVERHEAD_BYTES + sizeOf(oldest);
       this.#completeAfter = oldest.revision;

@@ -429,6 +429,11 @@ export interface WatchRequest {
   readonly isPrefix: boolean;
   /** Events that follow this one. */
   readonly after: WatchPosition;
+  /**
+   * Whether the reader calls {@link Watcher.taken}. A read of the past then occupies one of few places until the reader has taken
+   * its events, so that many readers that are far behind do not pile up events in memory.
+   */
+  readonly reportsTaken?: boolean;
 }
 
 /** A place among all events: the events of one revision are counted from 0. */
@@ -456,6 +461,11 @@ export interface Watcher {
    * call at a time.
    */
   read(): Promise<readonly WatchEvent[]>;
+  /**
+   * The reader has let go of the events of its last `read`, or accounts for their memory itself. The next `read` and `close` imply
+   * it. Does nothing for a watch without {@link WatchRequest.reportsTaken}.
+   */
+  taken(): void;
   /** What the key was before the event; undefined if it was not there, or is not kept any more. */
   previousOf(event: WatchEvent): Item | undefined;
   /** Everything up to this revision was given; undefined while there may be more. */

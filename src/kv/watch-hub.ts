@@ -19,7 +19,7 @@ const READ_BYTES_MAX = 256 * 1024;
 const READ_LOOKED_AT_MAX = 4_096;
 /** Those who wait and are woken in one turn of the event loop, so that thousands of them do not hold it. */
 const WAKES_PER_TURN = 128;
-/** Reads of the past under way at once; others wait for their turn. */
+/** Reads of the past at once, each until its reader has taken the events (see `reportsTaken`); others wait for their turn. */
 const PAST_READS_MAX = 8;
 
 /** The applied state as watches see it. */
@@ -90,7 +90,7 @@ export class WatchHub {
       item: version.deleted ? undefined : toItem(kept, version, Buffer.from(version.value)),
       previousRevision: previous,
     };
-    this.#last = event;
+    this.#last = { revision, number: event.number };
     this.#window.add(event);
     // Waking takes them out of the index.
     for (const watcher of [...this.#waiting.waitersOf(id)]) this.#wake(watcher, before(event));
@@ -184,6 +184,7 @@ class HubWatcher implements Watcher {
   readonly id: KeyId;
   readonly isPrefix: boolean;
   readonly #hub: WatchHub;
+  readonly #reportsTaken: boolean;
   #position: WatchPosition;
   #waiter:
     | { readonly resolve: (events: readonly WatchEvent[]) => void; readonly reject: (error: unknown) => void }
@@ -191,9 +192,12 @@ class HubWatcher implements Watcher {
   #isWaiting = false;
   #isClosed = false;
   #ended: Error | undefined;
+  /** Frees the place of a read of the past whose events the reader still holds. */
+  #freePlace: (() => void) | undefined;
 
-  constructor(hub: WatchHub, { key, isPrefix, after }: WatchRequest) {
+  constructor(hub: WatchHub, { key, isPrefix, after, reportsTaken }: WatchRequest) {
     this.#hub = hub;
+    this.#reportsTaken = reportsTaken === true;
     this.id = keyId(key);
     this.isPrefix = isPrefix;
     this.#position = after;
@@ -214,10 +218,16 @@ class HubWatcher implements Watcher {
   read(): Promise<readonly WatchEvent[]> {
     assert(this.#waiter === undefined, 'A watch is read by one.');
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    this.taken();
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
       this.resume();
     });
+  }
+
+  taken(): void {
+    this.#freePlace?.();
+    this.#freePlace = undefined;
   }
 
   previousOf({ key, previousRevision }: WatchEvent): Item | undefined {
@@ -236,6 +246,7 @@ class HubWatcher implements Watcher {
     this.#isClosed = true;
     this.#isWaiting = false;
     this.#waiter = undefined;
+    this.taken();
     this.#hub.remove(this);
   }
 
@@ -288,6 +299,7 @@ class HubWatcher implements Watcher {
       // To the end: what comes next is in the window.
       if (!isFull) this.#passTo(endOf(newest));
       this.#give(events);
+      if (this.#reportsTaken && !this.#isClosed) await this.#untilTaken();
     } catch (error) {
       // A state that was replaced meanwhile is closed; what was read of it is read again.
       if (this.#hub.state === state) this.#fail(error);
@@ -298,26 +310,36 @@ class HubWatcher implements Watcher {
     }
   }
 
+  #untilTaken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#freePlace = resolve;
+    });
+  }
+
   /** Looks through events, remembers how far, and keeps those that are asked for. */
   #take(found: Iterable<WindowEvent>, countBefore = 0, bytesBefore = 0) {
     const events: WatchEvent[] = [];
+    let position = this.#position;
     let bytes = 0;
     let lookedAt = 0;
+    let isFull = false;
     for (const event of found) {
-      if (!isAfter(event, this.#position)) continue;
-      this.#position = event;
+      if (!isAfter(event, position)) continue;
+      position = event;
       lookedAt += 1;
       if (this.#concerns(event.id)) {
         events.push(event);
         bytes += sizeOf(event);
       }
-      const isFull =
+      isFull =
         countBefore + events.length >= READ_EVENTS_MAX ||
         bytesBefore + bytes >= READ_BYTES_MAX ||
         lookedAt >= READ_LOOKED_AT_MAX;
-      if (isFull) return { events, bytes, isFull };
+      if (isFull) break;
     }
-    return { events, bytes, isFull: false };
+    // The event itself would keep its value, and the bytes that were made of it, as long as the watch comes no further.
+    this.#position = { revision: position.revision, number: position.number };
+    return { events, bytes, isFull };
   }
 
   /** Nothing up to there is for it any more. It may be further on: it may wait for what this node has not reached. */

@@ -113,6 +113,58 @@ describe('bytes that are held for clients', () => {
     },
   );
 
+  it('are bounded: what watches far behind have read and not given to their sockets', async () => {
+    const { app, port, node } = await listening();
+    await fill(app);
+    const watch = node.watch.bind(node);
+    // As many as the watches of a node read at a time.
+    const readsMax = 8;
+    let served = 0;
+    let untaken = 0;
+    let untakenMost = 0;
+    node.watch = (request) => {
+      const watcher = watch(request);
+      let isHeld = false;
+      let wasServed = false;
+      const hold = (holds: boolean) => {
+        untaken += Number(holds) - Number(isHeld);
+        isHeld = holds;
+        untakenMost = Math.max(untakenMost, untaken);
+      };
+      return {
+        get settledThrough() {
+          return watcher.settledThrough;
+        },
+        previousOf: (event) => watcher.previousOf(event),
+        read: async () => {
+          const events = await watcher.read();
+          hold(events.length > 0);
+          return events;
+        },
+        taken: () => {
+          if (!wasServed) served += 1;
+          wasServed = true;
+          hold(false);
+          watcher.taken();
+        },
+        close: () => {
+          hold(false);
+          watcher.close();
+        },
+      };
+    };
+    const path = '/v1/watch?prefix=&fromRevision=1';
+    const clients = Array.from({ length: 30 }, () => unread(port, path));
+    await until(async () => served === clients.length);
+    expect(untakenMost).toBeGreaterThan(0);
+    expect(untakenMost).toBeLessThanOrEqual(readsMax);
+    // Clients that take nothing occupy no place, and another one gets everything.
+    const other = new RawConnection(port);
+    ask(other, path);
+    await other.until(/"key":"k19"/);
+    for (const client of clients) client.socket.destroy();
+  });
+
   it('are told to clients as a reason to come back later', async () => {
     const { app, port } = await listening({ budgetBytes: 100_000 });
     await fill(app);

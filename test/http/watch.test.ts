@@ -369,7 +369,13 @@ describe('a watch over HTTP', () => {
         write: (chunk: unknown) => written.push(chunk) > 0,
       });
       const read = vi.fn(() => new Promise<typeof events>(() => {})).mockResolvedValueOnce(events);
-      const watcher = { settledThrough: undefined, read, previousOf: () => undefined, close: () => {} };
+      const watcher = {
+        settledThrough: undefined,
+        read,
+        taken: () => {},
+        previousOf: () => undefined,
+        close: () => {},
+      };
       const after = { revision: 0, number: Number.POSITIVE_INFINITY };
       const options = { format: serverSentEvents, withPrevious: false, after };
       streams.open(response as unknown as ServerResponse, watcher, options, new AbortController().signal);

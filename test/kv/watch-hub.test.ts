@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
@@ -125,6 +127,20 @@ class Follower {
   }
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
+/** Whether nothing refers to these objects any more. */
+async function areCollected(references: readonly WeakRef<object>[]): Promise<boolean> {
+  // A reference that was looked at keeps its object until the turn ends.
+  for (let rounds = 0; rounds < 10; rounds += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    if (references.every((reference) => reference.deref() === undefined)) return true;
+  }
+  return false;
+}
+
 const remove = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
 const removePrefix = (prefix: string): Command => ({ kind: 'deletePrefix', prefix: bytes(prefix) });
 const both = (one: string, other: string, value: string): Command => ({
@@ -250,6 +266,55 @@ describe('a watch', () => {
     expect(world.turns).toBeGreaterThan(others / 150);
   });
 
+  it('reads the past for a few readers at a time, each until it reports that it has taken the events', async () => {
+    const world = await World.open();
+    for (const value of ['1', '2']) await world.apply(put('a', value));
+    const given: number[] = [];
+    const read = (watcher: Watcher | undefined, number: number): void => {
+      watcher?.read().then(
+        () => given.push(number),
+        () => {},
+      );
+    };
+    const begin = (number: number): Watcher => {
+      const after = { revision: 0, number: Number.POSITIVE_INFINITY };
+      const watcher = world.kv.watch({ key: bytes('a'), isPrefix: false, after, reportsTaken: true });
+      read(watcher, number);
+      return watcher;
+    };
+    const watchers = Array.from({ length: 14 }, (_, number) => begin(number));
+    const givenAfter = async (act: () => void) => {
+      act();
+      await world.settle();
+      return given.at(-1);
+    };
+    expect(await givenAfter(() => {})).toBe(7);
+    expect(given).toHaveLength(8);
+    expect(await givenAfter(() => watchers[3]?.taken())).toBe(8);
+    // A place is freed once.
+    expect(await givenAfter(() => watchers[3]?.taken())).toBe(8);
+    expect(await givenAfter(() => watchers[4]?.close())).toBe(9);
+    expect(await givenAfter(() => read(watchers[5], 5))).toBe(10);
+    // One that leaves while it waits takes no place.
+    watchers[11]?.close();
+    expect(await givenAfter(() => watchers[0]?.taken())).toBe(12);
+    // Readers that do not report occupy a place for the read alone.
+    const silent = Array.from({ length: 20 }, () => world.watch('a', false));
+    expect(await givenAfter(() => watchers[1]?.taken())).toBe(13);
+    watchers[2]?.taken();
+    await world.settle();
+    for (const { lines } of silent) expect(lines).toEqual(['1-0 put a 1', '2-0 put a 2']);
+    // All places are occupied again, and the end of their watches frees them.
+    expect(await givenAfter(() => begin(14))).toBe(14);
+    const late = world.watch('a', false);
+    await world.settle();
+    expect(late.lines).toEqual([]);
+    world.kv.endWatches(new RaftkvError('unavailable', 'removed'));
+    const next = world.watch('a', false);
+    await world.settle();
+    expect(next.lines).toHaveLength(2);
+  });
+
   it.each([1, 100, 127, 128, 129, 300])(
     'reads the past of a buffer that grows while it is read: from %i changes on (row 28)',
     async (count) => {
@@ -269,6 +334,35 @@ describe('a watch', () => {
       );
     },
   );
+
+  it('holds none of the events that it gave, however long its reader takes', async () => {
+    const world = await World.open();
+    // A read gives one of them.
+    for (const value of ['1', '2']) await world.apply(put('a', value.repeat(300_000)));
+    const after = { revision: 0, number: Number.POSITIVE_INFINITY };
+    const watcher = world.kv.watch({ key: bytes('a'), isPrefix: false, after });
+    const references: WeakRef<object>[] = [];
+    void watcher.read().then((events) => references.push(...events.map((event) => new WeakRef(event))));
+    await world.settle();
+    expect(references).toHaveLength(1);
+    expect(await areCollected(references)).toBe(true);
+    expect(watcher.settledThrough).toBeUndefined();
+  });
+
+  it('holds no more of the latest events in memory than the bytes of the window', async () => {
+    const world = await World.open();
+    const references: WeakRef<object>[] = [];
+    const watch = world.watch('a', false);
+    await world.settle();
+    for (let number = 0; number < 12; number += 1) {
+      await world.apply(put('a', 'x'.repeat(1_000_000)));
+      await world.settle();
+      references.push(...watch.events.splice(0).map((event) => new WeakRef(event)));
+    }
+    expect(references).toHaveLength(12);
+    // Eight of them are in the window.
+    expect(await areCollected(references.slice(0, 4))).toBe(true);
+  });
 
   it('holds nothing of the messages in which changes came', async () => {
     const world = await World.open();
