@@ -81,6 +81,8 @@ export class MembershipService {
 
   /** Adds a learner, or brings what is known of a member up to date. Resolves with whether anything changed. */
   async add(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    // First, because two nodes of one name do not answer each other's questions.
+    requireSameNode(memberOf(this.node.raft.configuration, request.id), request);
     const hasMovedOn = this.neededVersion() > CLUSTER_VERSION_MIN;
     // Where members have to prove that they know the cluster secret, nobody is added who cannot.
     const isAsked = (hasMovedOn || this.requiresProof) && isNewcomer(this.node.raft.configuration, request);
@@ -99,17 +101,7 @@ export class MembershipService {
         requireAnsweringLearners(this.node.status(), request.id);
         return { kind: 'addLearner', member };
       }
-      if (
-        known.incarnation !== '' &&
-        request.incarnation !== '' &&
-        known.incarnation !== request.incarnation
-      ) {
-        throw new RaftkvError(
-          'member_exists',
-          `${request.id} is bound to another incarnation, so this is a node that lost its disk or another node of that ` +
-            `name. Remove the member (raftkv member remove ${request.id}), then start the node with --join.`,
-        );
-      }
+      requireSameNode(known, request);
       const merged: Member = {
         id: known.id,
         incarnation: request.incarnation || known.incarnation,
@@ -287,6 +279,17 @@ export class MembershipService {
 /** Whether the request says of a node for the first time who it is; one that was only named gets no log. */
 function isNewcomer(configuration: Configuration, { id, incarnation }: AddMemberRequest): boolean {
   return incarnation !== '' && memberOf(configuration, id)?.incarnation !== incarnation;
+}
+
+/** Throws `member_exists` where the member of this name is another node. */
+function requireSameNode(known: Member | undefined, { id, incarnation }: AddMemberRequest): void {
+  if (known === undefined || known.incarnation === '' || incarnation === '') return;
+  if (known.incarnation === incarnation) return;
+  throw new RaftkvError(
+    'member_exists',
+    `${id} is bound to another incarnation, so this is a node that lost its disk or another node of that name. Remove the ` +
+      `member (raftkv member remove ${id}), then start the node with --join.`,
+  );
 }
 
 function healthOf(member: Member, follower: FollowerStatus | undefined): string {

@@ -58,15 +58,19 @@ describe('a running cluster', () => {
     await goesOn();
   });
 
-  it('refuses a stranger that calls itself by the name of a member', async () => {
-    const node = await stranger('n2');
-    await expectRefusal(
-      node.start(['--join', cluster.node('n1').url]),
-      1,
-      /n2/,
-      /[Rr]emove the member/,
-      /--join/,
-    );
+  it('refuses a stranger that calls itself by the name of a member, the leader included', async () => {
+    const leader = await cluster.leader();
+    for (const { id } of [leader, await cluster.follower()]) {
+      const node = await stranger(id);
+      const asked = cluster.nodes.find((one) => one.id !== id);
+      await expectRefusal(
+        node.start(['--join', asked?.url ?? '']),
+        1,
+        new RegExp(id),
+        /[Rr]emove the member/,
+        /--join/,
+      );
+    }
     await goesOn();
   });
 
