@@ -132,8 +132,8 @@ export const stateMutants: readonly Mutant[] = [
     name: 'events of the past are given again after the window',
     rule: 'row 28',
     file: 'src/kv/watch-hub.ts',
-    from: '      if (!isAfter(event, this.#position)) continue;',
-    to: '      if (!isAfter(event, { ...this.#position, number: this.#position.number - 1 })) continue;',
+    from: '      if (!isAfter(event, position)) continue;',
+    to: '      if (!isAfter(event, { ...position, number: position.number - 1 })) continue;',
   },
   {
     name: 'a read of the past shows the newest value',
