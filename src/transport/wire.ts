@@ -3,6 +3,7 @@ import { loadSync as loadDefinitions } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 import { assert, present } from '../assert.js';
 import type { VersionRange } from '../cluster-version.js';
+import { readAbsentBytesAsBytes } from '../protobuf.js';
 
 /**
  * The bytes of the peer protocol, from `proto/raft.proto`. proto-loader reads the service; messages go straight
@@ -13,6 +14,7 @@ import type { VersionRange } from '../cluster-version.js';
 
 const protoPath = fileURLToPath(new URL('../../proto/raft.proto', import.meta.url));
 const root = protobuf.loadSync(protoPath);
+readAbsentBytesAsBytes(root);
 
 /** Field names as in the proto, in camel case. A nested message that is absent is null. */
 export interface Codec<Wire> {
