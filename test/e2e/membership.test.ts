@@ -52,7 +52,9 @@ describe('members that come and go', () => {
       node.start(['--join', endpoints]);
       await cluster.voters(...cluster.nodes.map((member) => member.id));
     }
-    expect((await cluster.node('n4').status())?.role).toBe('follower');
+    // Of whatever kind a voter is: on a busy machine it may have been elected meanwhile.
+    const own = await until('the status of n4', () => cluster.node('n4').status());
+    expect(['follower', 'preCandidate', 'candidate', 'leader']).toContain(own.role);
     await load.progress(50);
 
     const leader = await cluster.leader();
