@@ -13,6 +13,7 @@ import {
   CONDITION_REVISIONS_MAX,
   CONTENT_TYPE_LENGTH_MAX,
   type Command,
+  type CommandKind,
   type Compare,
   type CompareOperator,
   type Condition,
@@ -199,15 +200,20 @@ export function admitCommand(payload: Uint8Array): string | null {
  * `cluster_not_upgraded` where a member may run a program that could not read it.
  *
  * @param raisingTo The version to which the command may raise the cluster, because every member speaks it; null for none.
+ * @param takes Which kinds of commands the proposing side may send.
  */
 export function refuseProposal(
   payload: Uint8Array,
   clusterVersion: ClusterVersion,
   raisingTo: ClusterVersion | null,
+  takes: (kind: CommandKind) => boolean,
 ): RaftkvError | null {
   const wrong = admitCommand(payload);
   if (wrong !== null) return new RaftkvError('bad_request', `${wrong} Nothing was changed.`);
   const { command } = present(admitted.get(payload), 'A command that was admitted is remembered.');
+  if (!takes(command.kind)) {
+    return new RaftkvError('bad_request', `Only a leader proposes a ${command.kind}. Nothing was changed.`);
+  }
   if (command.kind === 'raiseVersion') {
     if (command.version <= Math.max(clusterVersion, raisingTo ?? 0)) return null;
     return new RaftkvError(

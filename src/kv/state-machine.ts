@@ -25,6 +25,7 @@ import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
 import { passesTooManyKeys, walksPrefix } from './transaction.js';
 import type {
+  CommandKind,
   CommandResult,
   Item,
   LeaseId,
@@ -180,8 +181,12 @@ export class KvStateMachine {
   }
 
   /** The same before this node proposes a command; see {@link refuseProposal}. */
-  refuseProposal(payload: Uint8Array, raisingTo: ClusterVersion | null): RaftkvError | null {
-    return refuseProposal(payload, this.clusterVersion, raisingTo);
+  refuseProposal(
+    payload: Uint8Array,
+    raisingTo: ClusterVersion | null,
+    takes: (kind: CommandKind) => boolean,
+  ): RaftkvError | null {
+    return refuseProposal(payload, this.clusterVersion, raisingTo, takes);
   }
 
   /**

@@ -263,6 +263,8 @@ export type Command =
   | TickCommand
   | RaiseVersionCommand;
 
+export type CommandKind = Command['kind'];
+
 /** What applying a command gave. Equal on every node. `revision` is the store's when the command was done. */
 export type CommandResult =
   /** `lease`: the one that was granted, where the put gave a time to live. */

@@ -24,6 +24,7 @@ import type {
 } from '../http/port.js';
 import {
   type Command,
+  type CommandKind,
   type CommandResult,
   HOLD_KEY,
   type Item,
@@ -49,6 +50,7 @@ import {
   type Asked,
   type Forwarded,
   type ForwardedWork,
+  isForwardedCommand,
   patienceOf,
   readAnswer,
   serveForwarded,
@@ -521,7 +523,8 @@ export class ClientService implements NodePort {
     if (operation !== 'digests' && this.parts.node.raft.role !== 'leader') throw noLeader();
     const patienceMs = patienceOf(timeoutMs);
     if (operation !== 'propose') return serveForwarded(this.work, operation, payload, patienceMs, signal);
-    return this.parts.codec.encodeResult(await this.propose(payload, patienceMs, signal));
+    const result = await this.propose(payload, patienceMs, signal, isForwardedCommand);
+    return this.parts.codec.encodeResult(result);
   }
 
   /** What this node does for others while it leads. */
@@ -564,7 +567,12 @@ export class ClientService implements NodePort {
   }
 
   /** Of the leader: its clock stamps what goes into the log. */
-  private propose(payload: Uint8Array, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
+  private propose(
+    payload: Uint8Array,
+    timeoutMs: number,
+    signal?: AbortSignal,
+    takes?: (kind: CommandKind) => boolean,
+  ): Promise<CommandResult> {
     const { node, codec } = this.parts;
     const { raisingTo } = this.versions.keeper;
     try {
@@ -574,7 +582,7 @@ export class ClientService implements NodePort {
     } catch {
       // Whatever is wrong with it, it is refused below.
     }
-    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal, raisingTo);
+    return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal, raisingTo, takes);
   }
 
   /** The state knows the time of the last command; a leader knows how much has passed since. */

@@ -1,5 +1,6 @@
 import type { ClusterVersion } from '../cluster-version.js';
 import type { RaftkvError } from '../errors.js';
+import type { CommandKind } from '../kv/types.js';
 import type { Entry, Index, Persist, SnapshotMetadata, Term } from '../raft/types.js';
 
 /**
@@ -29,9 +30,14 @@ export interface StateMachine<Result> {
   /**
    * The same for a command that this node is about to propose: `bad_request`, or `cluster_not_upgraded` for one that a member
    * of the present cluster version could not read. `raisingTo` is the cluster version to which every member may be moved at
-   * this moment; a command that raises it is refused otherwise, whoever sent it.
+   * this moment; a command that raises it is refused otherwise, whoever sent it. `takes` says which kinds of commands may
+   * come from where this one came.
    */
-  refuseProposal(payload: Uint8Array, raisingTo: ClusterVersion | null): RaftkvError | null;
+  refuseProposal(
+    payload: Uint8Array,
+    raisingTo: ClusterVersion | null,
+    takes: (kind: CommandKind) => boolean,
+  ): RaftkvError | null;
   /**
    * Reads ahead what {@link apply} of this entry, the one at `appliedIndex + 1`, needs and cannot read synchronously
    * (the keys under a prefix). Undefined, which is the rule, when there is nothing to wait for; otherwise nothing may

@@ -15,6 +15,7 @@ import type {
   PlannedStep,
   SetMembersResult,
 } from '../http/port.js';
+import type { CommandKind } from '../kv/types.js';
 import type { ForwardOperation } from '../transport/contract.js';
 import {
   counter,
@@ -164,6 +165,26 @@ export const forwarded = {
   Exclude<ForwardOperation, 'propose'>,
   { readonly asks: Shape<unknown>; readonly answers: Shape<unknown>; readonly changes: boolean }
 >;
+
+/** The commands that a follower sends to its leader by `propose`. The others a leader makes for itself. */
+const forwardedCommands: Readonly<Record<CommandKind, boolean>> = {
+  put: true,
+  add: true,
+  compact: true,
+  delete: true,
+  deletePrefix: true,
+  txn: true,
+  leaseGrant: true,
+  leaseKeepAlive: true,
+  leaseRevoke: true,
+  leaseExpire: false,
+  tick: false,
+  raiseVersion: false,
+};
+
+export function isForwardedCommand(kind: CommandKind): boolean {
+  return forwardedCommands[kind];
+}
 
 export type Forwarded = keyof typeof forwarded;
 export type Asked<Name extends Forwarded> = ShapeOf<(typeof forwarded)[Name]['asks']>;

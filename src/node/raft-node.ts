@@ -2,6 +2,7 @@ import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
 import type { RaftkvError } from '../errors.js';
 import type { NodeMeasures } from '../http/port.js';
+import type { CommandKind } from '../kv/types.js';
 import { describeConfiguration } from '../raft/configuration.js';
 import type { RestoredState } from '../raft/core.js';
 import { describeMessage } from '../raft/describe-message.js';
@@ -301,16 +302,18 @@ export class RaftNode<Result> {
    * `signal` is aborted; only the waiting ends, with `outcome_unknown`.
    *
    * @param raisingTo The cluster version to which the command may raise the cluster; null for none.
+   * @param takes Which kinds of commands may come from where this one came; all by default.
    */
   propose(
     payload: Uint8Array,
     timeoutMs: number,
     signal?: AbortSignal,
     raisingTo: ClusterVersion | null = null,
+    takes: (kind: CommandKind) => boolean = anyCommand,
   ): Promise<Result> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
-    const wrong = this.parts.stateMachine.refuseProposal(payload, raisingTo);
+    const wrong = this.parts.stateMachine.refuseProposal(payload, raisingTo, takes);
     if (wrong !== null) return Promise.reject(wrong);
     return new Promise((resolve, reject) => {
       const deadline = this.parts.clock.now() + timeoutMs;
@@ -679,3 +682,6 @@ export class RaftNode<Result> {
     this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
   }
 }
+
+/** What this node itself proposes. */
+const anyCommand = (): boolean => true;

@@ -1,7 +1,7 @@
 import type { ClusterVersion, VersionRange } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import type { KvStateMachine } from '../kv/state-machine.js';
-import type { CommandResult } from '../kv/types.js';
+import type { CommandKind, CommandResult } from '../kv/types.js';
 import type { OutgoingSnapshot, StagedSnapshot, StateMachine } from '../node/contracts.js';
 import type { Entry, SnapshotMetadata } from '../raft/types.js';
 import type { Process } from './virtual-clock.js';
@@ -53,8 +53,12 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     return this.real.refuse(payload);
   }
 
-  refuseProposal(payload: Uint8Array, raisingTo: ClusterVersion | null) {
-    return this.real.refuseProposal(payload, raisingTo);
+  refuseProposal(
+    payload: Uint8Array,
+    raisingTo: ClusterVersion | null,
+    takes: (kind: CommandKind) => boolean,
+  ) {
+    return this.real.refuseProposal(payload, raisingTo, takes);
   }
 
   prepare(entry: Entry) {

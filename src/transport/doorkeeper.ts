@@ -1,7 +1,11 @@
 import type { Socket } from 'node:net';
 import { every, systemClock, type Timer } from '../clock.js';
 import {
+  CALL_OVERHEAD_BYTES,
+  CONTROL_FRAMES_PER_SECOND,
   GUESTS_MAX,
+  NONSENSE_MAX,
+  OVERHEAD_BYTES_PER_MS,
   PROOF_TIMEOUT_MS,
   SECRETS_REVIEW_MS,
   STRANGER_MS,
@@ -9,11 +13,15 @@ import {
   STRANGERS_CONTROL_FRAMES_MAX,
   STRANGERS_MAX,
   STRANGERS_PER_ADDRESS_MAX,
+  UNFINISHED_BYTES_MAX,
+  WASTE_REVIEW_MS,
+  WASTED_BYTES_MAX,
 } from './limits.js';
 import type { LocalNode } from './local-node.js';
 import { type Party, proveAsListener } from './proof.js';
 import { Preamble, ProofFailure, startsAsFrame } from './proof-frames.js';
 import type { RefusalReason, Refusals } from './refusals.js';
+import { UnfinishedMessages } from './unfinished-messages.js';
 
 /** How every HTTP/2 connection begins. */
 const HTTP2_START = Buffer.from('PRI ');
@@ -35,9 +43,15 @@ export class Entrant {
   proven: Party | undefined;
   /** The secret by which it did. */
   secret: Buffer | undefined;
-  /** While it is no member. */
+  /** Of a connection without a proof, as are the next ones. */
   calls = 0;
   controlFrames = 0;
+  /** Bytes of the contents of calls. */
+  contentBytes = 0;
+  heldBytes = 0;
+  /** Streams and calls with nonsense. */
+  nonsense = 0;
+  readonly openedAtMs = systemClock.now();
   patience: Timer | undefined;
 
   constructor(key: string, socket: Socket) {
@@ -60,6 +74,11 @@ export class Doorkeeper {
   readonly #strangers = new Set<Entrant>();
   readonly #guests = new Set<Entrant>();
   readonly #strangersMax: number;
+  /** Of connections without a proof. */
+  readonly #unfinished = new UnfinishedMessages<Entrant>(UNFINISHED_BYTES_MAX);
+  /** Connections on which HTTP/2 has begun without a proof. */
+  readonly #unproven = new Set<Entrant>();
+  #wasteReview: Timer | undefined;
   #numbered = 0;
   readonly #review: Timer | undefined;
 
@@ -83,7 +102,9 @@ export class Doorkeeper {
     this.#strangers.add(entrant);
     entrant.patience = systemClock.after(STRANGER_MS, () => this.refuse(entrant, 'too_slow'));
     void this.#examine(entrant).then((isAdmitted) => {
-      if (isAdmitted && !socket.destroyed) admit(entrant);
+      if (!isAdmitted || socket.destroyed) return;
+      if (entrant.proven === undefined) this.#watchWaste(entrant);
+      admit(entrant);
     });
   }
 
@@ -108,19 +129,39 @@ export class Doorkeeper {
     if (oldest !== undefined && this.#guests.size > GUESTS_MAX) this.refuse(oldest, 'too_many');
   }
 
-  /** Counts a call of a connection that is no member's. False when it was one too many, and the connection is ended. */
+  /** Counts a call of a connection without a proof. False when it was one too many, and the connection is ended. */
   countCall(entrant: Entrant): boolean {
     entrant.calls += 1;
-    if (entrant.calls <= STRANGERS_CALLS_MAX) return true;
+    if (entrant.standing === 'member' || entrant.calls <= STRANGERS_CALLS_MAX) return true;
     if (entrant.calls === STRANGERS_CALLS_MAX + 1) this.refuse(entrant, 'flood');
     return false;
   }
 
   /** Counts a ping or a settings frame. */
   countControlFrame(entrant: Entrant): void {
-    if (entrant.standing === 'member') return;
+    if (entrant.proven !== undefined) return;
     entrant.controlFrames += 1;
-    if (entrant.controlFrames === STRANGERS_CONTROL_FRAMES_MAX + 1) this.refuse(entrant, 'flood');
+    const openSeconds = (systemClock.now() - entrant.openedAtMs) / 1000;
+    const most = STRANGERS_CONTROL_FRAMES_MAX + openSeconds * CONTROL_FRAMES_PER_SECOND;
+    if (entrant.controlFrames > most) this.refuse(entrant, 'flood');
+  }
+
+  /** Counts nonsense in a stream or a call, which is ended by the caller. A connection without a proof may bring so much of it. */
+  countNonsense(entrant: Entrant): void {
+    this.#refusals.note(entrant.address, 'malformed');
+    if (entrant.proven !== undefined) return;
+    entrant.nonsense += 1;
+    if (entrant.nonsense > NONSENSE_MAX) this.refuse(entrant, 'flood');
+  }
+
+  /** Counts bytes that a message holds which has not arrived in full; negative once it has, or never will. */
+  countUnfinished(entrant: Entrant, bytes: number): void {
+    this.#unfinished.count(entrant, bytes);
+    for (let largest = this.#unfinished.excess; largest !== undefined; largest = this.#unfinished.excess) {
+      this.refuse(largest, 'too_much');
+      // One whose socket is over holds nothing more, though its end has not been told yet.
+      this.#forget(largest);
+    }
   }
 
   /** Ends a connection for what came over it. */
@@ -133,6 +174,7 @@ export class Doorkeeper {
 
   close(): void {
     this.#review?.cancel();
+    this.#wasteReview?.cancel();
     for (const { socket } of [...this.#entrants.values()]) socket.destroy();
   }
 
@@ -185,6 +227,21 @@ export class Doorkeeper {
     }
   }
 
+  #watchWaste(entrant: Entrant): void {
+    this.#unproven.add(entrant);
+    this.#wasteReview ??= every(WASTE_REVIEW_MS, () => this.#endThoseThatWaste());
+  }
+
+  #endThoseThatWaste(): void {
+    const now = systemClock.now();
+    for (const entrant of [...this.#unproven]) {
+      const { socket, contentBytes, calls, openedAtMs } = entrant;
+      const overhead = calls * CALL_OVERHEAD_BYTES + (now - openedAtMs) * OVERHEAD_BYTES_PER_MS;
+      const wasted = socket.bytesRead - 2 * contentBytes - overhead;
+      if (wasted > WASTED_BYTES_MAX) this.refuse(entrant, 'flood');
+    }
+  }
+
   #makeRoom(address: string): void {
     const ofAddress = [...this.#strangers].filter((stranger) => stranger.address === address);
     const isCrowded = ofAddress.length >= STRANGERS_PER_ADDRESS_MAX;
@@ -199,5 +256,10 @@ export class Doorkeeper {
     this.#entrants.delete(entrant.key);
     this.#strangers.delete(entrant);
     this.#guests.delete(entrant);
+    this.#unfinished.count(entrant, -entrant.heldBytes);
+    this.#unproven.delete(entrant);
+    if (this.#unproven.size > 0) return;
+    this.#wasteReview?.cancel();
+    this.#wasteReview = undefined;
   }
 }

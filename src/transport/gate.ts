@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { assert, present } from '../assert.js';
 import type { Doorkeeper, Entrant } from './doorkeeper.js';
-import { STRANGERS_CALL_BYTES_MAX } from './limits.js';
+import { MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, STRANGERS_CALL_BYTES_MAX } from './limits.js';
+import { MessageMeter } from './unfinished-messages.js';
 import { service } from './wire.js';
 
 /** The header in which a call carries the key of its connection; what a caller puts there is overwritten. */
@@ -16,12 +17,15 @@ const singleRequests: ReadonlySet<string> = new Set(
     .map((method) => method.path),
 );
 
+/** Streams whose messages are small. */
+const smallMessages: ReadonlySet<string> = new Set([service.Heartbeat.path, service.InstallSnapshot.path]);
+
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
 /**
- * Lets gRPC begin HTTP/2 on a connection. Streams of members go straight to gRPC. Those of anybody else are counted
- * first, their single requests are bounded, and they are not compressed, so that what they cost is known before gRPC
- * spends anything on them.
+ * Lets gRPC begin HTTP/2 on a connection. Streams of connections with a proof go straight to gRPC. Those of others are
+ * counted first, what their unfinished messages hold is bounded, and they are not compressed, so that what they cost is
+ * known before gRPC spends anything on them.
  */
 export class Gate {
   readonly #doorkeeper: Doorkeeper;
@@ -68,22 +72,41 @@ export class Gate {
   }
 
   #mayBegin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, entrant: Entrant): boolean {
-    if (entrant.standing === 'member') return true;
+    if (entrant.proven !== undefined) return true;
     if (!this.#doorkeeper.countCall(entrant)) return false;
     const encoding = headers['grpc-encoding'] ?? 'identity';
     if (encoding !== 'identity') {
       this.#doorkeeper.refuse(entrant, 'malformed');
       return false;
     }
-    if (singleRequests.has(headers[':path'] ?? '')) this.#bound(stream, entrant);
+    const path = headers[':path'] ?? '';
+    const isBounded = entrant.standing !== 'member' && singleRequests.has(path);
+    const largest = smallMessages.has(path) ? SMALL_MESSAGE_BYTES_MAX : MESSAGE_BYTES_MAX;
+    this.#measure(stream, entrant, isBounded ? STRANGERS_CALL_BYTES_MAX : largest, isBounded);
     return true;
   }
 
-  #bound(stream: ServerHttp2Stream, entrant: Entrant): void {
+  /** @param isSingle Whether one message of this size is all that may come. */
+  #measure(stream: ServerHttp2Stream, entrant: Entrant, messageBytesMax: number, isSingle: boolean): void {
+    const meter = new MessageMeter(messageBytesMax);
+    let held = 0;
     let bytes = 0;
-    stream.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > STRANGERS_CALL_BYTES_MAX) this.#doorkeeper.refuse(entrant, 'too_large');
+    const count = (now: number) => {
+      if (now === held) return;
+      const more = now - held;
+      held = now;
+      this.#doorkeeper.countUnfinished(entrant, more);
+    };
+    stream.on('data', (piece: Buffer) => {
+      if (entrant.socket.destroyed) return;
+      entrant.contentBytes += piece.length;
+      bytes += piece.length;
+      const isTooLarge = !meter.take(piece) || (isSingle && bytes > messageBytesMax);
+      if (isTooLarge) this.#doorkeeper.refuse(entrant, 'too_large');
+      else count(meter.heldBytes);
+    });
+    stream.on('close', () => {
+      if (!entrant.socket.destroyed) count(0);
     });
   }
 }

@@ -51,15 +51,10 @@ export function readIntroduction(metadata: Metadata): Introduction | undefined {
   }
 }
 
-/** Throws an Error when the versions are no range. */
+/** What `isIdentity` found sound. */
 export function identityOf(sent: WireIdentity): Identity {
   const { cluster, id, incarnation, peerAddress, clientUrl } = sent;
-  const versions = sent.versions ?? UNREPORTED_VERSIONS;
-  const { oldest, newest } = versions;
-  if (oldest < 1 || newest < oldest) {
-    throw new Error(`Cluster versions ${oldest} to ${newest} are no range from 1 on.`);
-  }
-  return { cluster, id, incarnation, peerAddress, clientUrl, versions };
+  return { cluster, id, incarnation, peerAddress, clientUrl, versions: sent.versions ?? UNREPORTED_VERSIONS };
 }
 
 /** Why a call is not served; the calling side shows `details` as the reason. Shaped as gRPC wants an error. */

@@ -15,6 +15,9 @@ export const STREAM_BUFFER_BYTES_MAX = 128 * MEBIBYTE;
 export const COALESCED_BYTES_MAX = 128 * 1024;
 /** A snapshot's chunks are cut to this size, so that little of one is in memory at a time. */
 export const SNAPSHOT_CHUNK_BYTES_MAX = MEBIBYTE / 2;
+/** How long the sender of a snapshot may take for its header, which it has ready, and for each chunk, which it reads from its disk. */
+export const SNAPSHOT_HEADER_TIMEOUT_MS = 10_000;
+export const SNAPSHOT_CHUNK_TIMEOUT_MS = 60_000;
 /** Votes that a node is asked for at one time. At the bound the oldest call is answered with an error. */
 export const PENDING_VOTES_MAX = 256;
 
@@ -64,6 +67,27 @@ export const STRANGERS_CALL_BYTES_MAX = 16 * 1024;
  * leader has one more for the snapshot. This is enough for seven members.
  */
 export const GUESTS_STREAMS_MAX = 16;
+/**
+ * What all connections without a proof hold together in messages that have not arrived in full, in bytes of memory. The
+ * largest append of a leader is a few mebibytes; at the bound the connection that holds most goes.
+ */
+export const UNFINISHED_BYTES_MAX = 128 * MEBIBYTE;
+/** One message on a stream of heartbeats or of a snapshot; senders join and cut theirs to far less. */
+export const SMALL_MESSAGE_BYTES_MAX = MEBIBYTE;
+/** Streams and calls with nonsense that a connection without a proof may have had; the next one ends it. */
+export const NONSENSE_MAX = 64;
+/** How often connections without a proof are asked what they sent. */
+export const WASTE_REVIEW_MS = 100;
+/**
+ * Bytes from a connection without a proof that are no content of a call: headers, frames of HTTP/2's own, and frames that
+ * mean nothing. Each call accounts for some of them, and so does time, because connections are kept alive by pings.
+ * nghttp2 bounds frames that it has to answer and streams that are reset, but takes any number of others.
+ */
+export const WASTED_BYTES_MAX = MEBIBYTE;
+export const CALL_OVERHEAD_BYTES = 4 * 1024;
+export const OVERHEAD_BYTES_PER_MS = 1;
+/** Pings and settings that a connection without a proof may send for each second that it has been open; a peer sends one every two seconds. */
+export const CONTROL_FRAMES_PER_SECOND = 8;
 /** How often a node looks whether connections were proven by a secret that it no longer holds. */
 export const SECRETS_REVIEW_MS = 5_000;
 /** Streams on one connection, more than requests that may wait for a leader. */

@@ -163,7 +163,11 @@ export function decodeTimeoutNow(bytes: Uint8Array, { from, fromIncarnation, to 
   return { type: 'timeoutNow', from, fromIncarnation, to, term: counter(sent.term) };
 }
 
-export const encodeSnapshotHeader = ({ term, snapshot }: SnapshotHeader): WireSnapshotHeader => ({
+export const encodeSnapshotHeader = (
+  { term, snapshot }: SnapshotHeader,
+  cluster: string,
+): WireSnapshotHeader => ({
+  cluster,
   term,
   index: snapshot.index,
   indexTerm: snapshot.term,

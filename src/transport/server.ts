@@ -15,7 +15,7 @@ import type {
   Message,
   RequestVoteResponse,
 } from '../raft/types.js';
-import type { Receiver } from './contract.js';
+import type { Hello, Receiver } from './contract.js';
 import { Doorkeeper, type Entrant } from './doorkeeper.js';
 import { failureOf } from './failure.js';
 import { isForwardOperation } from './forward.js';
@@ -53,7 +53,7 @@ import type { Refusals } from './refusals.js';
 import { ServedStreams } from './served-streams.js';
 import { receiveSnapshot } from './snapshot-stream.js';
 import { boundedTimeout, isIdentity, isInitialCluster, shownDetail } from './validation.js';
-import { service, wire } from './wire.js';
+import { service, type WireHello, wire } from './wire.js';
 
 const NOTHING = new Uint8Array();
 
@@ -254,8 +254,8 @@ export class PeerServer {
     const stream = streams.add(route, call);
     const cutOff = (why: string) => {
       streams.remove(stream);
-      this.#refusals.note(entrant.address, 'malformed');
       call.emit('error', { code: status.INVALID_ARGUMENT, details: shownDetail(why) });
+      this.#doorkeeper.countNonsense(entrant);
     };
     call.on('data', (bytes: Buffer) => {
       if (!streams.has(stream)) return;
@@ -294,11 +294,15 @@ export class PeerServer {
   }
 
   #requestVote(call: Unary, answer: Answer): void {
-    this.#serveCall(call, answer, ({ route, isMember }) => {
+    this.#serveCall(call, answer, ({ route, entrant, isMember }) => {
       const vote = decodeVote(call.request, route, 0);
       const number = this.#votes.add(route.from, answer);
       call.on('cancelled', () => this.#votes.drop(number));
-      this.#deliver({ ...vote, call: number }, isMember);
+      this.#deliver({ ...vote, call: number }, isMember, (nonsense) => {
+        this.#votes.drop(number);
+        answer({ code: status.INVALID_ARGUMENT, details: shownDetail(nonsense) });
+        this.#doorkeeper.countNonsense(entrant);
+      });
     });
   }
 
@@ -340,7 +344,7 @@ export class PeerServer {
         matchIndex: 0,
         failure: failureOf(error),
       });
-      const work = receiveSnapshot(call, route)
+      const work = receiveSnapshot(call, route, this.#local)
         .then(({ header, chunks }) => this.#receiver.onSnapshot(header, chunks, isMember))
         .then((answered) => ({ ...answered, failure: null }), failed)
         .then((response) => answer(null, wire.snapshotResponse.encode(response)));
@@ -360,21 +364,12 @@ export class PeerServer {
       return;
     }
     call.sendMetadata(introduce(this.#local.identity(), anyone));
-    const { hello } = wire.handshakeRequest.decode(call.request);
-    const { sender } = introduction;
-    const identity = hello?.identity ?? null;
-    const isSound =
-      hello !== null &&
-      isIdentity(identity) &&
-      isInitialCluster(hello.initialCluster) &&
-      identity.id === sender.id &&
-      identity.incarnation === sender.incarnation;
-    if (!isSound) {
-      this.#refusals.note(entrant.address, 'malformed');
+    const asked = readHello(call.request, introduction);
+    if (asked === undefined) {
       answer({ code: status.INVALID_ARGUMENT, details: 'The caller did not say who it is.' });
+      this.#doorkeeper.countNonsense(entrant);
       return;
     }
-    const asked = { identity: identityOf(identity), initialCluster: hello.initialCluster };
     let response: Parameters<typeof wire.handshakeResponse.encode>[0];
     try {
       response = { hello: this.#receiver.onHandshake(asked), failure: null };
@@ -398,8 +393,8 @@ export class PeerServer {
     try {
       serve(caller);
     } catch (error) {
-      this.#refusals.note(caller.entrant.address, 'malformed');
       answer({ code: status.INVALID_ARGUMENT, details: shownDetail(String(error)) });
+      this.#doorkeeper.countNonsense(caller.entrant);
     }
   }
 
@@ -421,8 +416,11 @@ export class PeerServer {
   }
 
   /** Hands over a message outside of the handler, in which gRPC would take a failed assertion for a failed call. */
-  #deliver(message: Message, isMember: boolean): void {
-    queueMicrotask(() => this.#receiver.onMessage(message, isMember));
+  #deliver(message: Message, isMember: boolean, refuse: (nonsense: string) => void = () => {}): void {
+    queueMicrotask(() => {
+      const nonsense = this.#receiver.onMessage(message, isMember);
+      if (nonsense !== null && !isMember) refuse(nonsense);
+    });
   }
 
   #track(work: Promise<unknown>): void {
@@ -441,6 +439,20 @@ function isAsProven({ proven }: Entrant, { sender }: Introduction): boolean {
     proven.incarnation === sender.incarnation &&
     (proven.cluster === '' || proven.cluster === sender.cluster)
   );
+}
+
+/** What a caller says in a handshake; undefined when that is not what a node says, or not what it introduced itself as. */
+function readHello(request: Buffer, { sender }: Introduction): Hello | undefined {
+  let hello: WireHello | null;
+  try {
+    hello = wire.handshakeRequest.decode(request).hello;
+  } catch {
+    return undefined;
+  }
+  const identity = hello?.identity ?? null;
+  if (hello === null || !isIdentity(identity) || !isInitialCluster(hello.initialCluster)) return undefined;
+  if (identity.id !== sender.id || identity.incarnation !== sender.incarnation) return undefined;
+  return { identity: identityOf(identity), initialCluster: hello.initialCluster };
 }
 
 function listenError(address: string, error: unknown): RaftkvError {

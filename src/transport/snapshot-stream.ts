@@ -1,16 +1,21 @@
 import type { ClientWritableStream, Metadata, ServerReadableStream } from '@grpc/grpc-js';
-import { systemClock } from '../clock.js';
+import { systemClock, type Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import { objectionTo } from './connection.js';
 import type { SnapshotAnswer, SnapshotHeader } from './contract.js';
 import { Dial, type Target } from './dial.js';
 import { errorOf } from './failure.js';
 import { readIntroduction } from './introduction.js';
-import { OPEN_TIMEOUT_MS, SNAPSHOT_CHUNK_BYTES_MAX } from './limits.js';
+import {
+  OPEN_TIMEOUT_MS,
+  SNAPSHOT_CHUNK_BYTES_MAX,
+  SNAPSHOT_CHUNK_TIMEOUT_MS,
+  SNAPSHOT_HEADER_TIMEOUT_MS,
+} from './limits.js';
 import type { LocalNode } from './local-node.js';
 import { decodeSnapshotAnswer, decodeSnapshotHeader, encodeSnapshotHeader, type Route } from './messages.js';
 import { shownDetail } from './validation.js';
-import { service, untouched, type WireSnapshotChunk, wire } from './wire.js';
+import { service, untouched, type WireSnapshotChunk, type WireSnapshotHeader, wire } from './wire.js';
 
 const NOTHING = new Uint8Array();
 
@@ -49,7 +54,8 @@ export async function sendSnapshot(
   abort.addEventListener('abort', onAbort, { once: true });
   try {
     // The peer may answer before the end: a refusal needs no content.
-    return await Promise.race([sending.answer, sending.send(header, chunks).then(() => sending.answer)]);
+    const encoded = encodeSnapshotHeader(header, local.identity().cluster);
+    return await Promise.race([sending.answer, sending.send(encoded, chunks).then(() => sending.answer)]);
   } catch (error) {
     throw abort.aborted ? abandoned() : error;
   } finally {
@@ -106,10 +112,10 @@ class SnapshotCall {
   }
 
   /** Sends everything, or stops early when the call ends; then `answer` says why. Rejects as `chunks` does. */
-  async send(header: SnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async send(header: WireSnapshotHeader, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     // Nothing is read for a peer that may not be there.
     await this.#opened;
-    await this.#write({ header: encodeSnapshotHeader(header), data: NOTHING, end: false });
+    await this.#write({ header, data: NOTHING, end: false });
     if (this.#ended) return;
     for await (const chunk of chunks) {
       for (let start = 0; start < chunk.length; start += SNAPSHOT_CHUNK_BYTES_MAX) {
@@ -154,33 +160,59 @@ function readAnswer(bytes: Buffer): SnapshotAnswer {
 
 /**
  * The receiving side of a snapshot: its header, and its content as it arrives. The content is pulled, so a slow reader
- * pauses the stream and with it the sender; it throws a `RaftkvError` when the stream breaks, and ends only when all
- * of it is there. Rejects when the stream does not begin with a header.
+ * pauses the stream and with it the sender; it throws a `RaftkvError` when the stream breaks or stands still, and ends
+ * only when all of it is there. Rejects when the stream does not begin, within its time, with the header of a snapshot
+ * of this node's cluster.
  */
 export async function receiveSnapshot(
   call: ServerReadableStream<Buffer, Buffer>,
   route: Route,
+  local: LocalNode,
 ): Promise<{ readonly header: SnapshotHeader; readonly chunks: AsyncIterable<Uint8Array> }> {
   // The call outlives its content: the answer is still to come.
   const messages = call.iterator({ destroyOnReturn: false });
-  const { header } = await nextChunk(messages, route);
+  const { header } = await nextChunk(messages, route, SNAPSHOT_HEADER_TIMEOUT_MS);
   if (header === null) throw new RaftkvError('bad_request', 'A snapshot begins with a header.');
+  requireCluster(header.cluster, route, local);
   return { header: decodeSnapshotHeader(header, route), chunks: contentOf(messages, route) };
+}
+
+/** Only a program of cluster version 1 does not say whose state it sends. */
+function requireCluster(cluster: string, { from }: Route, { identity, clusterVersion }: LocalNode): void {
+  const me = identity();
+  if (cluster === me.cluster || (cluster === '' && clusterVersion() < 2)) return;
+  const whose = cluster === '' ? 'an unknown cluster' : `cluster ${shownDetail(cluster)}`;
+  throw new RaftkvError(
+    'identity_conflict',
+    `The snapshot from ${from} is of ${whose}; ${me.id} is in cluster ${me.cluster}.`,
+  );
 }
 
 async function* contentOf(messages: AsyncIterator<Buffer>, route: Route): AsyncIterable<Uint8Array> {
   for (;;) {
-    const { data, end } = await nextChunk(messages, route);
+    const { data, end } = await nextChunk(messages, route, SNAPSHOT_CHUNK_TIMEOUT_MS);
     if (end) return;
     yield data;
   }
 }
 
-async function nextChunk(messages: AsyncIterator<Buffer>, { from }: Route): Promise<WireSnapshotChunk> {
+async function nextChunk(
+  messages: AsyncIterator<Buffer>,
+  { from }: Route,
+  timeoutMs: number,
+): Promise<WireSnapshotChunk> {
   const broken = new RaftkvError('unavailable', `The snapshot from ${from} broke off before its end.`);
-  const next = await messages.next().catch(() => {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const seconds = timeoutMs / 1000;
+    timer = systemClock.after(timeoutMs, () => {
+      reject(new RaftkvError('unavailable', `The snapshot from ${from} stood still for ${seconds} s.`));
+    });
+  });
+  const following = messages.next().catch(() => {
     throw broken;
   });
+  const next = await Promise.race([following, late]).finally(() => timer?.cancel());
   if (next.done === true) throw broken;
   return wire.snapshotChunk.decode(next.value);
 }

@@ -1,4 +1,5 @@
 import { clientUrl, parseHostAndPort, parseNodeId } from '../addresses.js';
+import type { VersionRange } from '../cluster-version.js';
 import { printable } from '../text.js';
 import type { WireIdentity, WireParty } from './wire.js';
 
@@ -27,11 +28,16 @@ export function isParty(party: WireParty | null | undefined): party is WireParty
 
 export function isIdentity(identity: WireIdentity | null): identity is WireIdentity {
   if (!isParty(identity)) return false;
-  const { peerAddress, clientUrl: url } = identity;
+  const { peerAddress, clientUrl: url, versions } = identity;
   return (
+    (versions === null || isVersionRange(versions)) &&
     (peerAddress === '' || parseHostAndPort(peerAddress) !== undefined) &&
     (url === '' || clientUrl(url)?.text === url)
   );
+}
+
+function isVersionRange({ oldest, newest }: VersionRange): boolean {
+  return oldest >= 1 && newest >= oldest;
 }
 
 /** Whom a call is meant for; both may be empty. */

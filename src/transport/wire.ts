@@ -136,6 +136,8 @@ export interface WireSnapshotHeader {
   readonly index: number;
   readonly indexTerm: number;
   readonly configuration: Uint8Array;
+  /** '' from a program that does not know the field. */
+  readonly cluster: string;
 }
 
 export interface WireSnapshotChunk {

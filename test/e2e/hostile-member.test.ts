@@ -97,10 +97,15 @@ describe('a hostile member', () => {
     ['nothing', new Uint8Array(0)],
     ['a key of 70,000 bytes', command({ put: { key: new Uint8Array(70_000), value: new Uint8Array(1) } })],
     ['a command of a later format', command({ version: 99, tick: {} })],
+    ['a tick, which only a leader makes', command({ tick: {} })],
+    [
+      'the end of a lease, which only a leader proposes',
+      command({ leaseExpire: { lease: 1, generation: 0 } }),
+    ],
   ])('does not get %s into the log', async (_, payload) => {
     const before = await statusOf(leader);
     const refusal = await until('an answer', () => forward(payload));
-    expect(refusal).toMatch(/^The command .* Nothing was changed/);
+    expect(refusal).toMatch(/^(The command|Only a leader) .* Nothing was changed/);
     expect((await statusOf(leader)).lastIndex).toBe(before.lastIndex);
     await goesOn();
   });

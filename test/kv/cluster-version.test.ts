@@ -1,12 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { requireClusterVersion } from '../../src/cluster-version.js';
 import { encodeCommand } from '../../src/kv/command-codec.js';
+import type { KvStateMachine } from '../../src/kv/state-machine.js';
 import { type Command, HOLD_KEY } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { deletion, follower, open, perform, reopen } from './kit.js';
 import { put } from './model.js';
 
 const raise = (version: number) => ({ kind: 'raiseVersion', version }) as const;
+
+function refuseProposal(
+  kv: KvStateMachine,
+  payload: Uint8Array,
+  raisingTo: number | null,
+  takes: (kind: Command['kind']) => boolean = () => true,
+) {
+  return kv.refuseProposal(payload, raisingTo, takes);
+}
 
 describe('the cluster version in the state', () => {
   it('is 1 at first, is raised by a command and never goes back', async () => {
@@ -85,28 +95,44 @@ describe('a command that is to be proposed', () => {
     { ...bounded, isBounded: false, failure: [{ kind: 'get', key }, passing] },
   ])('is refused where a member may run a program that cannot read it, %#', async (command) => {
     const kv = await open(new MemoryDisk());
-    expect(kv.refuseProposal(encodeCommand(put('a', '1')), null)).toBeNull();
+    expect(refuseProposal(kv, encodeCommand(put('a', '1')), null)).toBeNull();
     // A put that is alone takes a time to live in every version.
-    expect(kv.refuseProposal(encodeCommand(passing), null)).toBeNull();
-    expect(kv.refuseProposal(encodeCommand(command), null)).toMatchObject({
+    expect(refuseProposal(kv, encodeCommand(passing), null)).toBeNull();
+    expect(refuseProposal(kv, encodeCommand(command), null)).toMatchObject({
       code: 'cluster_not_upgraded',
       message: expect.stringContaining('This txn needs cluster version 2'),
     });
     await perform(kv, raise(2));
-    expect(kv.refuseProposal(encodeCommand(command), null)).toBeNull();
+    expect(refuseProposal(kv, encodeCommand(command), null)).toBeNull();
   });
 
   it('raises the cluster version only as far as every member was asked', async () => {
     const kv = await open(new MemoryDisk());
-    expect(kv.refuseProposal(encodeCommand(raise(2)), null)).toMatchObject({ code: 'cluster_not_upgraded' });
-    expect(kv.refuseProposal(encodeCommand(raise(2)), 2)).toBeNull();
+    expect(refuseProposal(kv, encodeCommand(raise(2)), null)).toMatchObject({ code: 'cluster_not_upgraded' });
+    expect(refuseProposal(kv, encodeCommand(raise(2)), 2)).toBeNull();
     await perform(kv, raise(2));
-    expect(kv.refuseProposal(encodeCommand(raise(2)), null)).toBeNull();
+    expect(refuseProposal(kv, encodeCommand(raise(2)), null)).toBeNull();
+  });
+
+  it('is refused where the proposing side may not send its kind, whatever else it is', async () => {
+    const kv = await open(new MemoryDisk());
+    const takes = (kind: Command['kind']) => kind === 'put';
+    expect(refuseProposal(kv, encodeCommand(put('a', '1')), null, takes)).toBeNull();
+    for (const command of [
+      { kind: 'tick' },
+      { kind: 'leaseExpire', lease: 1, generation: 1 },
+      raise(2),
+    ] as const) {
+      expect(refuseProposal(kv, encodeCommand(command), 2, takes)).toMatchObject({
+        code: 'bad_request',
+        message: `Only a leader proposes a ${command.kind}. Nothing was changed.`,
+      });
+    }
   });
 
   it('is refused where it is no command at all', async () => {
     const kv = await open(new MemoryDisk());
-    expect(kv.refuseProposal(Buffer.from('ffffff', 'hex'), 2)).toMatchObject({ code: 'bad_request' });
+    expect(refuseProposal(kv, Buffer.from('ffffff', 'hex'), 2)).toMatchObject({ code: 'bad_request' });
   });
 });
 

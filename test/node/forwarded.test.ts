@@ -5,6 +5,7 @@ import {
   type Forwarded,
   type ForwardedWork,
   forwarded,
+  isForwardedCommand,
   patienceOf,
   readAnswer,
   serveForwarded,
@@ -93,6 +94,11 @@ describe('what another node asks', () => {
         }
       }),
     );
+  });
+
+  test('is no command that a leader makes for itself', () => {
+    expect((['put', 'txn', 'leaseRevoke', 'compact'] as const).every(isForwardedCommand)).toBe(true);
+    expect((['tick', 'leaseExpire', 'raiseVersion'] as const).some(isForwardedCommand)).toBe(false);
   });
 
   test('has a time that is one', () => {

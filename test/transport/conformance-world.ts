@@ -38,6 +38,8 @@ export class TestNode implements Receiver {
   readonly fromMembers: boolean[] = [];
   readonly unreachable: NodeId[] = [];
   #started: Started | undefined;
+  /** What is wrong with every message. */
+  nonsense: string | null = null;
   onEvery: (message: Message) => void = () => {};
   onHandshake: (hello: Hello) => Hello = () => ({ identity: this.identity, initialCluster: '' });
   onForward: Receiver['onForward'] = async () => new Uint8Array();
@@ -73,11 +75,11 @@ export class TestNode implements Receiver {
     return this.identity.id;
   }
 
-  onMessage(message: Message, fromMember: boolean): null {
+  onMessage(message: Message, fromMember: boolean): string | null {
     this.received.push(message);
     this.fromMembers.push(fromMember);
     this.onEvery(message);
-    return null;
+    return this.nonsense;
   }
   onUnreachable(peer: NodeId): void {
     this.unreachable.push(peer);

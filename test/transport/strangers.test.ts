@@ -6,10 +6,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import type { Identity } from '../../src/transport/contract.js';
 import {
+  NONSENSE_MAX,
+  SMALL_MESSAGE_BYTES_MAX,
   STRANGERS_CALL_BYTES_MAX,
   STRANGERS_CALLS_MAX,
   STRANGERS_CONTROL_FRAMES_MAX,
   STRANGERS_PER_ADDRESS_MAX,
+  UNFINISHED_BYTES_MAX,
+  WASTED_BYTES_MAX,
 } from '../../src/transport/limits.js';
 import { service, wire } from '../../src/transport/wire.js';
 import { append, TestNode } from './conformance-world.js';
@@ -94,6 +98,18 @@ function statusOf(stream: ClientHttp2Stream): Promise<string> {
   });
 }
 
+const http2Opening = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+
+/** A frame of HTTP/2 (RFC 9113, section 4.1). */
+function frameOf(kind: number, stream: number, payload: Buffer, flags = 0): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(payload.length, 0, 3);
+  header.writeUInt8(kind, 3);
+  header.writeUInt8(flags, 4);
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, payload]);
+}
+
 const reasons = () => world.refused.map(({ reason }) => reason);
 
 describe('without a proof, where one is required', () => {
@@ -109,7 +125,7 @@ describe('without a proof, where one is required', () => {
     socket.on('data', (bytes) => {
       received += bytes.length;
     });
-    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+    socket.write(http2Opening);
     await once(socket, 'close');
     expect(received).toBe(0);
     expect(reasons()).toEqual(['no_proof']);
@@ -292,6 +308,142 @@ describe('a stranger, where no proof is required', () => {
     await leader.transport.sendSnapshot('a', { ...leader.envelope(a), snapshot }, content(), signal);
     expect(bytes).toBe(10);
     expect(world.refused).toEqual([]);
+  });
+
+  test.each([
+    ['PRIORITY', 2, 9, Buffer.of(0, 0, 0, 0, 16)],
+    ['WINDOW_UPDATE', 8, 0, Buffer.of(0, 0, 0, 1)],
+    ['an unknown kind', 0x42, 0, Buffer.alloc(8)],
+  ])('cannot send frames of %s without end', async (_, kind, stream, payload) => {
+    const socket = dialRaw(a);
+    socket.resume();
+    socket.write(http2Opening);
+    const frame = frameOf(kind, stream, payload);
+    const block = Buffer.concat(Array.from({ length: 4096 }, () => frame));
+    while (!socket.destroyed && socket.bytesWritten < 1000 * WASTED_BYTES_MAX) {
+      if (socket.write(block)) continue;
+      await new Promise<void>((resolve) => {
+        const goOn = () => {
+          socket.off('drain', goOn).off('close', goOn);
+          resolve();
+        };
+        socket.on('drain', goOn).on('close', goOn);
+      });
+    }
+    await world.until(() => socket.destroyed, 'the connection is ended');
+    expect(reasons()).toEqual(['flood']);
+  });
+
+  test.each([
+    ['settings', 4],
+    ['acknowledged settings', 4, 1],
+    ['acknowledged pings', 6, 1],
+    ['resets of streams that were never opened', 3],
+  ])('is ended by HTTP/2 itself, or by this node, when it floods it with %s', async (_, kind, flags = 0) => {
+    const socket = dialRaw(a);
+    socket.resume();
+    socket.write(http2Opening);
+    const payload = { 3: Buffer.alloc(4), 4: Buffer.alloc(0), 6: Buffer.alloc(8) }[kind] ?? Buffer.alloc(0);
+    const frame = frameOf(kind, kind === 3 ? 1 : 0, payload, flags);
+    for (let count = 0; count < 20_000 && !socket.destroyed; count += 1) socket.write(frame);
+    await world.until(() => socket.destroyed, 'the connection is ended');
+  });
+
+  test('is charged for a vote that no member asks for, and its connection ends after some of them', async () => {
+    a.nonsense = 'No member asks for such a vote.';
+    const session = dial(a);
+    const vote = wire.voteRequest.encode({
+      term: 1,
+      preVote: false,
+      lastLogIndex: 0,
+      lastLogTerm: 0,
+      leadershipTransfer: false,
+    });
+    const first = begin(session, service.RequestVote.path);
+    first.end(framed(vote));
+    expect(await statusOf(first)).toBe('3');
+    expect(world.refusalsOf(a).get('malformed')).toBe(1);
+  });
+
+  test('cannot greet with versions that are no range, or with bytes that are no greeting', async () => {
+    const identity = { ...stranger, versions: { oldest: 3, newest: 2 } };
+    const greetings = [
+      wire.handshakeRequest.encode({ hello: { identity, initialCluster: '' } }),
+      Buffer.of(0xff, 0xff, 0xff),
+    ];
+    for (const bytes of greetings) {
+      const stream = begin(dial(a), service.Handshake.path);
+      stream.end(framed(bytes));
+      expect(await statusOf(stream)).toBe('3');
+    }
+    expect(world.refusalsOf(a).get('malformed')).toBe(2);
+  });
+
+  test('cannot announce a heartbeat or a part of a snapshot that is larger than any', async () => {
+    for (const path of [service.Heartbeat.path, service.InstallSnapshot.path]) {
+      const stream = begin(dial(a), path, { id: 'm', incarnation: 'm-1' });
+      const announced = Buffer.alloc(5);
+      announced.writeUInt32BE(SMALL_MESSAGE_BYTES_MAX + 1, 1);
+      stream.write(announced);
+      expect(await statusOf(stream)).not.toBe('0');
+    }
+    await world.until(() => world.refusalsOf(a).get('too_large') === 2, 'both connections are ended');
+  });
+
+  describe('that copies the name and the incarnation of a member', () => {
+    const copied = { id: 'm', incarnation: 'm-1' };
+
+    test('holds a bounded number of bytes in unfinished messages, over all connections', async () => {
+      const mebibyte = 1024 * 1024;
+      const sessions: ClientHttp2Session[] = [];
+      const part = Buffer.alloc(mebibyte);
+      const connections = 5;
+      for (let number = 1; number <= connections; number += 1) {
+        const session = dial(a);
+        sessions.push(session);
+        const stream = begin(session, service.AppendEntries.path, copied);
+        const announced = Buffer.alloc(5);
+        announced.writeUInt32BE(60 * mebibyte, 1);
+        stream.write(announced);
+        for (
+          let sent = 0;
+          sent < (UNFINISHED_BYTES_MAX / mebibyte / connections) * 1.5 && !stream.destroyed;
+          sent += 1
+        ) {
+          await new Promise((resolve) => stream.write(part, resolve));
+        }
+      }
+      await world.until(() => sessions.some((session) => session.destroyed), 'a connection is ended');
+      expect(world.refusalsOf(a).get('too_much')).toBeGreaterThan(0);
+      const b = await TestNode.start(world, { id: 'b' });
+      b.knows(a);
+      await world.until(() => b.isConnected(), 'a peer is connected');
+      b.transport.send(append(b, a, 1, mebibyte));
+      await world.until(() => a.received.length > 0, 'its append arrives');
+    });
+
+    test('is charged for each stream of nonsense, and its connection ends after some of them', async () => {
+      const session = dial(a);
+      for (let count = 0; count <= NONSENSE_MAX; count += 1) {
+        const stream = begin(session, service.AppendEntries.path, copied);
+        stream.write(framed(Buffer.of(0xff, 0xff)));
+        await statusOf(stream);
+      }
+      await world.until(() => session.destroyed, 'the connection is ended');
+      expect(reasons()).toEqual(['malformed', 'flood']);
+      expect(world.refusalsOf(a).get('malformed')).toBe(NONSENSE_MAX + 1);
+    });
+
+    test('cannot open and reset streams without end', async () => {
+      const session = dial(a);
+      await once(session, 'remoteSettings');
+      for (let opened = 0; !session.destroyed && opened < 20_000; opened += 1) {
+        const stream = begin(session, service.Heartbeat.path, copied);
+        stream.once('ready', () => stream.close());
+        if (opened % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      await world.until(() => session.destroyed, 'the connection is ended, here by nghttp2');
+    });
   });
 
   test.each([
