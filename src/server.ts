@@ -25,7 +25,9 @@ import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
 import { emptyConfiguration, memberOf } from './raft/configuration.js';
+import { type Run, type RunEnds, Runs } from './runs.js';
 import { diskBytesOf } from './storage/disk-bytes.js';
+import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
@@ -43,6 +45,10 @@ const GOODBYE_MS = 1000;
 /** How long the end of a node waits for its last log lines to be written. */
 const LAST_LINES_MS = 500;
 const STATE_PREFIX = 'state-';
+/** A node that a full disk ended starts again when this much is free, or an eighth of the disk, its reserve included. */
+const START_BYTES = 64 * 1024 * 1024;
+/** How often it looks whether that is so. */
+const ROOM_LOOK_MS = 500;
 
 export interface RunningServer {
   /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
@@ -64,21 +70,26 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   const logger = createLogger(config.id, config.logLevel, sink, process.stdout.isTTY ? 'people' : 'programs');
   sink.onRecovery = (lines) =>
     logger.warn({ lines }, `${lines} log lines were lost, because standard output took no more.`);
-  const server = new Server(config, logger, sink);
   const { id, logLevel, ...settings } = config;
   logger.info({ version, runtime: process.version, pid: process.pid, settings }, `raftkv ${version} starts.`);
+  const runs = new Runs({
+    newRun: (ends) => new Server(config, logger, sink, ends),
+    room: (signal) => roomToStart(config.dataDirectory, logger, signal),
+    couldNotStart: (error) => {
+      logger.error(fieldsOf(error), `This node cannot start. ${messageOf(error)}`);
+      return isDiskFull(error);
+    },
+  });
   try {
-    await server.start();
+    await runs.start();
   } catch (error) {
-    await server.stop(`it cannot start. ${error instanceof Error ? error.message : String(error)}`);
+    await runs.stop(`it cannot start. ${messageOf(error)}`);
     throw error;
   }
-  return server;
+  return { stopped: runs.failed, stop: (reason) => runs.stop(reason) };
 }
 
-class Server implements RunningServer {
-  readonly stopped: Promise<number>;
-  private reportStopped: (code: number) => void = () => {};
+class Server implements Run {
   private readonly aborted = new AbortController();
   private readonly auth: ConfiguredPeerAuth;
   private logDatabase: OrderedStore | null = null;
@@ -94,11 +105,9 @@ class Server implements RunningServer {
     private readonly config: ServerConfig,
     private readonly logger: Logger,
     private readonly sink: LogSink,
+    private readonly ends: RunEnds,
   ) {
     this.auth = new ConfiguredPeerAuth(config);
-    this.stopped = new Promise((resolve) => {
-      this.reportStopped = resolve;
-    });
   }
 
   async start(): Promise<void> {
@@ -108,6 +117,8 @@ class Server implements RunningServer {
     const directory = await LevelDirectory.at(config.dataDirectory);
     // Said before anything is written: where a volume failed to mount, not even our own files may appear.
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
+    const reserve = await DiskReserve.in(config.dataDirectory);
+    if (reserve.bytes > 0 && !(await hasRoomToStart(config.dataDirectory))) await reserve.giveUp();
     this.logDatabase = await directory.open('log');
     const log = await LogStore.open(this.logDatabase);
     const bootstrap: Bootstrap = await Bootstrap.open(
@@ -150,7 +161,7 @@ class Server implements RunningServer {
     const peers = listening(showHostAndPort(config.peer), config.advertisePeer);
     logger.info({}, `${config.id} listens for clients at ${clients}, and for peers at ${peers}.`);
     for (const warning of this.warnings()) logger.warn({}, warning);
-    this.finishStart(directory, log, bootstrap, port).catch((error: unknown) => this.fail(error));
+    this.finishStart(directory, log, bootstrap, port, reserve).catch((error: unknown) => this.fail(error));
   }
 
   async stop(reason: string): Promise<void> {
@@ -169,12 +180,26 @@ class Server implements RunningServer {
     await this.sink.flush(LAST_LINES_MS);
   }
 
+  async abandon(): Promise<void> {
+    this.aborted.abort();
+    this.addresses?.stop();
+    this.hints?.stop();
+    this.service?.stop();
+    const closed = this.app?.close() ?? Promise.resolve();
+    await Promise.all([this.node?.stop(0, closed), closed]);
+    await this.transport?.stop(0);
+    // The node has failed, so it leaves its state open.
+    await this.stateMachine?.abandon();
+    await this.logDatabase?.close();
+  }
+
   /** What needs the cluster: the state, the core and the service for clients. */
   private async finishStart(
     directory: LevelDirectory,
     log: LogStore,
     bootstrap: Bootstrap,
     port: LatePort,
+    reserve: DiskReserve,
   ): Promise<void> {
     const { config, logger } = this;
     await bootstrap.complete(this.aborted.signal);
@@ -211,6 +236,7 @@ class Server implements RunningServer {
         clock: systemClock,
         logger,
         diskUsage: () => diskUsageOf(config.dataDirectory),
+        diskReserve: reserve,
         fatal: (error) => this.fail(error),
       },
     );
@@ -319,17 +345,64 @@ class Server implements RunningServer {
     }
   }
 
-  /** Ends the process with a line that says why. Nothing is flushed: after a failed write only what is on disk counts. */
+  /**
+   * Ends this run with a line that says why, and the process too unless the disk is merely full. Nothing is flushed: after a
+   * failed write only what is on disk counts.
+   */
   private fail(error: unknown): void {
     if (this.aborted.signal.aborted) return;
     this.aborted.abort();
-    const message = error instanceof Error ? error.message : String(error);
-    const fields = error instanceof RaftkvError ? { code: error.code } : { err: error };
-    this.logger.error(fields, `This node stops: ${message}`);
+    const message = messageOf(error);
+    if (isDiskFull(error)) {
+      this.logger.error(
+        fieldsOf(error),
+        `${message} This node closes, and starts again by itself once there is room.`,
+      );
+      this.ends.diskFull();
+      return;
+    }
+    this.logger.error(fieldsOf(error), `This node stops: ${message}`);
     // Where a start that fails at once says it, too; the log may be collected elsewhere.
     process.stderr.write(`raftkv: ${printable(message)}\n`);
-    this.sink.flush(LAST_LINES_MS).then(() => this.reportStopped(1));
+    this.sink.flush(LAST_LINES_MS).then(() => this.ends.failed());
   }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof RaftkvError && error.code === 'no_space';
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function fieldsOf(error: unknown): object {
+  return error instanceof RaftkvError ? { code: error.code } : { err: error };
+}
+
+/** Resolves once a node could start in this directory, its reserve included; at once when the signal is aborted. */
+async function roomToStart(dataDirectory: string, logger: Logger, signal: AbortSignal): Promise<void> {
+  for (let waits = false; !signal.aborted; waits = true) {
+    const { bytes } = await DiskReserve.in(dataDirectory);
+    if (await hasRoomToStart(dataDirectory, bytes)) return;
+    if (!waits)
+      logger.warn({}, `This node waits for room on the disk that holds ${dataDirectory}. Make room.`);
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        timer.cancel();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = systemClock.after(ROOM_LOOK_MS, end);
+      signal.addEventListener('abort', end);
+    });
+  }
+}
+
+/** Whether LevelDB can put away what it finds in the logs of two databases. */
+async function hasRoomToStart(dataDirectory: string, reserved = 0): Promise<boolean> {
+  const { free, total } = await diskUsageOf(dataDirectory);
+  return free + reserved >= Math.min(START_BYTES, total / 8);
 }
 
 /** Where this node listens, and where it tells others to reach it. */

@@ -363,6 +363,12 @@ export class KvStateMachine {
     await this.#retired;
   }
 
+  /** Closes the store without what is not on disk, after a write has failed. */
+  async abandon(): Promise<void> {
+    await this.#live.abandon();
+    await this.#retired;
+  }
+
   #assertNext(entry: Entry): void {
     assert(
       entry.index === this.appliedIndex + 1,

@@ -650,7 +650,8 @@ function walksPrefix({ success, failure }: TxnCommand): boolean {
 function noSpace(): RaftkvError {
   return new RaftkvError(
     'no_space',
-    'Too little room is left on the disks of a majority, so nothing that needs room is taken; nothing was changed. Delete keys, ' +
-      'or make room on the disks; changes are taken again as soon as there is room.',
+    'Too little room is left on the disks of a majority, so nothing that needs room is taken; nothing was changed. Delete keys and ' +
+      'compact the history (POST /v1/compact, or raftkv compact), or make room on the disks; changes are taken again as soon as ' +
+      'there is room.',
   );
 }

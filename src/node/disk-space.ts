@@ -9,24 +9,44 @@ export interface DiskUsage {
   readonly total: number;
 }
 
+/** Room that is held back for this node where another program fills the disk. */
+export interface Reserve {
+  /** What is held, in bytes. */
+  readonly bytes: number;
+  take(bytes: number): Promise<void>;
+  giveUp(): Promise<void>;
+}
+
 /**
- * Watches the room that is left on the disk. A write that fails for want of room ends the node (correctness rule 30), so
- * the cluster stops growing before: at `low` the leader refuses what needs room, once a majority is there; at `full` a follower
- * takes no more entries, and nothing is flushed. What is left by then is for votes, deletions and the like.
+ * Watches the room that is left on the disk, and holds a reserve of it, so that the cluster stops growing before its disks are
+ * full. The reserve counts as room that is left:
+ *
+ * - `low`, the soft floor: once a majority is there, the leader refuses what makes the state grow. No-ops, configurations,
+ *   expiries, deletions and compactions pass, and use what is left.
+ * - Where other programs took all but the hard floor, the reserve is given up; that room is for the same.
+ * - `full`, the hard floor: a follower takes no more entries. It flushes what it has, because that shortens the log and lets
+ *   history be pruned, which gives room back.
+ *
+ * A write for which nothing is left all the same ends the node's run (correctness rule 30); `server.ts` begins another.
  */
 export class DiskWatch {
   space: DiskSpace = 'ok';
   /** When it came to be so, by the clock. */
   since = Number.NEGATIVE_INFINITY;
+  /** Bytes that could be written when the disk was last looked at. */
+  free = Number.POSITIVE_INFINITY;
   private timer: Timer | null = null;
   private isStopped = false;
   private hasFailed = false;
+  private hasFailedToReserve = false;
+  private mayReserveAt = 0;
 
   constructor(
     private readonly parts: {
       readonly clock: Clock;
       readonly logger: NodeLogger;
       readonly usage: () => Promise<DiskUsage>;
+      readonly reserve?: Reserve;
       /** The bound of the log in bytes: what followers may have to take after the leader has begun to refuse. */
       readonly logBytesMax: number;
       readonly changed: (space: DiskSpace) => void;
@@ -34,6 +54,7 @@ export class DiskWatch {
   ) {}
 
   start(): void {
+    this.mayReserveAt = this.parts.clock.now() + limits.DISK_RESERVE_DELAY_MS;
     void this.look();
   }
 
@@ -49,6 +70,7 @@ export class DiskWatch {
       const now = await usage();
       isNear = this.judge(now);
       this.hasFailed = false;
+      if (!this.isStopped) await this.reserve(now);
     } catch (error) {
       if (!this.hasFailed) logger.warn({ err: error }, 'The room that is left on the disk cannot be told.');
       this.hasFailed = true;
@@ -60,18 +82,44 @@ export class DiskWatch {
 
   /** Returns whether a bound is near. A bound that was reached is left again only with some room to spare. */
   private judge({ free, total }: DiskUsage): boolean {
-    const full = Math.min(limits.DISK_FULL_BYTES, total / 4);
-    const low = full + Math.min(limits.DISK_FULL_BYTES + this.parts.logBytesMax, total / 4);
-    const isFull = free < full * (this.space === 'full' ? limits.DISK_RECOVERY : 1);
-    const isLow = free < low * (this.space === 'ok' ? 1 : limits.DISK_RECOVERY);
+    this.free = free;
+    const left = free + (this.parts.reserve?.bytes ?? 0);
+    const full = hardFloor(total);
+    const low = reserveBytes(total) + Math.min(limits.DISK_LOW_BYTES + this.parts.logBytesMax, total / 4);
+    const isFull = left < full * (this.space === 'full' ? limits.DISK_RECOVERY : 1);
+    const isLow = left < low * (this.space === 'ok' ? 1 : limits.DISK_RECOVERY);
     const space = isFull ? 'full' : isLow ? 'low' : 'ok';
     if (space !== this.space) {
       this.space = space;
       this.since = this.parts.clock.now();
-      this.tell(space, free);
+      this.tell(space, left);
       this.parts.changed(space);
     }
-    return free < 4 * low;
+    return left < 4 * low;
+  }
+
+  /** Gives the reserve up where the disk is full otherwise, and takes it again once there is room for it. */
+  private async reserve({ free, total }: DiskUsage): Promise<void> {
+    const { reserve, clock, logger } = this.parts;
+    if (reserve === undefined) return;
+    if (reserve.bytes > 0 && free < hardFloor(total)) {
+      await reserve.giveUp();
+      logger.warn(
+        { freeBytes: free },
+        'The disk is full otherwise, so this node uses its reserve. Make room.',
+      );
+      return;
+    }
+    const wanted = reserveBytes(total);
+    const isDue = reserve.bytes !== wanted && this.space === 'ok' && clock.now() >= this.mayReserveAt;
+    if (!isDue) return;
+    try {
+      await reserve.take(wanted);
+      this.hasFailedToReserve = false;
+    } catch (error) {
+      if (!this.hasFailedToReserve) logger.warn({ err: error }, 'No room on the disk could be reserved.');
+      this.hasFailedToReserve = true;
+    }
   }
 
   private tell(space: DiskSpace, free: number): void {
@@ -87,4 +135,12 @@ export class DiskWatch {
     else
       logger.warn(fields, `${left}. This node takes no more entries until there is room again. Make room.`);
   }
+}
+
+function hardFloor(total: number): number {
+  return Math.min(limits.DISK_FULL_BYTES, total / 16);
+}
+
+function reserveBytes(total: number): number {
+  return Math.floor(Math.min(limits.DISK_RESERVE_BYTES, total / 8));
 }

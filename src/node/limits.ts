@@ -83,10 +83,18 @@ export const SNAPSHOT_RETRY_MS_MAX = 2_000;
 export const CATCH_UP_SILENCE_TICKS = 10 * ELECTION_TIMEOUT_TICKS;
 
 /**
- * With less room than this on its disk, or a quarter of it, a node takes no more entries and flushes nothing. LevelDB needs
- * four times its write buffer to put away what it has.
+ * The hard floor: with less room than this on its disk, or a sixteenth of it, a node takes no more entries. LevelDB needs its
+ * write buffer of 16 MiB twice to put away what it has.
  */
-export const DISK_FULL_BYTES = 64 * 1024 * 1024;
+export const DISK_FULL_BYTES = 32 * 1024 * 1024;
+/** What a node reserves on its disk, or an eighth of it. Other programs may take everything but this. */
+export const DISK_RESERVE_BYTES = 64 * 1024 * 1024;
+/** A node that starts reserves room after this long: a start has more urgent writes. */
+export const DISK_RESERVE_DELAY_MS = 10_000;
+/** The soft floor is this and the bound of the log, or a quarter of the disk, above the reserve. */
+export const DISK_LOW_BYTES = 64 * 1024 * 1024;
+/** At the hard floor, a flush needs this much and twice what is buffered: LevelDB writes it to its log and then to a table. */
+export const DISK_FLUSH_BYTES = 4 * 1024 * 1024;
 /** A bound on the room that was reached is left again at this multiple of it. */
 export const DISK_RECOVERY = 1.25;
 /** How often a node looks at the room on its disk, and how often where little is left. */

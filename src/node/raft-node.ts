@@ -13,7 +13,7 @@ import { Applier } from './applier.js';
 import { CommitTimes } from './commit-times.js';
 import type { LogWriter, NodeLogger, StateMachine } from './contracts.js';
 import { DigestWindow } from './digest-window.js';
-import { type DiskUsage, DiskWatch } from './disk-space.js';
+import { type DiskUsage, DiskWatch, type Reserve } from './disk-space.js';
 import { Driver } from './driver.js';
 import { EventLog } from './event-log.js';
 import { Flusher } from './flusher.js';
@@ -61,6 +61,8 @@ export interface RaftNodeParts<Result> {
   readonly logger: NodeLogger;
   /** How the disk of the data directory is filled; not watched unless given. */
   readonly diskUsage?: () => Promise<DiskUsage>;
+  /** Room on that disk that no other program can take. */
+  readonly diskReserve?: Reserve;
   /** The process must end: the disk failed, or an invariant is broken. Called at most once. */
   readonly fatal: (error: unknown) => void;
 }
@@ -193,7 +195,7 @@ export class RaftNode<Result> {
     this.flusher = new Flusher(this.raft, stateMachine, clock, logger, options, {
       neededIndex: () => this.outgoing.neededIndex,
       release: (index) => this.outgoing.release(index),
-      hasRoom: () => this.disk?.space !== 'full',
+      hasRoom: () => this.hasRoomToFlush(),
       flushed: () => this.applier.resume(),
       compacted: () => this.driver.wake(),
       fatal,
@@ -205,6 +207,7 @@ export class RaftNode<Result> {
             clock,
             logger,
             usage: parts.diskUsage,
+            ...(parts.diskReserve === undefined ? {} : { reserve: parts.diskReserve }),
             logBytesMax: options.logBytesMax,
             changed: (space) => {
               this.raft.diskSpaceIs(space);
@@ -643,6 +646,12 @@ export class RaftNode<Result> {
     if (to === undefined || this.isStopping || isNew) return;
     this.handedOverAt = now;
     this.guard(() => this.raft.transfer(to));
+  }
+
+  /** A flush gives room back, because the log is cut and history is pruned after it; but first it takes some. */
+  private hasRoomToFlush(): boolean {
+    if (this.disk?.space !== 'full') return true;
+    return this.disk.free >= limits.DISK_FLUSH_BYTES + 2 * this.parts.stateMachine.bufferedBytes;
   }
 
   private async *whileThereIsRoom(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {

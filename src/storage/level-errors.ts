@@ -23,7 +23,7 @@ export function explainFileError(error: unknown, path: string): unknown {
       return unusable(`${path} is not a directory. Name a directory`, error);
     case 'ENOSPC':
     case 'EDQUOT':
-      return unusable(`The disk that holds ${path} is full. Make room`, error);
+      return diskFull(path, error);
     default:
       return error instanceof RaftkvError ? error : unusable(`${path} cannot be used`, error);
   }
@@ -43,8 +43,7 @@ export function explainOpenError(error: unknown, location: string): unknown {
   if (/permission denied/i.test(message)) {
     return unusable(`There is no permission to use ${location}. Give it to the user that runs raftkv`, cause);
   }
-  if (/no space left/i.test(message))
-    return unusable(`The disk that holds ${location} is full. Make room`, cause);
+  if (isDiskFull(message)) return diskFull(location, cause);
   return explainFileError(cause, location);
 }
 
@@ -52,6 +51,23 @@ export function explainOpenError(error: unknown, location: string): unknown {
 export function explainReadError(error: unknown, location: string): unknown {
   if (!isDamage(error)) return error;
   return storageDamaged(`LevelDB cannot read ${location} (${messageOf(error)}).`);
+}
+
+/**
+ * Says what a failed write means. Where the disk is full, what is on it is as a crash would have left it: the store must be opened
+ * anew before anything else is written, and what was written must not be relied on before.
+ */
+export function explainWriteError(error: unknown, location: string): unknown {
+  return isDiskFull(messageOf(error)) ? diskFull(location, error) : error;
+}
+
+/** Of LevelDB, which gives no more than the words of the system. */
+function isDiskFull(message: string): boolean {
+  return /no space left on device|disk quota exceeded/i.test(message);
+}
+
+function diskFull(path: string, cause: unknown): RaftkvError {
+  return new RaftkvError('no_space', `The disk that holds ${path} is full. Make room (${messageOf(cause)}).`);
 }
 
 function isDamage(error: unknown): boolean {

@@ -4,7 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
-import { explainFileError, explainOpenError, explainReadError, storageDamaged } from './level-errors.js';
+import {
+  explainFileError,
+  explainOpenError,
+  explainReadError,
+  explainWriteError,
+  storageDamaged,
+} from './level-errors.js';
 import type {
   KeyRange,
   Operation,
@@ -216,6 +222,8 @@ class LevelStore implements OrderedStore {
         }
       }
       await batch.write({ sync: true });
+    } catch (error) {
+      throw explainWriteError(error, this.#level.location);
     } finally {
       release();
     }

@@ -46,7 +46,8 @@ export interface OrderedStore {
   /**
    * Writes all operations as one atomic batch and resolves when they are on disk (always synced). They may be made
    * while they are read, over several turns of the event loop, so what they are made of must not change. After a
-   * rejection the batch may or may not be on disk, so the caller must end the process (correctness rule 30).
+   * rejection the batch may or may not be on disk, so the caller must end the process, or close the store and read anew what it
+   * holds (correctness rule 30). Rejects with `no_space` where the disk is full.
    */
   write(operations: Iterable<Operation>): Promise<void>;
   /**
@@ -62,7 +63,7 @@ export interface OrderedStore {
 
 /** The data directory of one node: a place for named stores. */
 export interface StoreDirectory {
-  /** Opens the store, making it when it is not there. Throws a `RaftkvError` with code `storage_unusable`. */
+  /** Opens the store, making it when it is not there. Throws `storage_unusable`, or `no_space` where the disk is full. */
   open(name: string): Promise<OrderedStore>;
   /** The names of the stores that exist. */
   list(): Promise<readonly string[]>;

@@ -1,69 +1,112 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { remove } from './client.js';
 import { Cluster, showLogsOfFailures } from './cluster.js';
+import { MEBIBYTE, SmallDisk } from './small-disk.js';
 import { until } from './wait.js';
 
-const MEBIBYTE = 1024 * 1024;
+const DISK_MEBIBYTES = 192;
+const VALUE = Buffer.alloc(MEBIBYTE / 2, 'v');
 
-/** A small disk in memory, which root can make on Linux; undefined elsewhere. */
-function smallDisk(): string | undefined {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return undefined;
-  const path = mkdtempSync(join(tmpdir(), 'raftkv-disk-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512m', 'tmpfs', path], { stdio: 'ignore' });
-    return path;
-  } catch {
-    rmSync(path, { recursive: true });
-    return undefined;
-  }
-}
-
-const disk = smallDisk();
-
-describe.skipIf(disk === undefined)('a data disk that fills up (needs root, to mount a tmpfs)', () => {
-  const path = disk ?? '';
+describe.skipIf(!SmallDisk.areAllowed)('data disks that fill up (needs root, to mount a tmpfs)', () => {
   let cluster: Cluster;
+  let disks: readonly SmallDisk[];
   showLogsOfFailures(() => cluster);
-  beforeAll(async () => {
-    cluster = await Cluster.started(3, { directory: path, flags: ['--client-routing', 'serve'] });
+
+  beforeEach(async () => {
+    cluster = await Cluster.of(3, { flags: ['--client-routing', 'serve'] });
+    disks = cluster.nodes.map(({ dataDirectory }) => SmallDisk.mount(dataDirectory, DISK_MEBIBYTES));
+    for (const node of cluster.nodes) node.start(cluster.founding);
+    await cluster.ready();
   });
-  afterAll(async () => {
-    await cluster?.remove();
-    execFileSync('umount', [path]);
-    rmSync(path, { recursive: true, force: true });
+  afterEach(async () => {
+    for (const node of cluster.nodes) await node.kill();
+    for (const disk of disks) disk.unmount();
+    await cluster.remove();
   });
 
-  const call = async (method: string, key: string, body?: Uint8Array<ArrayBuffer>) => {
-    const node = cluster.running[0];
-    const answer = await fetch(`${node?.url}/v1/kv/${key}`, { method, ...(body ? { body } : {}) });
+  const call = async (method: string, path: string, body?: Uint8Array<ArrayBuffer>) => {
+    const url = `${cluster.nodes[0]?.url}/v1/${path}`;
+    const answer = await fetch(url, { method, ...(body ? { body } : {}) });
     return { status: answer.status, text: await answer.text() };
   };
-
-  it('ends no node: what needs room is refused, the rest goes on, and all of it when there is room again', async () => {
-    expect((await call('PUT', 'before', Buffer.from('x'))).status).toBe(201);
-    const filler = join(path, 'filler');
-    const { bavail, bsize } = statfsSync(path);
-    writeFileSync(filler, Buffer.alloc(bavail * bsize - 240 * MEBIBYTE));
-    const value = Buffer.alloc(100_000, 'v');
-    let written = 0;
-    const refusal = await until('a change refused for want of room', async () => {
-      const answer = await call('PUT', `k${written}`, value);
-      if (answer.status === 201) written += 1;
-      // Which leads may change meanwhile.
+  /** Puts new keys until one is refused for want of room. */
+  const putUntilRefused = () => {
+    let count = 0;
+    return until('a put refused for want of room', async () => {
+      const answer = await call('PUT', `kv/k${count}`, VALUE);
+      if (answer.status === 201) count += 1;
+      // Which node leads may change meanwhile.
       return answer.status === 507 ? answer : undefined;
     });
-    expect(JSON.parse(refusal.text)).toMatchObject({ code: 'no_space' });
-    expect((await call('GET', 'before')).text).toBe('x');
-    expect((await call('DELETE', 'before')).status).toBe(200);
-    expect(cluster.running).toHaveLength(3);
-    truncateSync(filler);
-    await until('changes taken again', async () =>
-      (await call('PUT', 'after', value)).status === 201 ? true : undefined,
+  };
+  const putTaken = () =>
+    until('puts taken again', async () =>
+      (await call('PUT', 'kv/after', VALUE)).status < 300 ? true : undefined,
     );
+  const endedNone = () => expect(cluster.running).toHaveLength(3);
+  const logsSay = (text: string) => cluster.nodes.filter(({ log }) => log.includes(text)).length;
+
+  it('filled by this cluster itself, take deletions and compactions, and then puts again', async () => {
+    expect((await call('PUT', 'kv/before', Buffer.from('x'))).status).toBe(201);
+    const refusal = await putUntilRefused();
+    expect(JSON.parse(refusal.text)).toMatchObject({ code: 'no_space' });
+    expect((await call('GET', 'kv/before')).text).toBe('x');
+    expect((await call('DELETE', 'kv?prefix=k')).status).toBe(200);
+    expect((await call('POST', 'compact')).status).toBe(200);
+    await putTaken();
     await cluster.settled();
-    expect(cluster.running).toHaveLength(3);
+    endedNone();
+    expect(logsSay('starts again by itself')).toBe(0);
+  });
+
+  it('filled to the last byte by another program again and again, end no process and lose nothing', async () => {
+    expect((await call('PUT', 'kv/before', Buffer.from('x'))).status).toBe(201);
+    const deletions: Promise<unknown>[] = [];
+    // A majority: the third would have nothing to write without a leader.
+    await until('two nodes without room to write', async () => {
+      for (const disk of disks) disk.fill();
+      // Each of them is written to the log of whoever takes it.
+      for (const { url } of cluster.nodes) {
+        deletions.push(remove(url, 'nothing', { query: 'timeout=1s' }).catch(() => {}));
+      }
+      return logsSay('starts again by itself') >= 2 ? true : undefined;
+    });
+    for (const disk of disks) disk.release();
+    await Promise.all(deletions);
+    await cluster.ready();
+    await until('the value read', async () =>
+      (await call('GET', 'kv/before')).text === 'x' ? true : undefined,
+    );
+    await putTaken();
+    await cluster.settled();
+    endedNone();
+  });
+
+  it('with a reserve take deletions although another program took all the rest', async () => {
+    await until('a reserve on every disk', () =>
+      disks.every(({ path }) => reservedIn(path) === (DISK_MEBIBYTES / 8) * MEBIBYTE) ? true : undefined,
+    );
+    expect((await call('PUT', 'kv/before', Buffer.from('x'))).status).toBe(201);
+    for (const disk of disks) disk.fill();
+    await until('the reserve given up', () =>
+      disks.every(({ path }) => reservedIn(path) === 0) ? true : undefined,
+    );
+    await until('the deletion done', async () =>
+      (await call('DELETE', 'kv/before')).status < 300 ? true : undefined,
+    );
+    await putUntilRefused();
+    for (const disk of disks) disk.release();
+    await putTaken();
+    await until('the reserve taken again', () =>
+      disks.every(({ path }) => reservedIn(path) > 0) ? true : undefined,
+    );
+    endedNone();
   });
 });
+
+/** The size of the file that a node keeps so that other programs do not take its room; 0 without one. */
+function reservedIn(path: string): number {
+  return statSync(join(path, 'RESERVE'), { throwIfNoEntry: false })?.size ?? 0;
+}
