@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { every, systemClock, type Timer } from '../clock.js';
+import { Arrivals } from './arrivals.js';
 import {
   CALL_OVERHEAD_BYTES,
   CONTROL_FRAMES_PER_SECOND,
@@ -23,6 +24,7 @@ import { Preamble, ProofFailure, startsAsFrame } from './proof-frames.js';
 import type { RefusalReason, Refusals } from './refusals.js';
 import { UnfinishedMessages } from './unfinished-messages.js';
 
+const NO_ADDRESS = 'an unknown address';
 /** How every HTTP/2 connection begins. */
 const HTTP2_START = Buffer.from('PRI ');
 
@@ -57,7 +59,7 @@ export class Entrant {
   constructor(key: string, socket: Socket) {
     this.key = key;
     this.socket = socket;
-    this.address = socket.remoteAddress ?? 'an unknown address';
+    this.address = socket.remoteAddress ?? NO_ADDRESS;
   }
 }
 
@@ -68,6 +70,7 @@ export class Entrant {
 export class Doorkeeper {
   readonly #local: LocalNode;
   readonly #refusals: Refusals;
+  readonly #arrivals = new Arrivals();
   /** All connections, by key. */
   readonly #entrants = new Map<string, Entrant>();
   /** Oldest first. */
@@ -93,6 +96,12 @@ export class Doorkeeper {
 
   /** Calls `admit` once HTTP/2 may begin on the connection; ends it otherwise. */
   receive(socket: Socket, admit: (entrant: Entrant) => void): void {
+    const { remoteAddress = NO_ADDRESS } = socket;
+    if (!this.#arrivals.admits(remoteAddress, systemClock.now())) {
+      socket.destroy();
+      this.#refusals.note(remoteAddress, 'too_often');
+      return;
+    }
     this.#numbered += 1;
     const entrant = new Entrant(String(this.#numbered), socket);
     socket.on('error', () => {});

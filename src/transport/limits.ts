@@ -52,6 +52,12 @@ export const PROOF_TIMEOUT_MS = 2_000;
  */
 export const STRANGERS_MAX = 256;
 export const STRANGERS_PER_ADDRESS_MAX = 128;
+/**
+ * Connections of one address that are looked at: at once, and per second from then on. A member makes three, and tries
+ * some twenty times a second while it is refused; nine members may share an address.
+ */
+export const ARRIVALS_BURST = 256;
+export const ARRIVALS_PER_SECOND = 200;
 /** How long a connection may stay a stranger. */
 export const STRANGER_MS = 10_000;
 /** Connections of nodes of this cluster that are no members as far as this node knows; at the bound the oldest goes. */

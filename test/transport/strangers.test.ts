@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import type { Identity } from '../../src/transport/contract.js';
 import {
+  ARRIVALS_BURST,
   NONSENSE_MAX,
   SMALL_MESSAGE_BYTES_MAX,
   STRANGERS_CALL_BYTES_MAX,
@@ -140,6 +141,17 @@ describe('without a proof, where one is required', () => {
     }
     expect(world.refused).toEqual([{ address: '127.0.0.1', reason: 'foreign', untold: 0 }]);
     expect(world.refusalsOf(a).get('foreign')).toBe(20);
+  });
+
+  test('an address that connects without end is not even listened to any more', async () => {
+    // Its pace is regained meanwhile, so a little more than the burst is not enough.
+    for (let count = 0; count < 4 * ARRIVALS_BURST && !reasons().includes('too_often'); count += 1) {
+      const socket = dialRaw(a);
+      socket.end('GET / HTTP/1.1\r\n\r\n').resume();
+      const closed = new Promise((resolve) => socket.on('close', resolve));
+      if (count % 16 === 0) await closed;
+    }
+    await world.until(() => reasons().includes('too_often'), 'it is refused at once');
   });
 
   test('connections that say nothing are bounded, the oldest go, and a peer still gets through', async () => {
