@@ -58,5 +58,11 @@ async function keep(worktree: string): Promise<void> {
     await cp(join(worktree, name), join(unfinished, name), { recursive: true });
   }
   await symlink(join(root, 'node_modules'), join(unfinished, 'node_modules'));
-  await rename(unfinished, KEPT);
+  try {
+    await rename(unfinished, KEPT);
+  } catch (error) {
+    // Another test has built it at the same time.
+    if (!existsSync(KEPT)) throw error;
+    await rm(unfinished, { recursive: true, force: true });
+  }
 }

@@ -1,31 +1,34 @@
-import { mkdir } from 'node:fs/promises';
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
-import { beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { LevelDirectory } from '../../src/storage/level-store.js';
 import { withTemporaryDirectory } from './temporary.js';
 
 /** The paths that were synced, in order. */
-const synced = vi.hoisted((): string[] => []);
+const synced: string[] = [];
 
-vi.mock('node:fs/promises', async (importOriginal) => {
-  const original = await importOriginal<typeof import('node:fs/promises')>();
-  return {
-    ...original,
-    open: async (path: string, flags: string) => {
-      const file = await original.open(path, flags);
-      const sync = file.sync.bind(file);
-      file.sync = async () => {
-        synced.push(path);
-        await sync();
-      };
-      return file;
-    },
-  };
-});
+const { mkdir, open } = fs;
 
 beforeEach(() => {
   synced.length = 0;
+  replaceOpen((async (path: string, flags: string) => {
+    const file = await open(path, flags);
+    const sync = file.sync.bind(file);
+    file.sync = async () => {
+      synced.push(path);
+      await sync();
+    };
+    return file;
+  }) as typeof open);
 });
+afterEach(() => replaceOpen(open));
+
+/** For every module, those that have imported it by name included. */
+function replaceOpen(by: typeof open): void {
+  fs.open = by;
+  syncBuiltinESMExports();
+}
 
 const openStore = async (path: string) => (await (await LevelDirectory.at(path)).open('log')).close();
 
