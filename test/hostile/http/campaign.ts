@@ -8,8 +8,9 @@ import { present } from '../../../src/assert.js';
 import { Prng } from '../../../src/sim/prng.js';
 import { call } from '../../e2e/client.js';
 import { until } from '../../e2e/wait.js';
-import { type Target, TargetCluster } from '../cluster.js';
-import { MemoryWatch } from '../memory-watch.js';
+import { type Attacked, attacked } from '../attacked.js';
+import type { Target, TargetCluster } from '../cluster.js';
+import type { MemoryWatch } from '../memory-watch.js';
 import { assertNothingLost, assertRecovered, restOf } from './aftermath.js';
 import { anyClient } from './clients.js';
 import { Abandoned } from './connection.js';
@@ -43,33 +44,18 @@ export interface AttackOptions {
 export interface AttackReport {
   readonly tally: Tally;
   readonly seconds: number;
-  readonly residentMib: number;
   readonly steady: Readonly<Record<'before' | 'during' | 'after', SteadyReport>>;
 }
 
-export async function attack(options: AttackOptions): Promise<AttackReport> {
-  const cluster = await TargetCluster.started();
-  const memory = new MemoryWatch(cluster.nodes);
-  try {
-    const report = await attackCluster(cluster, memory, options);
-    memory.assertBounded();
-    return { ...report, residentMib: memory.residentBytes / 2 ** 20 };
-  } catch (error) {
-    for (const { id, run } of cluster.nodes) {
-      console.error(`--- ${id}\n${run?.output.slice(-4000)}${run?.errors.slice(-2000)}`);
-    }
-    throw error;
-  } finally {
-    memory.stop();
-    await cluster.remove();
-  }
+export function attack(options: AttackOptions): Promise<Attacked<AttackReport>> {
+  return attacked((cluster, memory) => attackCluster(cluster, memory, options));
 }
 
 async function attackCluster(
   cluster: TargetCluster,
   memory: MemoryWatch,
   options: AttackOptions,
-): Promise<Omit<AttackReport, 'residentMib'>> {
+): Promise<AttackReport> {
   await assertEveryRoute((await leaderOf(cluster)).url);
   await prepare((await leaderOf(cluster)).url);
   const leader = await leaderOf(cluster);

@@ -1,6 +1,7 @@
 /** `npm run test:hostile-http`: hostile clients of the HTTP API of real nodes, beside a steady one. */
 import process from 'node:process';
 import { Command } from 'commander';
+import type { Attacked } from '../attacked.js';
 import { parseCount } from '../count.js';
 import { type AttackReport, attack } from './campaign.js';
 import { percentile, STEADY_RATE, type SteadyReport } from './steady.js';
@@ -31,7 +32,7 @@ const report = await attack({ ...flags, aloneMs });
 show(report);
 if (flags.survivalOnly !== true) judge(report);
 
-function show({ tally, seconds, residentMib }: AttackReport): void {
+function show({ tally, seconds, residentMib }: Attacked<AttackReport>): void {
   const counts = (map: ReadonlyMap<number | string, number>) =>
     [...map].map(([name, count]) => `${count} ${name}`).join(', ');
   console.info(

@@ -8,8 +8,8 @@ import { Prng } from '../../../src/sim/prng.js';
 import { Dial } from '../../../src/transport/dial.js';
 import { statusOf } from '../../e2e/client.js';
 import { until } from '../../e2e/wait.js';
-import { type Target, TargetCluster } from '../cluster.js';
-import { MemoryWatch } from '../memory-watch.js';
+import { type Attacked, attacked } from '../attacked.js';
+import type { Target, TargetCluster } from '../cluster.js';
 import { Forger } from './forger.js';
 import { firstDifference, readLog } from './judge.js';
 import { forge, identityOf, type Situation } from './messages.js';
@@ -27,14 +27,14 @@ const STOP_PATIENCE_MS = 60_000;
 export interface Report {
   readonly messages: number;
   readonly seconds: number;
-  readonly residentMib: number;
   /** Sentences about what the nodes said of the attack. */
   readonly remarks: readonly string[];
 }
 
 /** Throws when strangers had an effect. */
-export async function attackAsStrangers(messages: number, seed: number): Promise<Report> {
-  return attack(async (cluster, memory) => {
+export async function attackAsStrangers(messages: number, seed: number): Promise<Attacked<Report>> {
+  return attacked(async (cluster, memory) => {
+    const startedAtMs = performance.now();
     const before = await cluster.settled();
     const members = await raftMembersOf(cluster);
     const situation = { ...(await situationOf(cluster, members)) } as Situation;
@@ -68,13 +68,14 @@ export async function attackAsStrangers(messages: number, seed: number): Promise
     const after = await cluster.settled();
     for (const [place, status] of after.entries()) assertUntouched(before[place], status);
     await cluster.takesWrites();
-    return { messages: sent, remarks: [] };
+    return { messages: sent, seconds: secondsSince(startedAtMs), remarks: [] };
   });
 }
 
 /** Throws when a process ended, memory grew past the bound, an entry cannot be decoded, or divergence was not reported. */
-export async function attackAsInsiders(messages: number, seed: number): Promise<Report> {
-  return attack(async (cluster, memory) => {
+export async function attackAsInsiders(messages: number, seed: number): Promise<Attacked<Report>> {
+  return attacked(async (cluster, memory) => {
+    const startedAtMs = performance.now();
     const members = await raftMembersOf(cluster);
     const share = Math.ceil(messages / cluster.nodes.length);
     let restarts = 0;
@@ -124,6 +125,7 @@ export async function attackAsInsiders(messages: number, seed: number): Promise<
     if (difference !== undefined) assertReported(difference, cluster.nodes, [...statuses, ...restarted]);
     return {
       messages: counts.reduce((sum, { sent }) => sum + sent, 0),
+      seconds: secondsSince(startedAtMs),
       remarks: [
         `${counts.reduce((sum, { answered }) => sum + answered, 0)} answered, ${counts.reduce((sum, { refused }) => sum + refused, 0)} refused`,
         `${restarts} restarts of nodes in quarantine`,
@@ -134,29 +136,8 @@ export async function attackAsInsiders(messages: number, seed: number): Promise<
   });
 }
 
-async function attack(
-  work: (
-    cluster: TargetCluster,
-    memory: MemoryWatch,
-  ) => Promise<{ readonly messages: number; readonly remarks: readonly string[] }>,
-): Promise<Report> {
-  const cluster = await TargetCluster.started();
-  const memory = new MemoryWatch(cluster.nodes);
-  const startedAt = performance.now();
-  try {
-    const { messages, remarks } = await work(cluster, memory);
-    memory.assertBounded();
-    const seconds = (performance.now() - startedAt) / 1000;
-    return { messages, seconds, residentMib: memory.residentBytes / 2 ** 20, remarks };
-  } catch (error) {
-    for (const { id, run } of cluster.nodes) {
-      console.error(`--- ${id}\n${run?.output.slice(-4000)}${run?.errors.slice(-2000)}`);
-    }
-    throw error;
-  } finally {
-    memory.stop();
-    await cluster.remove();
-  }
+function secondsSince(startedAtMs: number): number {
+  return (performance.now() - startedAtMs) / 1000;
 }
 
 /** Every node answers and has opened its log and its state, whatever it says of itself. */

@@ -1,5 +1,6 @@
 /** `npm run test:hostile-peers`: forged messages to the peer port of real nodes, without the cluster secret and with it. */
 import { Command } from 'commander';
+import type { Attacked } from '../attacked.js';
 import { parseCount } from '../count.js';
 import { attackAsInsiders, attackAsStrangers, type Report } from './campaign.js';
 
@@ -20,7 +21,7 @@ const half = Math.ceil(flags.messages / 2);
 show('without the cluster secret', await attackAsStrangers(half, flags.seed));
 show('with the cluster secret', await attackAsInsiders(half, flags.seed));
 
-function show(what: string, { messages, seconds, residentMib, remarks }: Report): void {
+function show(what: string, { messages, seconds, residentMib, remarks }: Attacked<Report>): void {
   const perSecond = Math.round(messages / seconds);
   console.info(
     `${what}: ${messages} messages in ${seconds.toFixed(0)} s (${perSecond} a second), a node took at most ${residentMib.toFixed(0)} MiB`,
