@@ -2,6 +2,7 @@ import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Cluster, showLogsOfFailures } from './cluster.js';
+import { until } from './wait.js';
 
 const LIMIT = 128;
 const VALUE = Buffer.alloc(200_000, 'x');
@@ -21,15 +22,24 @@ afterAll(() => cluster?.remove());
 it('idle connections to both ports of all nodes keep neither a client that was there from writing nor the nodes from running', async () => {
   const leader = await cluster.leader();
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const put = (key: string) =>
-    new Promise<number>((resolve, reject) => {
+  const putOnce = (key: string) =>
+    new Promise<{ status: number; text: string }>((resolve, reject) => {
       const options = { method: 'PUT', agent, headers: { 'content-length': VALUE.length } };
       const outgoing = request(`${leader.url}/v1/kv/${key}`, options, (response) => {
-        response.resume();
-        response.on('end', () => resolve(response.statusCode ?? 0));
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
       });
       outgoing.on('error', reject);
       outgoing.end(VALUE);
+    });
+  // On a busy machine leadership may change, which has nothing to do with descriptors. A put may as well be done twice.
+  const put = (key: string) =>
+    until(`${key} put`, async () => {
+      const { status, text } = await putOnce(key);
+      return /"(no_leader|outcome_unknown)"/.test(text) ? undefined : status;
     });
   expect(await put('before')).toBe(201);
   const idle: Socket[] = [];
@@ -44,7 +54,7 @@ it('idle connections to both ports of all nodes keep neither a client that was t
   }
   const statuses = new Set<number>();
   for (let count = 0; count < PUTS; count += 1) statuses.add(await put(`k${count}`));
-  expect([...statuses]).toEqual([201]);
+  for (const status of statuses) expect([200, 201]).toContain(status);
   expect(cluster.running).toHaveLength(3);
   for (const socket of idle) socket.destroy();
   agent.destroy();
