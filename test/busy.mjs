@@ -38,7 +38,7 @@ const JOB_MS_MAX = 1_800_000;
 /** How often Linux counts what is running; each look at the load average finds one more count in it. */
 const LOOK_MS = 5_000;
 /** At least some tests run, however busy other programs keep the machine; at most as many as there is memory for. */
-const JOBS_MIN = 2;
+const JOBS_MIN = 3;
 const JOBS_MAX = 14;
 /** What one job adds to the load, roughly: many wait more than they compute. */
 const LOAD_PER_JOB = 1.5;

@@ -6,6 +6,7 @@ import { FaultCluster, type ProcessWatch } from './cluster.js';
 import { faults, faultsFor } from './faults.js';
 import type { FaultNetwork } from './network.js';
 import { keepEvidence, machine, spread } from './report.js';
+import { limit } from './time-limits.js';
 import { Traffic } from './traffic.js';
 
 const START_MS_MAX = 30_000;
@@ -70,7 +71,7 @@ export class Campaign {
   private async play(): Promise<void> {
     const { cluster, traffic, clients, clock, options } = this;
     this.note(`seed ${options.seed}, ${options.ids.length} nodes, ${machine()}`);
-    await cluster.start(START_MS_MAX);
+    await cluster.start(limit(START_MS_MAX));
     traffic.start();
     await clients.start();
     clock.calm();
@@ -81,9 +82,9 @@ export class Campaign {
       await this.inflict(deck.pop() ?? '');
     }
     await Promise.all([traffic.stop(), clients.stop()]);
-    await cluster.serving(RECOVERY_MS_MAX);
+    await cluster.serving(limit(RECOVERY_MS_MAX));
     await clients.finish();
-    const { appliedIndex, digest, term } = await cluster.settled(SETTLED_MS_MAX);
+    const { appliedIndex, digest, term } = await cluster.settled(limit(SETTLED_MS_MAX));
     this.term = term;
     this.note(`all nodes have digest ${digest} at applied index ${appliedIndex}`);
     this.demand([...(await traffic.audit()), ...(await clients.audit())]);
@@ -101,13 +102,13 @@ export class Campaign {
       network: options.network,
       note: (line) => this.note(line),
       available: async () => {
-        const elapsed = await traffic.ledger.nextWrite(AVAILABLE_MS_MAX);
+        const elapsed = await traffic.ledger.nextWrite(limit(AVAILABLE_MS_MAX));
         this.note(`  the next write was acknowledged after ${Math.round(elapsed)} ms`);
         add(this.untilAcknowledged, name, elapsed);
       },
     });
     const endedAt = performance.now();
-    await cluster.serving(RECOVERY_MS_MAX);
+    await cluster.serving(limit(RECOVERY_MS_MAX));
     const elapsed = performance.now() - endedAt;
     add(this.untilRecovered, name, elapsed);
     this.note(`  every node takes writes ${Math.round(elapsed)} ms after it ended`);

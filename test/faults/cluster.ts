@@ -7,6 +7,7 @@ import { isReady, membersOf, put, statusOf } from '../e2e/client.js';
 import { ProgramRun } from '../e2e/program.js';
 import { until } from '../e2e/wait.js';
 import type { FaultNetwork } from './network.js';
+import { limit } from './time-limits.js';
 
 /** How long a single call may take that asks whether a node serves clients again. */
 const CALL_TIMEOUT_MS = 1000;
@@ -110,7 +111,7 @@ export class FaultCluster {
         const newest = leaders.toSorted((one, two) => two.term - one.term)[0];
         return this.nodes.find((node) => node.id === newest?.id);
       },
-      CALL_TIMEOUT_MS * 10,
+      limit(CALL_TIMEOUT_MS * 10),
     );
   }
 

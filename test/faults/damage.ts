@@ -6,6 +6,7 @@ import { isReady } from '../e2e/client.js';
 import { runToEnd } from '../e2e/program.js';
 import { until } from '../e2e/wait.js';
 import type { FaultCluster, FaultNode } from './cluster.js';
+import { limit } from './time-limits.js';
 
 const START_MS_MAX = 20_000;
 const JOIN_MS_MAX = 20_000;
@@ -54,7 +55,7 @@ export async function startsAgain(node: FaultNode): Promise<boolean> {
       const reason = (await node.status())?.reason;
       return reason?.includes('is in quarantine') && ADVICE.test(reason) ? 'quarantined' : undefined;
     },
-    START_MS_MAX,
+    limit(START_MS_MAX),
   );
   if (outcome === 'ready') return true;
   if (outcome === 'quarantined') {
@@ -80,7 +81,7 @@ export async function replaceMember(cluster: FaultCluster, node: FaultNode): Pro
   }
   await node.wipe();
   node.start(['--join', endpoints.join(',')]);
-  await cluster.becomesVoter(node, JOIN_MS_MAX);
+  await cluster.becomesVoter(node, limit(JOIN_MS_MAX));
 }
 
 /** Files of a node's log that are not empty, in the order in which they were begun. */

@@ -4,6 +4,7 @@ import type { Prng } from '../../src/sim/prng.js';
 import type { FaultCluster, FaultNode } from './cluster.js';
 import { cutLog, flipLog, replaceMember, startsAgain } from './damage.js';
 import type { FaultNetwork, Link, Manner } from './network.js';
+import { limit } from './time-limits.js';
 
 /** How long nodes are stopped or apart: from about one election timeout to several. */
 const HOLD_MS_MIN = 400;
@@ -47,7 +48,7 @@ export const faults: Readonly<Record<string, Fault>> = {
     context.note(`  ${leader.id} is to stop`);
     run.signal('SIGTERM');
     await context.available();
-    const exit = await run.ended(STOP_MS_MAX);
+    const exit = await run.ended(limit(STOP_MS_MAX));
     if (exit.code !== 0) throw new Error(`${leader.id} ended with ${exit.code} after SIGTERM: ${run.errors}`);
     leader.start();
   },

@@ -3,6 +3,7 @@ import { list, put, type WriteOutcome } from '../e2e/client.js';
 import type { Revisions } from '../e2e/revisions.js';
 import { until } from '../e2e/wait.js';
 import type { FaultCluster } from './cluster.js';
+import { limit } from './time-limits.js';
 
 const PREFIX = 'ledger/';
 const WRITE = { query: 'timeout=2s', timeoutMs: 2500 };
@@ -66,7 +67,7 @@ export class Ledger {
         const listed = await until(
           `a listing of ${id}`,
           () => list(url, PREFIX, query).catch(() => undefined),
-          LIST_MS_MAX,
+          limit(LIST_MS_MAX),
         );
         found.push(...this.differencesOf(listed).map((difference) => `${id}, ${query}: ${difference}`));
       }

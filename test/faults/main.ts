@@ -7,6 +7,7 @@ import { clearDirectory, clearLeftDirectories, makeDirectory } from './directori
 import { hubOf, makeNamespaces, Namespaces, removeLeftovers, removeNamespaces } from './namespaces.js';
 import { endProcess } from './processes.js';
 import { Proxies } from './proxies.js';
+import { lookAtSurvivalOnly } from './time-limits.js';
 
 interface Flags {
   readonly minutes: number;
@@ -14,6 +15,7 @@ interface Flags {
   readonly seed: number;
   readonly calm: boolean;
   readonly proxies: boolean;
+  readonly survivalOnly: boolean;
   /** What a worker is told, as JSON; the process that a user starts is none. */
   readonly worker?: string;
 }
@@ -32,8 +34,10 @@ const command = new Command('test:faults')
   .option('--seed <S>', 'decides the order of the faults', Number, Date.now() % 1_000_000)
   .option('--calm', 'no faults but full load: nobody may campaign', false)
   .option('--proxies', 'TCP proxies even where network namespaces can be had', false)
+  .option('--survival-only', 'looks at what clients are told, and not at how long recoveries take', false)
   .addOption(new Option('--worker <JSON>').hideHelp());
 const flags = command.parse().opts<Flags>();
+if (flags.survivalOnly) lookAtSurvivalOnly();
 const ids = Array.from({ length: Number(flags.nodes) }, (_, place) => `n${place + 1}`);
 process.exit((await (flags.worker === undefined ? supervise() : work(JSON.parse(flags.worker)))) ? 0 : 1);
 

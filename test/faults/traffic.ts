@@ -10,6 +10,7 @@ import { Revisions } from '../e2e/revisions.js';
 import { until } from '../e2e/wait.js';
 import type { FaultCluster } from './cluster.js';
 import { Ledger } from './ledger.js';
+import { limit } from './time-limits.js';
 
 const CLIENTS = 6;
 /** A client pauses after each operation for up to so long: the nodes are to be under faults and not under load. */
@@ -116,7 +117,7 @@ export class Traffic {
         const read = await get(url, key);
         return read.kind === 'unavailable' ? undefined : read;
       },
-      FINAL_READ_MS_MAX,
+      limit(FINAL_READ_MS_MAX),
     );
     revisions.answered(outcome.storeRevision, floor, `The last read of ${key}`);
     history.settle(operation, outcomeOfRead(key, outcome));

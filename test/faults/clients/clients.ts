@@ -4,6 +4,7 @@ import type { Revisions } from '../../e2e/revisions.js';
 import { until } from '../../e2e/wait.js';
 import type { FaultCluster } from '../cluster.js';
 import { spread } from '../report.js';
+import { limit } from '../time-limits.js';
 import { Asker, documentOf } from './asker.js';
 import { type Clocks, LeaseEnds } from './lease-ends.js';
 import { LEASED_PREFIX, LeaseHolders } from './lease-holders.js';
@@ -103,7 +104,7 @@ export class Clients {
         const page = documentOf<{ items: unknown[] }>(keys, await this.asker.untilAnswered(keys), 200);
         return listed.leases.length + page.items.length === 0 ? true : undefined;
       },
-      END_MS_MAX,
+      limit(END_MS_MAX),
     );
     for (const watcher of this.watchers) watcher.settle();
     const last = { method: 'PUT', path: `/v1/kv/${LAST_KEY}`, body: 'last' } as const;
@@ -117,7 +118,7 @@ export class Clients {
       await until(
         `everything at the watcher ${watcher.name}`,
         () => watcher.revision >= revision || undefined,
-        END_MS_MAX,
+        limit(END_MS_MAX),
       );
     }
     for (const watcher of this.watchers) watcher.stop();

@@ -1,5 +1,6 @@
 import type { CommandResult, LeaseId } from '../../../src/kv/types.js';
 import { LeaseTime } from '../../../src/sim/checkers/lease-time.js';
+import { limit } from '../time-limits.js';
 import { violationOf } from './judge.js';
 
 /** Beyond a lease's time, while nothing is wrong with the cluster, its keys go within so long: leaders measure in ticks and look now and then. */
@@ -97,7 +98,7 @@ export class LeaseEnds {
     const { calmMs } = this.clocks;
     return [...this.known]
       .filter(([lease]) => !this.ended.has(lease))
-      .filter(([, known]) => calmMs - known.calmMs > known.ttlMs + LINGER_MS_MAX)
+      .filter(([, known]) => calmMs - known.calmMs > known.ttlMs + limit(LINGER_MS_MAX))
       .map(
         ([lease, known]) =>
           `Lease ${lease} of ${known.ttlMs} ms was left ${(calmMs - known.calmMs).toFixed(0)} ms of calm ago.`,
