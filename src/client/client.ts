@@ -199,7 +199,7 @@ export class RaftkvClient {
 
   /**
    * Drops the history before a revision, or all of it where none is given: it can be read and watched no more, and its room returns
-   * to the disk in the background.
+   * to the disk in the background. Fails with `revision_in_future` where the revision is beyond the newest.
    */
   async compact(options: CompactOptions = {}): Promise<CompactResult> {
     checkOptions('compact', options, compactOptionNames);

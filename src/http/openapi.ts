@@ -282,7 +282,7 @@ export const openApiDocument = {
         {
           '200': answer('Dropped', json(answers.compactAnswer)),
           ...redirected,
-          ...refusals([...bodyRefusals, 'cluster_not_upgraded']),
+          ...refusals([...bodyRefusals, 'cluster_not_upgraded', 'revision_in_future']),
         },
         body(compactBody),
       ),

@@ -49,6 +49,13 @@ export function refusalOf(result: CommandResult): Error {
           'parts, by longer prefixes, or list the keys and change each.',
         { keysMax: DELETED_KEYS_MAX, passedKeysMax: PASSED_KEYS_MAX },
       );
+    case 'revisionInFuture':
+      return new RaftkvError(
+        'revision_in_future',
+        `The newest revision is ${result.revision}, and history cannot be dropped beyond it. Nothing was changed; name a revision that ` +
+          'is there, or none to drop all of the past.',
+        { revision: result.revision },
+      );
     case 'notANumber':
       return new RaftkvError(
         'not_a_number',

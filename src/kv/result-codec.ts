@@ -58,6 +58,7 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
     case 'versionRaised':
       return { kind, revision, clusterVersion: message.clusterVersion };
     case 'ticked':
+    case 'revisionInFuture':
     case 'tooManyKeys':
     case 'notANumber':
     case 'sumOutOfRange':

@@ -133,7 +133,8 @@ export const TXN_ITEM_BYTES = 64;
  */
 export const PASSED_KEYS_MAX = 20_000;
 /**
- * How many tombstones a transaction may pass over when a leader looks at it before it proposes it. Only before cluster version
+ * How many tombstones a transaction, or a deletion by prefix, may pass over in the state of the node that looks at it before it is
+ * proposed. Members prune tombstones each in its own time, so this cannot be judged again where the command is applied. Only before cluster version
  * 2, and for a moment after deletions, do walks pass over tombstones at all.
  */
 export const DELETED_KEYS_PASSED_MAX = 200_000;
@@ -326,6 +327,8 @@ export type UnchangedResult =
   /** The sum would be no safe integer. */
   | { readonly kind: 'sumOutOfRange'; readonly revision: Revision }
   | { readonly kind: 'leaseNotFound'; readonly revision: Revision; readonly lease: LeaseId }
+  /** History was to be dropped up to a revision that is not there yet. */
+  | { readonly kind: 'revisionInFuture'; readonly revision: Revision }
   /** There are more keys than one command may delete. */
   | { readonly kind: 'tooManyKeys'; readonly revision: Revision }
   /** There are {@link LEASES_MAX} leases. */

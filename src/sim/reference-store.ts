@@ -115,10 +115,10 @@ export class ReferenceStore implements KnownStates {
       case 'add':
         return this.#add(command);
       case 'compact':
-        this.#droppedRevision = Math.max(
-          this.#droppedRevision,
-          Math.min(command.revision ?? this.revision, this.revision),
-        );
+        if ((command.revision ?? 0) > this.revision) {
+          return { kind: 'revisionInFuture', revision: this.revision };
+        }
+        this.#droppedRevision = Math.max(this.#droppedRevision, command.revision ?? this.revision);
         return { kind: 'compacted', revision: this.revision, compactedRevision: this.compactedRevision };
       case 'put':
       case 'delete':

@@ -173,6 +173,8 @@ describe('add and compact', () => {
     expect((await run(['add', '--endpoints', endpoint, 'n', '--', '-1'])).output).toBe('10\n');
     expect((await on(['add', 'm', '--initial', '7', '--json'])).output).toContain('"value":8');
     expect((await on(['add', 'n', 'x'])).code).toBe(2);
+    const refused = await on(['compact', '--revision', '99']);
+    expect([refused.code, refused.errors]).toEqual([1, expect.stringContaining('(revision_in_future)')]);
     expect((await on(['compact'])).output).toMatch(
       /^history begins at revision (\d+); the store is at revision \1\n$/,
     );

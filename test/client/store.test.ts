@@ -58,6 +58,7 @@ describe('put and get', () => {
     await client.put('text', 'x');
     await expect(client.add('text')).rejects.toEqual(refusal('not_a_number'));
     expect(await client.compact({ revision: 2 })).toEqual({ revision: 4, compactedRevision: 2 });
+    await expect(client.compact({ revision: 5 })).rejects.toMatchObject({ code: 'revision_in_future' });
     expect(await client.compact()).toEqual({ revision: 4, compactedRevision: 4 });
   });
 

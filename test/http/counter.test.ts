@@ -94,7 +94,9 @@ describe('compaction by request', () => {
     expect([(await past(1)).statusCode, (await past(2)).body]).toEqual([410, '2']);
     // What is gone does not come back, and what does not exist yet cannot go.
     expect((await compact('{"revision":1}'))[1]).toEqual({ revision: 3, compactedRevision: 2 });
-    expect((await compact('{"revision":99}'))[1]).toEqual({ revision: 3, compactedRevision: 3 });
+    expect(await compact('{"revision":4}')).toMatchObject([409, { code: 'revision_in_future', revision: 3 }]);
+    expect((await compact('{"revision":1}'))[1]).toEqual({ revision: 3, compactedRevision: 2 });
+    expect((await compact('{"revision":3}'))[1]).toEqual({ revision: 3, compactedRevision: 3 });
     expect((await compact(''))[0]).toBe(200);
     expect((await app.inject('/v1/kv/a')).body).toBe('3');
     expect((await compact('{"revision":0}'))[0]).toBe(400);

@@ -51,6 +51,7 @@ describe('the format of results', () => {
     { kind: 'ticked', revision },
     { kind: 'versionRaised', revision, clusterVersion: 2 },
     { kind: 'tooManyKeys', revision },
+    { kind: 'revisionInFuture', revision },
     { kind: 'tooManyLeases', revision },
     { kind: 'answerTooLarge', revision },
     { kind: 'leaseKept', revision },
