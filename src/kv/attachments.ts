@@ -6,12 +6,20 @@ import { type BufferedAttachment, keyId } from './write-buffer.js';
 
 const NO_KEY = new Uint8Array(0);
 
-/** The keys that are attached to a lease, in byte order, a bounded number at a time. */
-export async function* walkAttached(layers: Layers, lease: LeaseId): AsyncGenerator<readonly Uint8Array[]> {
+/** The keys that are attached to a lease, after one of them if given, in byte order and a bounded number at a time. */
+export async function* walkAttached(
+  layers: Layers,
+  lease: LeaseId,
+  after?: Uint8Array,
+): AsyncGenerator<readonly Uint8Array[]> {
   const walked = mergedWalk(
     layers.buffers.map((buffer) => buffer.attachments),
-    layers.disk.scan(attachmentRange(lease)),
-    { prefix: keyId(attachmentKey(lease, NO_KEY)), turn: layers.turn },
+    layers.disk.scan(attachmentRange(lease, after)),
+    {
+      prefix: keyId(attachmentKey(lease, NO_KEY)),
+      after: after && keyId(attachmentKey(lease, after)),
+      turn: layers.turn,
+    },
     walkedAttachments,
   );
   for await (const found of walked) {

@@ -54,6 +54,11 @@ export class CommandExecutor {
   readonly #live: BufferedStore;
   readonly #history: HistoryBounds;
   #prepared: Prepared | undefined;
+  /**
+   * The last key that the end of a lease has deleted so far. It is known only where that step was applied, and changes nothing but
+   * how long the next one takes: no key is attached to a lease that is ending.
+   */
+  readonly #endedThrough = new Map<LeaseId, Uint8Array>();
 
   /** @param history How much of the past can be read. */
   constructor(live: BufferedStore, history: HistoryBounds) {
@@ -110,7 +115,7 @@ export class CommandExecutor {
   async #endAhead(prepared: Prepared, lease: LeaseId): Promise<void> {
     const layers = this.#live.freeze();
     try {
-      prepared.leaseEnd = await planLeaseEnd(this.#live, layers, lease);
+      prepared.leaseEnd = await planLeaseEnd(this.#live, layers, lease, this.#endedThrough.get(lease));
     } finally {
       await layers.close();
     }
@@ -212,9 +217,11 @@ export class CommandExecutor {
     return { kind: 'added', revision, created: existing === undefined, value };
   }
 
-  #compact({ revision = Number.POSITIVE_INFINITY }: CompactCommand): CommandResult {
+  #compact({ revision = this.#revision }: CompactCommand): CommandResult {
     const { meta } = this.#live;
-    meta.compactedRevision = Math.max(meta.compactedRevision, Math.min(revision, meta.revision));
+    // Taken for the newest, a mistyped revision would drop all of the past.
+    if (revision > meta.revision) return { kind: 'revisionInFuture', revision: meta.revision };
+    meta.compactedRevision = Math.max(meta.compactedRevision, revision);
     this.#live.dropped(boundBytes(meta, this.#history));
     return { kind: 'compacted', revision: meta.revision, compactedRevision: meta.compactedRevision };
   }
@@ -277,9 +284,16 @@ export class CommandExecutor {
       'The end of a lease is prepared before it is applied.',
     );
     this.#commit(changes, digest);
-    if (remaining) leases.beginEnd(lease, command.kind === 'leaseRevoke' ? REVOKER_PATIENCE_MS : 0);
-    // A lease of a key's own has gone with its key.
-    else if (leases.get(lease) !== undefined) leases.remove(lease);
+    const last = changes.at(-1);
+    if (remaining && last !== undefined) {
+      leases.beginEnd(lease, command.kind === 'leaseRevoke' ? REVOKER_PATIENCE_MS : 0);
+      // The key is a part of a larger record, which would be kept as a whole.
+      this.#endedThrough.set(lease, Uint8Array.from(last.key));
+    } else {
+      this.#endedThrough.delete(lease);
+      // A lease of a key's own has gone with its key.
+      if (leases.get(lease) !== undefined) leases.remove(lease);
+    }
     return { kind: 'leaseRevoked', revision: this.#revision, lease, deleted: changes.length, remaining };
   }
 

@@ -11,13 +11,22 @@ export interface LeaseEnd extends PlannedChanges {
   readonly remaining: boolean;
 }
 
-/** Finds the keys of a lease, in many turns of the event loop; nothing may be applied meanwhile. */
-export async function planLeaseEnd(live: BufferedStore, layers: Layers, lease: LeaseId): Promise<LeaseEnd> {
+/**
+ * Finds the keys of a lease, in many turns of the event loop; nothing may be applied meanwhile.
+ *
+ * @param after A key up to which the lease has none: each step of an end would otherwise pass over what those before it deleted.
+ */
+export async function planLeaseEnd(
+  live: BufferedStore,
+  layers: Layers,
+  lease: LeaseId,
+  after: Uint8Array | undefined,
+): Promise<LeaseEnd> {
   const revision = live.meta.revision + 1;
   const changes: BufferedChange[] = [];
   let { digest } = live.meta;
   let bytes = 0;
-  for await (const keys of walkAttached(layers, lease)) {
+  for await (const keys of walkAttached(layers, lease, after)) {
     for (const key of keys) {
       bytes += key.length;
       if (changes.length === DELETED_KEYS_MAX || bytes > DELETED_KEY_BYTES_MAX) {

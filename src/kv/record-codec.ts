@@ -315,10 +315,12 @@ export function keyOfAttachment(record: Uint8Array): Uint8Array {
   return record.subarray(1 + REVISION_BYTES);
 }
 
-/** The range of what is attached to a lease. */
-export function attachmentRange(lease: LeaseId) {
+/** The range of the keys that are attached to a lease, after one of them if given. */
+export function attachmentRange(lease: LeaseId, after?: Uint8Array) {
   const start = attachmentKey(lease, new Uint8Array(0));
-  return { gte: start, lt: endOfPrefix(start) };
+  // The smallest key after another one is that key and a zero byte.
+  const gte = after === undefined ? start : Buffer.concat([attachmentKey(lease, after), Buffer.of(0)]);
+  return { gte, lt: endOfPrefix(start) };
 }
 
 /** The checksum of a sealed record. */

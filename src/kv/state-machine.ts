@@ -23,10 +23,11 @@ import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import { SnapshotStaging } from './staging.js';
-import { passesTooManyKeys, walksPrefix } from './transaction.js';
+import { branchesOf, passesTooManyKeys, walksPrefix } from './transaction.js';
 import type {
   CommandKind,
   CommandResult,
+  DeletePrefixCommand,
   Item,
   LeaseId,
   LeaseInfo,
@@ -246,16 +247,17 @@ export class KvStateMachine {
     }
   }
 
-  /** Whether a transaction passes over more keys than one may, as this member has them. Throws the reason of the signal. */
-  async passesTooManyKeys(command: TxnCommand, signal?: AbortSignal): Promise<boolean> {
-    if (![...command.success, ...command.failure].some(walksPrefix)) return false;
+  /** Whether a command passes over more keys than one may, as this member has them. Throws the reason of the signal. */
+  async passesTooManyKeys(command: TxnCommand | DeletePrefixCommand, signal?: AbortSignal): Promise<boolean> {
+    const branches = branchesOf(command);
+    if (!branches.flat().some(walksPrefix)) return false;
     // A repeat gets the first answer, however much there is to pass over by now.
     const { idempotency } = command;
     if (idempotency && this.#live.answers.find(idempotency, this.logTimeMs).result !== undefined)
       return false;
     const layers = this.#live.freeze();
     try {
-      return await passesTooManyKeys(layers, command, signal);
+      return await passesTooManyKeys(layers, branches, signal);
     } finally {
       await layers.close();
     }

@@ -12,6 +12,7 @@ import {
   DELETED_KEY_BYTES_MAX,
   DELETED_KEYS_MAX,
   DELETED_KEYS_PASSED_MAX,
+  type DeletePrefixCommand,
   type Item,
   LEASES_MAX,
   type LeaseId,
@@ -368,16 +369,21 @@ function isInOrder(order: number, op: CompareOperator): boolean {
   }
 }
 
+/** The branches of a command that may walk prefixes. */
+export function branchesOf(command: TxnCommand | DeletePrefixCommand): readonly (readonly TxnOperation[])[] {
+  return command.kind === 'txn' ? [command.success, command.failure] : [[command]];
+}
+
 /**
- * Whether either branch passes over more keys than one may, in this state: {@link PASSED_KEYS_MAX} that exist, and
+ * Whether one of the branches passes over more keys than one may, in this state: {@link PASSED_KEYS_MAX} that exist, and
  * {@link DELETED_KEYS_PASSED_MAX} that were deleted. Throws the reason of `signal` once that is aborted.
  */
 export async function passesTooManyKeys(
   layers: Layers,
-  { success, failure }: TxnCommand,
+  branches: readonly (readonly TxnOperation[])[],
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  for (const branch of [success, failure]) {
+  for (const branch of branches) {
     const walks = new PrefixWalks(layers, layers.revision);
     let existing = 0;
     for (const operation of branch) {

@@ -26,6 +26,7 @@ import {
   type Command,
   type CommandKind,
   type CommandResult,
+  type DeletePrefixCommand,
   HOLD_KEY,
   type Item,
   type LeaseId,
@@ -77,7 +78,7 @@ export interface StoreReader extends LeaseTable {
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
   readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult>;
-  passesTooManyKeys(command: TxnCommand, signal?: AbortSignal): Promise<boolean>;
+  passesTooManyKeys(command: TxnCommand | DeletePrefixCommand, signal?: AbortSignal): Promise<boolean>;
   watch(request: WatchRequest): Watcher;
   /** Whoever watches gets this error and no more events. */
   endWatches(error: Error): void;
@@ -324,19 +325,19 @@ export class ClientService implements NodePort {
   }
 
   async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
-    if (command.kind === 'txn' && walksPrefix(command)) {
+    if (command.kind === 'deletePrefix' || (command.kind === 'txn' && walksPrefix(command))) {
       return this.writeWithinBounds(command, timeoutMs, signal);
     }
     return this.writeAsItIs(command, timeoutMs, signal);
   }
 
   /**
-   * A transaction that walks prefixes is applied by every member, and holds up all writes meanwhile. One that passes over too
-   * many keys is refused by what this member has, before it is proposed; from cluster version 2 on, also by every member
-   * alike when it is applied.
+   * A command that walks prefixes is applied by every member, and holds up all writes meanwhile. One that passes over too
+   * many keys is refused by what this member has, before it is proposed; a transaction, from cluster version 2 on, also by every
+   * member alike when it is applied, as a deletion by prefix always is by the number of keys that it deletes.
    */
   private async writeWithinBounds(
-    command: TxnCommand,
+    command: TxnCommand | DeletePrefixCommand,
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<CommandResult> {
@@ -345,7 +346,8 @@ export class ClientService implements NodePort {
     if (await store.passesTooManyKeys(command, signal)) {
       return { kind: 'tooManyKeys', revision: store.revision };
     }
-    const bounded: TxnCommand = store.clusterVersion >= 2 ? { ...command, isBounded: true } : command;
+    const bounded: Command =
+      command.kind === 'txn' && store.clusterVersion >= 2 ? { ...command, isBounded: true } : command;
     return this.writeAsItIs(bounded, Math.max(1, deadline - clock.now()), signal);
   }
 

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { currentKey, encodeCurrent } from '../../src/kv/record-codec.js';
 import { openKv } from '../../src/kv/state-machine.js';
-import { type Command, PASSED_KEYS_MAX, type TxnCommand } from '../../src/kv/types.js';
+import { branchesOf, passesTooManyKeys } from '../../src/kv/transaction.js';
+import {
+  type Command,
+  DELETED_KEYS_MAX,
+  DELETED_KEYS_PASSED_MAX,
+  PASSED_KEYS_MAX,
+  type TxnCommand,
+} from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { KeyRange, Scan, StoreDirectory } from '../../src/storage/ordered-store.js';
 import { deletePrefix, perform, reopen } from './kit.js';
@@ -51,6 +59,18 @@ class CountingDisk {
 
 const raise: Command = { kind: 'raiseVersion', version: 2 };
 const COUNT = 3_000;
+
+const tombstone = encodeCurrent({
+  createRevision: 1,
+  modRevision: 2,
+  version: 0,
+  deleted: true,
+  contentType: '',
+  lease: 0,
+  generation: 2,
+  ancestors: [],
+  bytes: 0,
+});
 
 const all = (prefix = '') => ({
   prefix: bytes(prefix),
@@ -175,5 +195,59 @@ describe('a transaction that walks prefixes', () => {
     expect(await kv.passesTooManyKeys(gets('k', 'k', 'k'))).toBe(true);
     expect(await kv.passesTooManyKeys(repeated)).toBe(false);
     expect(await perform(kv, repeated)).toEqual(first);
+  });
+});
+
+describe('a deletion by prefix', () => {
+  it('is refused before it is proposed where it would pass over too many tombstones', async () => {
+    const remove = { kind: 'deletePrefix', prefix: bytes('k/') } as const;
+    const passesTooMany = (count: number) => {
+      let given = 0;
+      // As before cluster version 2, when tombstones stood among the keys that exist.
+      const scan = (): Scan => ({
+        next: async (countMax) => {
+          const first = given;
+          given = Math.min(count, given + countMax);
+          return Array.from({ length: given - first }, (_, at) => ({
+            key: currentKey(bytes(`k/${first + at}`)),
+            value: tombstone,
+          }));
+        },
+        close: async () => {},
+      });
+      const disk = { get: () => undefined, scan };
+      const layers = { buffers: [], disk, revision: 2, compactedRevision: 0, turn: async () => {} };
+      return passesTooManyKeys(layers, branchesOf(remove), undefined);
+    };
+    expect(await passesTooMany(DELETED_KEYS_PASSED_MAX)).toBe(false);
+    expect(await passesTooMany(DELETED_KEYS_PASSED_MAX + 1)).toBe(true);
+  });
+
+  it('is refused before it is proposed where it would pass over too many keys', async () => {
+    const kv = await openKv(new MemoryDisk().directory(), 'state-1');
+    const remove = { kind: 'deletePrefix', prefix: bytes('k/') } as const;
+    for (let number = 0; number < PASSED_KEYS_MAX; number += 1) await perform(kv, put(`k/${number}`, ''));
+    expect(await kv.passesTooManyKeys(remove)).toBe(false);
+    await perform(kv, put('k/x', ''));
+    expect(await kv.passesTooManyKeys(remove)).toBe(true);
+  });
+});
+
+describe('the end of a lease in steps', () => {
+  it('passes over nothing that an earlier step deleted', async () => {
+    const counting = new CountingDisk();
+    const kv = await openKv(counting.directory(), 'state-1');
+    await perform(kv, { kind: 'leaseGrant', ttlMs: 1_000 });
+    for (let number = 0; number <= DELETED_KEYS_MAX; number += 1) {
+      const key = bytes(`k/${100_000 + number}`);
+      await perform(kv, { kind: 'put', key, value: key, contentType: '', lease: 1 });
+    }
+    await kv.flush();
+    const revoke: Command = { kind: 'leaseRevoke', lease: 1 };
+    expect(await perform(kv, revoke)).toMatchObject({ deleted: DELETED_KEYS_MAX, remaining: true });
+    counting.pairs = 0;
+    expect(await perform(kv, revoke)).toMatchObject({ deleted: 1, remaining: false });
+    expect(counting.pairs).toBe(1);
+    expect((await kv.list(all())).items).toEqual([]);
   });
 });

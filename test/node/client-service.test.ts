@@ -123,3 +123,16 @@ test('a node in quarantine reads, watches and forwards nothing, and says why', a
     reason: expect.stringContaining('in quarantine: The leader says that index 7 is committed'),
   });
 });
+
+test('a deletion by prefix that would pass over too many keys is refused before it is proposed', async () => {
+  const { kit, service, forwarded } = follower();
+  await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+  const asked: unknown[] = [];
+  Object.assign(kit.stateMachine, {
+    revision: 7,
+    passesTooManyKeys: async (command: unknown) => asked.push(command) > 0,
+  });
+  const command = { kind: 'deletePrefix', prefix: Buffer.from('k') } as const;
+  expect(await service.write(command, 1000)).toEqual({ kind: 'tooManyKeys', revision: 7 });
+  expect([asked, forwarded]).toEqual([[command], []]);
+});
