@@ -11,9 +11,6 @@ import { Load } from './load.js';
 import { currentProgram } from './program.js';
 import { until } from './wait.js';
 
-/** A bound for a machine that is busy with other things: each of some eleven starts may take seconds there. */
-const TEST_TIMEOUT_MS = 600_000;
-
 let cluster: Cluster | undefined;
 showLogsOfFailures(() => cluster);
 afterEach(() => cluster?.remove());
@@ -41,101 +38,88 @@ async function restart(of: Cluster, node: TestNode, flags: readonly string[]): P
   await of.ready();
 }
 
-it(
-  'a node without the secret, or with another, joins nobody and says why',
-  async () => {
-    cluster = await Cluster.of(3);
-    const secret = secretFile(cluster, 'secret');
-    for (const node of cluster.nodes) node.start([...cluster.founding, '--cluster-secret-file', secret]);
-    await cluster.ready();
-    await cluster.put('kept', 'value');
-    const leader = await cluster.leader();
-    const join = ['--join', cluster.nodes.map(({ url }) => url).join(',')];
+it('a node without the secret, or with another, joins nobody and says why', async () => {
+  cluster = await Cluster.of(3);
+  const secret = secretFile(cluster, 'secret');
+  for (const node of cluster.nodes) node.start([...cluster.founding, '--cluster-secret-file', secret]);
+  await cluster.ready();
+  await cluster.put('kept', 'value');
+  const leader = await cluster.leader();
+  const join = ['--join', cluster.nodes.map(({ url }) => url).join(',')];
 
-    const without = await cluster.addNode();
-    const exit = await without.start(join).ended();
-    expect(exit.code).toBe(1);
-    expect(without.log).toContain('has no cluster secret. Start it with the --cluster-secret-file');
+  const without = await cluster.addNode();
+  const exit = await without.start(join).ended();
+  expect(exit.code).toBe(1);
+  expect(without.log).toContain('has no cluster secret. Start it with the --cluster-secret-file');
 
-    const other = secretFile(cluster, 'other-secret');
-    const stranger = await cluster.addNode();
-    const run = stranger.start([...join, '--cluster-secret-file', other]);
-    expect((await run.ended()).code).toBe(1);
-    expect(stranger.log).toContain('has another cluster secret than this node');
+  const other = secretFile(cluster, 'other-secret');
+  const stranger = await cluster.addNode();
+  const run = stranger.start([...join, '--cluster-secret-file', other]);
+  expect((await run.ended()).code).toBe(1);
+  expect(stranger.log).toContain('has another cluster secret than this node');
 
-    expect((await membersOf(leader.url)).map(({ id }) => id)).toEqual(['n1', 'n2', 'n3']);
-    cluster.nodes.splice(3);
+  expect((await membersOf(leader.url)).map(({ id }) => id)).toEqual(['n1', 'n2', 'n3']);
+  cluster.nodes.splice(3);
 
-    const welcome = await cluster.addNode();
-    welcome.start([...join, '--cluster-secret-file', secret]);
-    await cluster.voters('n1', 'n2', 'n3', 'n4');
-    expect(await warningsOf(leader)).toEqual([]);
-  },
-  TEST_TIMEOUT_MS,
-);
+  const welcome = await cluster.addNode();
+  welcome.start([...join, '--cluster-secret-file', secret]);
+  await cluster.voters('n1', 'n2', 'n3', 'n4');
+  expect(await warningsOf(leader)).toEqual([]);
+});
 
-it(
-  'a founding member without the secret is named, with what to do, and the others wait for it',
-  async () => {
-    cluster = await Cluster.of(3);
-    const secret = secretFile(cluster, 'secret');
-    const [n1, n2, n3] = cluster.nodes;
-    if (!n1 || !n2 || !n3) throw new Error('There are three nodes.');
-    const founding = cluster.founding;
-    for (const node of [n1, n2]) node.start([...founding, '--cluster-secret-file', secret]);
-    n3.start(founding);
-    await until('n1 says what n3 lacks', async () => {
-      const reason = (await n1.status())?.reason ?? '';
-      return reason.includes('n3') && reason.includes('has no cluster secret') ? true : undefined;
-    });
-    await restartAs(n3, [...founding, '--cluster-secret-file', secret]);
-    await cluster.ready();
-  },
-  TEST_TIMEOUT_MS,
-);
+it('a founding member without the secret is named, with what to do, and the others wait for it', async () => {
+  cluster = await Cluster.of(3);
+  const secret = secretFile(cluster, 'secret');
+  const [n1, n2, n3] = cluster.nodes;
+  if (!n1 || !n2 || !n3) throw new Error('There are three nodes.');
+  const founding = cluster.founding;
+  for (const node of [n1, n2]) node.start([...founding, '--cluster-secret-file', secret]);
+  n3.start(founding);
+  await until('n1 says what n3 lacks', async () => {
+    const reason = (await n1.status())?.reason ?? '';
+    return reason.includes('n3') && reason.includes('has no cluster secret') ? true : undefined;
+  });
+  await restartAs(n3, [...founding, '--cluster-secret-file', secret]);
+  await cluster.ready();
+});
 
-it(
-  'a member that comes back with another secret is named in the status of each side, until its file is mended',
-  async () => {
-    cluster = await Cluster.of(3);
-    const files = ['one', 'two', 'three'].map((name) =>
-      secretFile(present(cluster, 'There is a cluster.'), name),
+it('a member that comes back with another secret is named in the status of each side, until its file is mended', async () => {
+  cluster = await Cluster.of(3);
+  const files = ['one', 'two', 'three'].map((name) =>
+    secretFile(present(cluster, 'There is a cluster.'), name),
+  );
+  const [shared, , third] = files.map((file) => readFileSync(file, 'utf8'));
+  await write(files[1] ?? '', shared ?? '');
+  await write(files[2] ?? '', shared ?? '');
+  const start = (node: TestNode, place: number, flags: readonly string[] = []) =>
+    node.start([...flags, '--cluster-secret-file', files[place] ?? '']);
+  for (const [place, node] of cluster.nodes.entries()) start(node, place, cluster.founding);
+  await cluster.ready();
+  const [n1, n2, n3] = cluster.nodes as [TestNode, TestNode, TestNode];
+  expect((await Promise.all([n1, n2, n3].map(warningsOf))).flat()).toEqual([]);
+
+  await n3.stop();
+  await write(files[2] ?? '', third ?? '');
+  start(n3, 2);
+  const says = (node: TestNode, peer: TestNode) =>
+    until(`${node.id} says what is wrong with ${peer.id}`, async () =>
+      (await warningsOf(node)).some(
+        (one) =>
+          one.startsWith(`There is no connection to ${peer.id}. `) && one.includes('another cluster secret'),
+      )
+        ? true
+        : undefined,
     );
-    const [shared, , third] = files.map((file) => readFileSync(file, 'utf8'));
-    await write(files[1] ?? '', shared ?? '');
-    await write(files[2] ?? '', shared ?? '');
-    const start = (node: TestNode, place: number, flags: readonly string[] = []) =>
-      node.start([...flags, '--cluster-secret-file', files[place] ?? '']);
-    for (const [place, node] of cluster.nodes.entries()) start(node, place, cluster.founding);
-    await cluster.ready();
-    const [n1, n2, n3] = cluster.nodes as [TestNode, TestNode, TestNode];
-    expect((await Promise.all([n1, n2, n3].map(warningsOf))).flat()).toEqual([]);
+  await says(n1, n3);
+  await says(n3, n1);
+  await cluster.put('kept', 'value');
 
-    await n3.stop();
-    await write(files[2] ?? '', third ?? '');
-    start(n3, 2);
-    const says = (node: TestNode, peer: TestNode) =>
-      until(`${node.id} says what is wrong with ${peer.id}`, async () =>
-        (await warningsOf(node)).some(
-          (one) =>
-            one.startsWith(`There is no connection to ${peer.id}. `) &&
-            one.includes('another cluster secret'),
-        )
-          ? true
-          : undefined,
-      );
-    await says(n1, n3);
-    await says(n3, n1);
-    await cluster.put('kept', 'value');
-
-    await write(files[2] ?? '', shared ?? '');
-    await cluster.ready();
-    await until('nothing left to mend', async () =>
-      (await Promise.all([n1, n2, n3].map(warningsOf))).flat().length === 0 ? true : undefined,
-    );
-  },
-  TEST_TIMEOUT_MS,
-);
+  await write(files[2] ?? '', shared ?? '');
+  await cluster.ready();
+  await until('nothing left to mend', async () =>
+    (await Promise.all([n1, n2, n3].map(warningsOf))).flat().length === 0 ? true : undefined,
+  );
+});
 
 async function restartAs(node: TestNode, flags: readonly string[]): Promise<void> {
   await node.stop();
@@ -179,24 +163,20 @@ async function moveToSecret(of: Cluster, load: Load): Promise<void> {
   expect(statSync(first).mode & 0o777).toBe(0o600);
 }
 
-it(
-  'a running cluster moves to a secret and to the next one, while clients write, and so do members of an earlier version',
-  async () => {
-    // On addresses where a secret would be needed.
-    cluster = await Cluster.of(3, { peerHost: '0.0.0.0' });
-    // Members that know no secret at all, and one that knows how to prove one and has none.
-    const earlier = await earlierProgram();
-    if ('program' in earlier) for (const node of cluster.nodes.slice(0, 2)) node.program = earlier.program;
-    else console.info(`cluster-secret: no member is of an earlier version. ${earlier.reason}`);
-    for (const node of cluster.nodes) {
-      node.start([...cluster.founding, ...(node.program === currentProgram ? ['--insecure-peers'] : [])]);
-    }
-    await cluster.ready();
-    const load = Load.start(cluster, { prefix: 'moved/', writers: 4 });
-    await load.progress(20);
-    await moveToSecret(cluster, load);
-    await load.stop();
-    await load.verify();
-  },
-  TEST_TIMEOUT_MS,
-);
+it('a running cluster moves to a secret and to the next one, while clients write, and so do members of an earlier version', async () => {
+  // On addresses where a secret would be needed.
+  cluster = await Cluster.of(3, { peerHost: '0.0.0.0' });
+  // Members that know no secret at all, and one that knows how to prove one and has none.
+  const earlier = await earlierProgram();
+  if ('program' in earlier) for (const node of cluster.nodes.slice(0, 2)) node.program = earlier.program;
+  else console.info(`cluster-secret: no member is of an earlier version. ${earlier.reason}`);
+  for (const node of cluster.nodes) {
+    node.start([...cluster.founding, ...(node.program === currentProgram ? ['--insecure-peers'] : [])]);
+  }
+  await cluster.ready();
+  const load = Load.start(cluster, { prefix: 'moved/', writers: 4 });
+  await load.progress(20);
+  await moveToSecret(cluster, load);
+  await load.stop();
+  await load.verify();
+});

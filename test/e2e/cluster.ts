@@ -238,16 +238,12 @@ export class Cluster {
 
   /** Waits until these and no others are members, all of them voters. */
   async voters(...ids: readonly string[]): Promise<void> {
-    await until(
-      `the voters ${ids.join(', ')}`,
-      async () => {
-        const leader = await this.leader();
-        const members = await membersOf(leader.url);
-        const voters = members.filter((member) => member.role === 'voter').map((member) => member.id);
-        return members.length === ids.length && ids.every((id) => voters.includes(id)) ? true : undefined;
-      },
-      30_000,
-    );
+    await until(`the voters ${ids.join(', ')}`, async () => {
+      const leader = await this.leader();
+      const members = await membersOf(leader.url);
+      const voters = members.filter((member) => member.role === 'voter').map((member) => member.id);
+      return members.length === ids.length && ids.every((id) => voters.includes(id)) ? true : undefined;
+    });
   }
 
   /** The end of each node's log. */

@@ -43,4 +43,4 @@ it('strangers who flood the peer ports of a cluster with a secret cost no leader
   const after = await cluster.settled();
   expect(after.map((status) => status.term)).toEqual(nodes.map(() => term));
   expect(after[0]?.leader).toBe(leader);
-}, 120_000);
+});

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PATIENCE_MS } from './wait.js';
 
 /** The checkout. This file is used as it is, and compiled elsewhere by the tester of faults. */
 const root = rootAbove(dirname(fileURLToPath(import.meta.url)));
@@ -84,7 +85,7 @@ export class ProgramRun {
   }
 
   /** How it ended; throws when that takes longer. */
-  async ended(timeoutMs = 20_000): Promise<Exit> {
+  async ended(timeoutMs = PATIENCE_MS): Promise<Exit> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`The process did not end in ${timeoutMs} ms.`)), timeoutMs);

@@ -5,9 +5,6 @@ import { expect } from 'vitest';
 import { present } from '../../src/assert.js';
 import type { ProgramRun } from './program.js';
 
-/** How long a start may take to be refused. */
-const REFUSAL_TIMEOUT_MS = 20_000;
-
 /**
  * The start ends with this exit code and one line for people on standard error, which says all of `parts`. Returns it.
  */
@@ -16,7 +13,7 @@ export async function expectRefusal(
   code: number,
   ...parts: readonly (string | RegExp)[]
 ): Promise<string> {
-  const exit = await run.ended(REFUSAL_TIMEOUT_MS);
+  const exit = await run.ended();
   const lines = run.errors.trimEnd().split('\n');
   expect({ ...exit, lines: lines.length }, run.errors || run.output).toEqual({
     code,

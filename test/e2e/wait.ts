@@ -4,13 +4,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const POLL_MS = 20;
 
 /**
+ * What must come about comes about within this time wherever the machine gets to it at all; it only tells what is stuck from what
+ * goes on. At a load average of 15 a process takes ten seconds to start.
+ */
+export const PATIENCE_MS = 120_000;
+
+/**
  * Resolves with what `look` gives as soon as it gives something. Tests wait for what they need by asking for it, never by
  * sleeping for as long as it usually takes.
  */
 export async function until<Value>(
   what: string,
   look: () => Promise<Value | undefined> | Value | undefined,
-  timeoutMs = 30_000,
+  timeoutMs = PATIENCE_MS,
 ): Promise<Value> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

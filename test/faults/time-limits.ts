@@ -1,5 +1,4 @@
-/** What must come about comes about within this time wherever the machine gets to it at all. */
-const PATIENCE_MS = 120_000;
+import { PATIENCE_MS } from '../e2e/wait.js';
 
 let areFigures = true;
 

@@ -10,9 +10,6 @@ import { freePorts } from '../e2e/ports.js';
 import { type Exit, ProgramRun } from '../e2e/program.js';
 import { until } from '../e2e/wait.js';
 
-/** The longest that anything which must come about may take on a busy machine. */
-const PATIENCE_MS = 120_000;
-
 export class Target {
   run: ProgramRun | undefined;
   #isRestarting = false;
@@ -46,7 +43,7 @@ export class Target {
   async restart(): Promise<void> {
     this.#isRestarting = true;
     this.run?.signal('SIGTERM');
-    const exit = await this.run?.ended(PATIENCE_MS);
+    const exit = await this.run?.ended();
     if (exit?.code !== 0) throw new Error(this.#describe(exit));
     this.start();
     this.#isRestarting = false;
@@ -97,21 +94,17 @@ export class TargetCluster {
 
   /** All nodes ready and at one index, with nothing under way. */
   async settled(): Promise<readonly NodeStatus[]> {
-    return until(
-      'all nodes ready, at one index',
-      async () => {
-        this.assertAllUp();
-        if (!(await Promise.all(this.nodes.map(({ url }) => isReady(url)))).every(Boolean)) return undefined;
-        const statuses = await this.statuses();
-        const [first] = statuses;
-        if (first === undefined || statuses.length < this.nodes.length) return undefined;
-        const isSettled = statuses.every(
-          (status) => status.lastIndex === first.lastIndex && status.appliedIndex === first.lastIndex,
-        );
-        return isSettled && first.leader !== null ? statuses : undefined;
-      },
-      PATIENCE_MS,
-    );
+    return until('all nodes ready, at one index', async () => {
+      this.assertAllUp();
+      if (!(await Promise.all(this.nodes.map(({ url }) => isReady(url)))).every(Boolean)) return undefined;
+      const statuses = await this.statuses();
+      const [first] = statuses;
+      if (first === undefined || statuses.length < this.nodes.length) return undefined;
+      const isSettled = statuses.every(
+        (status) => status.lastIndex === first.lastIndex && status.appliedIndex === first.lastIndex,
+      );
+      return isSettled && first.leader !== null ? statuses : undefined;
+    });
   }
 
   async statuses(): Promise<readonly NodeStatus[]> {
@@ -125,22 +118,18 @@ export class TargetCluster {
 
   /** A write is acknowledged within the patience. */
   async takesWrites(): Promise<void> {
-    await until(
-      'a write acknowledged',
-      async () => {
-        this.assertAllUp();
-        for (const { url } of this.nodes) {
-          if ((await put(url, 'hostile/steady', 'x', { timeoutMs: 2000 })).kind === 'done') return true;
-        }
-        return undefined;
-      },
-      PATIENCE_MS,
-    );
+    await until('a write acknowledged', async () => {
+      this.assertAllUp();
+      for (const { url } of this.nodes) {
+        if ((await put(url, 'hostile/steady', 'x', { timeoutMs: 2000 })).kind === 'done') return true;
+      }
+      return undefined;
+    });
   }
 
   async stop(): Promise<void> {
     for (const { run } of this.nodes) run?.signal('SIGTERM');
-    await Promise.all(this.nodes.map(({ run }) => run?.ended(PATIENCE_MS)));
+    await Promise.all(this.nodes.map(({ run }) => run?.ended()));
   }
 
   async remove(): Promise<void> {

@@ -22,7 +22,6 @@ const REQUESTS_PER_CONNECTION = 25;
 const STRANGERS = 4;
 /** Requests after which a forger learns the present term, and claims to be another member. */
 const REQUESTS_PER_CLAIM = 100;
-const STOP_PATIENCE_MS = 60_000;
 
 export interface Report {
   readonly messages: number;
@@ -142,18 +141,14 @@ function secondsSince(startedAtMs: number): number {
 
 /** Every node answers and has opened its log and its state, whatever it says of itself. */
 function answering(cluster: TargetCluster): Promise<readonly NodeStatus[]> {
-  return until(
-    'every node answering',
-    async () => {
-      cluster.assertAllUp();
-      const statuses = await Promise.all(cluster.nodes.map(({ url }) => statusOf(url)));
-      const present = statuses.flatMap((status) =>
-        status === undefined || /\bstarting\b/.test(status.reason) ? [] : [status],
-      );
-      return present.length === cluster.nodes.length ? present : undefined;
-    },
-    STOP_PATIENCE_MS,
-  );
+  return until('every node answering', async () => {
+    cluster.assertAllUp();
+    const statuses = await Promise.all(cluster.nodes.map(({ url }) => statusOf(url)));
+    const present = statuses.flatMap((status) =>
+      status === undefined || /\bstarting\b/.test(status.reason) ? [] : [status],
+    );
+    return present.length === cluster.nodes.length ? present : undefined;
+  });
 }
 
 async function isInQuarantine({ url }: Target): Promise<boolean> {
