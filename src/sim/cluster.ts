@@ -68,6 +68,7 @@ export class Cluster {
       checkers: this.checkers,
       counts: this.counts,
       join: (process, request) => this.join(process, request),
+      mayBeInQuarantine: (node, reason) => this.mayBeInQuarantine(node, reason),
       stopped: (node, error) => this.nodeStopped(node, error),
     };
     this.operator = new Operator(this, seed.fork('operator'));
@@ -179,10 +180,15 @@ export class Cluster {
       settleOnce({ error: new RaftkvError('outcome_unknown', `${node.id} ended before it answered.`) }),
     );
     this.scheduler.after(this.random.between(0.1, 1), process, () => {
+      const isInQuarantine = server.node.raft.quarantine !== null;
       Promise.resolve()
         .then(() => task(server))
         .then(
-          (value) => settleOnce({ value }),
+          (value) => {
+            if (isInQuarantine && value !== undefined)
+              this.check(() => this.checkers.silentInQuarantine.answered(node));
+            settleOnce({ value });
+          },
           (error: unknown) => settleOnce({ error }),
         );
     });
@@ -240,6 +246,13 @@ export class Cluster {
     const node = this.nodes.get(from);
     const raft = node?.server?.node.raft;
     if (node && raft) this.checkers.sending(node, raft, message);
+  }
+
+  /** Only a node whose disk lost something has a reason. */
+  private mayBeInQuarantine(node: SimNode, reason: Error): boolean {
+    if (!(node.isDamaged && tellsOfLoss(reason))) return false;
+    this.operator.seeToQuarantine(node);
+    return true;
   }
 
   /** Only a failed disk is a reason to stop, and only a disk that lost something is one not to start again. */

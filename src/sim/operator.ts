@@ -14,6 +14,9 @@ const SET_TIMEOUT_MS = 4000;
 /** Who stops a node gives it so long to finish what it has begun. */
 const STOP_PATIENCE_MS = 2000;
 const RETRY_MS = 150;
+/** How long a node in quarantine runs on: long enough to campaign, if it did. */
+const QUARANTINE_MS_MIN = 50;
+const QUARANTINE_MS_MAX = 1500;
 
 /** The cluster, as far as it matters here. */
 interface Machines {
@@ -104,6 +107,14 @@ export class Operator {
   /** A machine is breaking: until it is replaced, nobody removes others, because those that are left could be too few. */
   expectReplacement(node: SimNode): void {
     this.breaking.add(node);
+  }
+
+  /** A node is in quarantine: it runs on for a while, and is replaced when somebody has read what it says. */
+  seeToQuarantine(node: SimNode): void {
+    if (this.breaking.has(node)) return;
+    this.expectReplacement(node);
+    const noticedMs = this.random.between(QUARANTINE_MS_MIN, QUARANTINE_MS_MAX);
+    this.cluster.scheduler.after(noticedMs, null, () => this.replace(node));
   }
 
   /**

@@ -22,7 +22,10 @@ export class PastReader {
   }
 
   private readNewest(node: SimNode, key: Uint8Array): void {
-    const task = ({ store }: Server) => ({ item: store.get(key), appliedIndex: store.appliedIndex });
+    const task = ({ service, store }: Server) => ({
+      item: service.get(key, undefined),
+      appliedIndex: store.appliedIndex,
+    });
     this.cluster.ask(node, task, (answer) => {
       if (!('value' in answer)) return;
       const { item, appliedIndex } = answer.value;
@@ -33,11 +36,11 @@ export class PastReader {
 
   private readPast(node: SimNode, key: Uint8Array): void {
     const back = this.random.integer(0, REVISIONS_BACK_MAX);
-    const task = ({ store }: Server) => {
+    const task = ({ service, store }: Server) => {
       const revision = Math.max(1, store.revision - back);
       // A store that nothing was put into has no revision to read.
       if (revision > store.revision) return undefined;
-      return { revision, answer: tryTo(() => store.get(key, revision)) };
+      return { revision, answer: tryTo(() => service.get(key, revision)) };
     };
     this.cluster.ask(node, task, (outcome) => {
       if (!('value' in outcome) || outcome.value === undefined) return;
@@ -57,7 +60,7 @@ export class PastReader {
     const request = { prefix, after: undefined, limit, keysOnly: false, revision: undefined };
     this.cluster.ask(
       node,
-      ({ store }) => store.list(request),
+      ({ service }) => service.list(request),
       (answer) => {
         if (!('value' in answer)) return;
         this.cluster.check(() => this.cluster.checkers.shownStates.page(node.id, prefix, answer.value));

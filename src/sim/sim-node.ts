@@ -33,6 +33,8 @@ export interface World {
   readonly counts: { elections: number; crashes: number; starts: number };
   /** Asks a running member to add a node; resolves with the cluster's id. */
   readonly join: (process: Process, request: Parameters<ClientService['addMember']>[0]) => Promise<string>;
+  /** Whether this node has a reason for its quarantine; then the operator sees to it after a while. */
+  readonly mayBeInQuarantine: (node: SimNode, reason: Error) => boolean;
   /** A process stopped by itself. */
   readonly stopped: (node: SimNode, error: unknown) => void;
 }
@@ -287,13 +289,17 @@ export class SimNode implements NodeView {
     this.world.stopped(this, error);
   }
 
+  /** A healthy node never has a reason for it, so it is judged like one that stops. */
+  private quarantined(process: Process, reason: Error): void {
+    if (!this.world.mayBeInQuarantine(this, reason)) this.stop(process, reason);
+  }
+
   private logger(process: Process): NodeLogger {
     const { trace, counts } = this.world;
     const line = (fields: object, message: string) => {
       if (process.hasEnded) return;
       if ('event' in fields && fields.event === 'becameLeader') counts.elections += 1;
-      // A healthy node never has a reason for it, so it is judged like one that stops.
-      if ('event' in fields && fields.event === 'quarantined') this.stop(process, new Error(message));
+      if ('event' in fields && fields.event === 'quarantined') this.quarantined(process, new Error(message));
       trace.note(TraceKind.role, this.number, message.length, 0, () => message);
     };
     return { isLevelEnabled: () => false, trace: line, debug: line, info: line, warn: line, error: line };

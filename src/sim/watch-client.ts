@@ -78,8 +78,8 @@ export class WatchClient {
     this.connection = connection;
     const after = this.events.position;
     this.note(`watches at ${node.id} after ${after.revision}.${after.number}`);
-    this.read(connection, ({ store }) => {
-      connection.watcher = store.watch({ ...this.target, after });
+    this.read(connection, ({ service }) => {
+      connection.watcher = service.watch({ ...this.target, after });
       return connection.watcher;
     });
     this.askHowFar(connection);
@@ -136,7 +136,7 @@ export class WatchClient {
     this.cluster.check(() => this.events.compacted());
     this.cluster.ask(
       node,
-      ({ store }) => store.revision,
+      async ({ service }) => (await service.list(nothing)).revision,
       (answer) => {
         if ('value' in answer) this.events.beginAnew(answer.value);
         this.reconnect();
@@ -163,6 +163,15 @@ export class WatchClient {
     trace.note(TraceKind.client, 0, what.length, position.revision, () => `${this.name} ${what}`);
   }
 }
+
+/** A listing that shows only how far a node is. */
+const nothing = {
+  prefix: new Uint8Array(0),
+  after: undefined,
+  limit: 1,
+  keysOnly: true,
+  revision: undefined,
+};
 
 function describe({ revision, number, kind, key }: WatchEvent): string {
   return `${revision}.${number} ${kind} ${textOf(key)}`;

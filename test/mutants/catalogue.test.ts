@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { catalogue } from './catalogue.js';
-import { plant } from './mutant.js';
+import { editsOf, plant } from './mutant.js';
 
 test('there are many planted bugs, each with a name of its own', () => {
   expect(catalogue.length).toBeGreaterThanOrEqual(25);
@@ -11,7 +11,10 @@ test('there are many planted bugs, each with a name of its own', () => {
 test.each(catalogue.map((mutant) => [mutant.name, mutant] as const))(
   'its edit still fits: %s',
   (_, mutant) => {
-    const source = readFileSync(mutant.file, 'utf8');
-    expect(plant(mutant, source)).not.toBe(source);
+    for (const edit of editsOf(mutant)) {
+      const source = readFileSync(edit.file, 'utf8');
+      expect(plant(edit, source)).not.toBe(source);
+    }
+    if (mutant.test !== undefined) expect(existsSync(mutant.test)).toBe(true);
   },
 );

@@ -2,6 +2,7 @@ import { clientMutants } from './clients.js';
 import { electionMutants } from './elections.js';
 import { membershipMutants } from './membership.js';
 import type { Mutant } from './mutant.js';
+import { peerMutants } from './peers.js';
 import { replicationMutants } from './replication.js';
 import { stateMutants } from './state.js';
 import { versionMutants } from './versions.js';
@@ -14,4 +15,5 @@ export const catalogue: readonly Mutant[] = [
   ...clientMutants,
   ...stateMutants,
   ...versionMutants,
+  ...peerMutants,
 ];

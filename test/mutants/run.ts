@@ -6,11 +6,13 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { catalogue } from './catalogue.js';
 import type { Sighting } from './hunt.js';
-import { type Mutant, plant } from './mutant.js';
+import { editsOf, type Mutant, plant } from './mutant.js';
+import { UnitTests } from './unit-tests.js';
 
 /**
  * Whether the simulator can find what it is for: plants one known bug after the other in a copy of the build, never in the
- * product, and runs seeds until one of them fails. A bug that no seed finds is a hole in the simulator or in its checkers.
+ * product, and runs seeds until one of them fails. A bug that no seed finds is a hole in the simulator or in its checkers. Where the
+ * simulator has nobody who would do what it takes, a bug names the unit test that finds it.
  *
  *     npm run test:mutants                  all of them
  *     npm run test:mutants -- vote round    those whose names have one of the words
@@ -50,7 +52,8 @@ async function main(words: readonly string[]): Promise<number> {
     const catches = await huntAll(mutants, workshop);
     console.log(tableOf(catches));
     const escaped = catches.filter(({ by }) => by === null);
-    const falseAlarms = await failing(original, new Set(catches.map(({ seed }) => seed)));
+    const seeds = catches.flatMap(({ mutant, seed }) => (mutant.test === undefined ? [seed] : []));
+    const falseAlarms = await failing(original, new Set(seeds));
     for (const seed of falseAlarms) console.log(`The original fails with seed ${seed} as well.`);
     console.log(
       `${catches.length - escaped.length} of ${catches.length} planted bugs were caught, in ` +
@@ -70,32 +73,48 @@ async function huntAll(mutants: readonly Mutant[], workshop: string): Promise<re
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
       const [number, mutant] = next;
       const build = join(workshop, `mutant-${number + 1}`);
-      await makeBuild(mutant, build);
-      const caught = await huntFor(mutant, build);
+      const caught =
+        mutant.test === undefined ? await huntInBuild(mutant, build) : await testFor(mutant, build);
       catches[number] = caught;
       console.log(
         `${caught.by === null ? 'ESCAPED' : 'caught'}: ${mutant.name} (${rowOf(caught).slice(2).join(', ')})`,
       );
-      await rm(build, { recursive: true });
+      await rm(build, { recursive: true, force: true });
     }
   };
   await Promise.all(Array.from({ length: HUNTERS_MAX }, hunter));
   return catches;
 }
 
-/** A copy of the build in which one file is compiled from the edited source. */
+async function huntInBuild(mutant: Mutant, build: string): Promise<Catch> {
+  await makeBuild(mutant, build);
+  return huntFor(mutant, build);
+}
+
+/** Runs the unit test that is to find the bug, in a copy of the source. */
+async function testFor(mutant: Mutant, tree: string): Promise<Catch> {
+  const startedAt = performance.now();
+  const { test = '' } = mutant;
+  const failed = await new UnitTests(root, tree).failsWith(mutant);
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { mutant, by: failed === null ? null : `${test}: ${failed}`, seed: 0, seconds };
+}
+
+/** A copy of the build in which some files are compiled from the edited source. */
 async function makeBuild(mutant: Mutant, build: string): Promise<void> {
-  const source = plant(mutant, await readFile(join(root, mutant.file), 'utf8'));
   await cp(join(root, 'dist'), build, { recursive: true });
-  const target = join(build, mutant.file.replace(/^src\//, '').replace(/\.ts$/, '.js'));
-  const { outputText, diagnostics } = ts.transpileModule(source, {
-    fileName: mutant.file,
-    reportDiagnostics: true,
-    compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
-  });
-  if (diagnostics !== undefined && diagnostics.length > 0)
-    throw new Error(`"${mutant.name}" does not compile: ${diagnostics[0]?.messageText}`);
-  await writeFile(target, outputText);
+  for (const edit of editsOf(mutant)) {
+    const source = plant(edit, await readFile(join(root, edit.file), 'utf8'));
+    const target = join(build, edit.file.replace(/^src\//, '').replace(/\.ts$/, '.js'));
+    const { outputText, diagnostics } = ts.transpileModule(source, {
+      fileName: edit.file,
+      reportDiagnostics: true,
+      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
+    });
+    if (diagnostics !== undefined && diagnostics.length > 0)
+      throw new Error(`"${mutant.name}" does not compile: ${diagnostics[0]?.messageText}`);
+    await writeFile(target, outputText);
+  }
 }
 
 /** Runs seeds on the build until one fails. */
@@ -152,7 +171,8 @@ function runSeeds(build: string, firstSeed: number, lastSeed: number) {
 }
 
 function rowOf({ mutant, by, seed, seconds }: Catch): readonly string[] {
-  return [mutant.name, mutant.rule, by ?? 'NOBODY', String(seed), seconds.toFixed(1)];
+  const seeds = mutant.test === undefined ? String(seed) : '-';
+  return [mutant.name, mutant.rule, by ?? 'NOBODY', seeds, seconds.toFixed(1)];
 }
 
 /** A table in Markdown. */

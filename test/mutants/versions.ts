@@ -9,4 +9,12 @@ export const versionMutants: readonly Mutant[] = [
     from: '    return Math.min(own, ...reports.map(({ newest }) => newest ?? 1));',
     to: '    return Math.min(own, ...reports.map(({ newest }) => newest ?? own));',
   },
+  {
+    name: 'the cluster version is raised in spite of a hold',
+    rule: 'docs/operations.md, Upgrade',
+    file: 'src/node/version-keeper.ts',
+    from: 'version <= clusterVersion() || isHeld()',
+    to: 'version <= clusterVersion()',
+    test: 'test/node/version-keeper.test.ts',
+  },
 ];

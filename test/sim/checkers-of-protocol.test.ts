@@ -8,6 +8,7 @@ import { LeaderContact } from '../../src/sim/checkers/leader-contact.js';
 import { LogCut } from '../../src/sim/checkers/log-cut.js';
 import { MatchIndex } from '../../src/sim/checkers/match-index.js';
 import { PreVote } from '../../src/sim/checkers/pre-vote.js';
+import { SilentInQuarantine } from '../../src/sim/checkers/silent-in-quarantine.js';
 import { TermBegins } from '../../src/sim/checkers/term-begins.js';
 import { TransferTarget } from '../../src/sim/checkers/transfer-target.js';
 import { core, durable, entry, envelope, node } from './fake-node.js';
@@ -160,6 +161,17 @@ describe('Votes', () => {
     checker.sending(n1, core({ configurationIndex: 2, commitIndex: 1, voters: ['n2'] }), request(true));
     const removed = core({ role: 'candidate', configurationIndex: 2, commitIndex: 2, voters: ['n2'] });
     expect(() => checker.sending(n1, removed, request(true))).toThrow('committed without a vote for it');
+  });
+
+  test('a server in quarantine sends nothing, leads nothing and answers nobody', () => {
+    const checker = new SilentInQuarantine();
+    checker.sending(n1, core(), request(true));
+    checker.stepped(n1, core({ role: 'leader' }));
+    const quarantine = 'Entries are gone.';
+    checker.stepped(n1, core({ quarantine }));
+    expect(() => checker.sending(n1, core({ quarantine }), request(true))).toThrow('It is in quarantine');
+    expect(() => checker.stepped(n1, core({ quarantine, role: 'candidate' }))).toThrow('candidate of term 1');
+    expect(() => checker.answered(n1)).toThrow('in quarantine');
   });
 });
 

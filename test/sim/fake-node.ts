@@ -28,6 +28,7 @@ export function core(
     log?: readonly Entry[];
     voters?: readonly string[];
     /** Where the configuration stands. */
+    quarantine?: string | null;
     configurationIndex?: Index;
     matches?: Readonly<Record<string, Index>>;
   } = {},
@@ -40,6 +41,7 @@ export function core(
     compactedTerm = 0,
     log = [],
     voters = ['n1', 'n2', 'n3'],
+    quarantine = null,
     configurationIndex = 0,
     matches = {},
   } = given;
@@ -55,6 +57,7 @@ export function core(
       voters,
       members: voters.map((id) => ({ id, incarnation: `${id}-a`, peerAddress: '', clientUrl: '' })),
     },
+    quarantine,
     configurationIndex,
     termAt,
     follower: (id) => (matches[id] === undefined ? undefined : { match: matches[id] }),

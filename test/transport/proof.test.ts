@@ -131,8 +131,11 @@ describe('an attacker without the secret', () => {
     return [attacker, ended];
   }
 
-  /** What a dialer that knows the secret sends while an attacker passes everything on to a listener. */
-  async function recorded(): Promise<readonly Buffer[]> {
+  /** What a frame becomes on its way. */
+  type Change = (frame: Buffer) => Buffer;
+
+  /** An exchange of two sides that know the secret, by way of an attacker who passes everything on, changed or not. */
+  async function passedOn(toListenerAs: Change = same, toDialerAs: Change = same) {
     const [dialer, toDialer] = await connection();
     const [toListener, listener] = await connection();
     const preambles = [new Preamble(dialer, TIMEOUT_MS), new Preamble(listener, TIMEOUT_MS)] as const;
@@ -140,26 +143,57 @@ describe('an attacker without the secret', () => {
       outcome(proveAsDialer(preambles[0], a, anyone, [OLD])),
       outcome(proveAsListener(preambles[1], b, [OLD])),
     ];
-    const frames: Buffer[] = [];
+    const ofDialer: Buffer[] = [];
+    const ofListener: Buffer[] = [];
     for (let round = 0; round < 2; round += 1) {
-      const asked = await frameFrom(toDialer);
-      frames.push(asked);
+      const asked = toListenerAs(await frameFrom(toDialer));
+      ofDialer.push(asked);
       toListener.write(asked);
-      toDialer.write(await frameFrom(toListener));
+      const answered = toDialerAs(await frameFrom(toListener));
+      ofListener.push(answered);
+      toDialer.write(answered);
     }
-    expect(await Promise.all(both)).toEqual(['b', 'a']);
+    const outcomes = await Promise.all(both);
     for (const preamble of preambles) preamble.release();
-    return frames;
+    return { ofDialer, ofListener, outcomes };
   }
 
+  const same: Change = (frame) => frame;
+  /** Replaces a name in a frame by another one of its length. */
+  const renamed =
+    (from: string, to: string): Change =>
+    (frame) =>
+      Buffer.from(frame.toString('latin1').replace(from, to), 'latin1');
+
   test('gains nothing by playing a recorded exchange again', async () => {
-    const frames = await recorded();
+    const { ofDialer, outcomes } = await passedOn();
+    expect(outcomes).toEqual(['b', 'a']);
     const [attacker, ended] = await attacked();
-    for (const frame of frames) {
+    for (const frame of ofDialer) {
       attacker.write(frame);
       await frameFrom(attacker);
     }
     expect(await ended).toBe('unknown_secret');
+  });
+
+  test('gains nothing by playing the side of a listener again to another dialer', async () => {
+    const { ofListener } = await passedOn();
+    const [dialer, attacker] = await connection();
+    const preamble = new Preamble(dialer, TIMEOUT_MS);
+    const dialed = outcome(proveAsDialer(preamble, a, anyone, [OLD]));
+    for (const frame of ofListener) {
+      await frameFrom(attacker);
+      attacker.write(frame);
+    }
+    expect(await dialed).toBe('unknown_secret');
+    preamble.release();
+  });
+
+  test.each([
+    ['the dialer', renamed('a-1', 'a-2'), same],
+    ['the listener', same, renamed('b-1', 'b-2')],
+  ])('gains nothing by changing the name of %s on the way', async (_, toListenerAs, toDialerAs) => {
+    expect((await passedOn(toListenerAs, toDialerAs)).outcomes).toEqual(['unknown_secret', 'unknown_secret']);
   });
 
   test('gains nothing by leading a node to itself', async () => {

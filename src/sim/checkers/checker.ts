@@ -12,6 +12,8 @@ export interface CoreView {
   readonly firstIndex: Index;
   readonly lastIndex: Index;
   readonly configuration: Configuration;
+  /** Why the node is in quarantine; null while it is not. */
+  readonly quarantine: string | null;
   /** Where it stands in the log. */
   readonly configurationIndex: Index;
   termAt(index: Index): Term | undefined;

@@ -34,6 +34,7 @@ import { RaisedByAll } from './raised-by-all.js';
 import { ReferenceModel } from './reference-model.js';
 import { RemovedLeader } from './removed-leader.js';
 import { ShownStates } from './shown-states.js';
+import { SilentInQuarantine } from './silent-in-quarantine.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { TermBegins } from './term-begins.js';
 import { TransferTarget } from './transfer-target.js';
@@ -59,6 +60,7 @@ export class Checkers {
   readonly shownStates: ShownStates;
   readonly lockOrder: LockOrder;
   readonly leaseTime: LeaseTime;
+  readonly silentInQuarantine = new SilentInQuarantine();
   private readonly all: readonly Checker[];
   /** Most events are messages and steps, and few checkers look at them. */
   private readonly ofSteps: readonly Checker[];
@@ -108,6 +110,7 @@ export class Checkers {
       new IdleOutside(),
       new LeaderContact(),
       new RaisedByAll(),
+      this.silentInQuarantine,
       this.acknowledged,
     ];
     this.ofSteps = this.all.filter(({ stepped }) => stepped !== undefined);
