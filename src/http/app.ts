@@ -10,7 +10,7 @@ import { registerClusterRoutes } from './cluster-routes.js';
 import { registerClusterVersionRoutes } from './cluster-version-routes.js';
 import { registerCompactRoute } from './compact-routes.js';
 import { Connections } from './connections.js';
-import { type Exchange, endpoint, type HttpContext } from './exchange.js';
+import { Closing, type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
 import { HeldRequests } from './held-requests.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
@@ -68,7 +68,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const budget = new ByteBudget(dependencies.budgetBytes);
   const connections = new Connections(budget, dependencies.stalledMs);
   const metrics = new HttpMetrics(port, dependencies.counts, { connections, budget });
-  const closing = new AbortController();
+  const closing = new Closing();
   const context: HttpContext = {
     port,
     clientRouting,
@@ -160,7 +160,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   });
   metrics.followConnections(connections);
   app.addHook('preClose', (done) => {
-    context.closing.abort(
+    context.closing.begin(
       new RaftkvError(
         'shutting_down',
         'This node is shutting down and takes no new requests. Nothing was done; ask another node.',

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { after } from '../clock.js';
+import { after, type Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import { COUNTED_BYTES_MIN } from './byte-budget.js';
 
@@ -15,12 +15,15 @@ export function hasBody(request: IncomingMessage): boolean {
  * the content or the error, and not at all when the client goes away first: then there is nobody to answer and nothing
  * was done.
  *
+ * @param atEndOfTurn Calls back when everything that has arrived was looked at. Most bodies arrive with their head, and a timer
+ * takes longer than all else that is done with them.
  * @param hold Is told how large the content has become, where that is worth counting, and throws when it is too much.
  */
 export function readBody(
   request: IncomingMessage,
   bytesMax: number,
   timeoutMs: number,
+  atEndOfTurn: (task: () => void) => void,
   hold: (bytes: number) => void,
   done: (error: RaftkvError | undefined, body: Buffer) => void,
 ): void {
@@ -31,10 +34,15 @@ export function readBody(
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let length = 0;
-  const timer = after(timeoutMs, () => giveUp(tooSlow(timeoutMs)));
+  let isDone = false;
+  let timer: Timer | undefined;
+  atEndOfTurn(() => {
+    if (!isDone) timer = after(timeoutMs, () => giveUp(tooSlow(timeoutMs)));
+  });
 
   function giveUp(error: RaftkvError): void {
-    timer.cancel();
+    isDone = true;
+    timer?.cancel();
     request.off('data', onData);
     request.off('end', onEnd);
     request.pause();
@@ -68,14 +76,18 @@ export function readBody(
   }
 
   function onEnd(): void {
-    timer.cancel();
+    isDone = true;
+    timer?.cancel();
     done(undefined, rest === undefined ? (first ?? empty) : Buffer.concat(rest, length));
   }
 
   request.on('data', onData);
   request.on('end', onEnd);
   // A lost connection is not an error of ours; without a listener it would end the process.
-  request.on('error', () => timer.cancel());
+  request.on('error', () => {
+    isDone = true;
+    timer?.cancel();
+  });
 }
 
 const empty = Buffer.alloc(0);

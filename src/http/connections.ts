@@ -65,7 +65,7 @@ export class Connections {
   /** Aborted, with a `RaftkvError` as the reason, when the client has left: when its connection is gone, or a second after it closed its side. */
   signalOf(socket: Socket): AbortSignal {
     // A socket that is not known is gone, or was never one: tests make requests without.
-    return this.#open.get(socket)?.left.signal ?? (socket.destroyed ? gone : never);
+    return this.#open.get(socket)?.left ?? (socket.destroyed ? gone : never);
   }
 
   /** Counts bytes as held for this connection. Throws `overloaded` where they are too many, unless they are held already. */
@@ -134,11 +134,11 @@ export class Connections {
   }
 
   #add(socket: Socket): void {
-    const left = new AbortController();
+    const leaving = new AbortController();
     // A client may pipeline any number of requests.
-    setMaxListeners(0, left.signal);
+    setMaxListeners(0, leaving.signal);
     const connection: Connection = {
-      left,
+      left: leaving.signal,
       hasLeft: false,
       heldBytes: 0,
       takenBytes: 0,
@@ -147,13 +147,13 @@ export class Connections {
     this.#open.set(socket, connection);
     let halfClosed: Timer | undefined;
     socket.once('end', () => {
-      halfClosed = after(halfClosedMs, () => left.abort(clientLeft));
+      halfClosed = after(halfClosedMs, () => leaving.abort(clientLeft));
     });
     socket.once('close', () => {
       halfClosed?.cancel();
       this.#open.delete(socket);
       this.#budget.give(connection.heldBytes);
-      left.abort(clientLeft);
+      leaving.abort(clientLeft);
     });
   }
 
@@ -165,7 +165,7 @@ export class Connections {
         connection.waitsSinceMs = undefined;
         // Whatever was waited for is given up by now, so nothing ends a connection of which the client has closed its side.
         if (connection.hasLeft) socket.destroy();
-        connection.hasLeft = connection.left.signal.aborted;
+        connection.hasLeft = connection.left.aborted;
       } else if (connection.waitsSinceMs === undefined || takenBytes > connection.takenBytes) {
         connection.takenBytes = takenBytes;
         connection.waitsSinceMs = nowMs;
@@ -179,7 +179,7 @@ export class Connections {
 
 interface Connection {
   /** Aborted when the client has left. */
-  readonly left: AbortController;
+  readonly left: AbortSignal;
   /** Whether the client had left at the last look. */
   hasLeft: boolean;
   heldBytes: number;

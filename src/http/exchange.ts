@@ -14,7 +14,7 @@ import type { HttpMetrics } from './metrics.js';
 import type { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
-import type { RequestTurns } from './request-turns.js';
+import type { RequestTurns, Startable } from './request-turns.js';
 import { originForm, splitTarget, type Target } from './target.js';
 
 /** What all routes share. */
@@ -24,13 +24,29 @@ export interface HttpContext {
   readonly valueBytesMax: number;
   readonly logger: Logger;
   readonly metrics: HttpMetrics;
-  /** Aborted once, when the server begins to close, with what refuses requests from then on as the reason. */
-  readonly closing: AbortController;
+  readonly closing: Closing;
   readonly connections: Connections;
   readonly origins: Origins;
   readonly held: HeldRequests;
   readonly budget: ByteBudget;
   readonly turns: RequestTurns;
+}
+
+/** The end of the server. */
+export class Closing {
+  readonly #controller = new AbortController();
+  /** What refuses requests once the server closes. Each request looks at this, and asking a signal takes longer. */
+  refusal: RaftkvError | undefined;
+
+  /** Aborted when the server begins to close, with the refusal as the reason. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  begin(refusal: RaftkvError): void {
+    this.refusal = refusal;
+    this.#controller.abort(refusal);
+  }
 }
 
 /** What an answer's content is known to be: a confirmed state of the cluster, or this node's view of it. */
@@ -64,7 +80,7 @@ const passing: ReadonlySet<RaftkvError['code']> = new Set(['shutting_down', 'no_
  * Answers are written to Node's response directly: each is one buffer or string whose headers are known, so that
  * nothing of Fastify's serialisation is needed, and it would be the largest part of what a small request costs.
  */
-export class Exchange {
+export class Exchange implements Startable {
   readonly context: HttpContext;
   readonly request: IncomingMessage;
   readonly target: Target;
@@ -81,7 +97,7 @@ export class Exchange {
   private readonly reply: FastifyReply;
   private readonly response: ServerResponse;
   private readonly originalUrl: string;
-  private readonly route: string;
+  private readonly endpoint: Endpoint;
   /** When the request came, by `performance.now()`. */
   readonly startedAtMs = performance.now();
   private bodyWasRead = false;
@@ -91,9 +107,9 @@ export class Exchange {
   /** Whether it waited until this node had started, or knew a leader. */
   wasHeld = false;
 
-  constructor(context: HttpContext, route: string, request: FastifyRequest, reply: FastifyReply) {
-    this.context = context;
-    this.route = route;
+  constructor(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply) {
+    this.context = endpoint.context;
+    this.endpoint = endpoint;
     this.request = request.raw;
     this.reply = reply;
     this.response = reply.raw;
@@ -101,8 +117,35 @@ export class Exchange {
     this.target = splitTarget(this.originalUrl);
   }
 
+  /** Calls the handler, unless something is wrong with the request. */
+  begin(): void {
+    const { closing } = this.context;
+    try {
+      if (closing.refusal !== undefined && !this.endpoint.answersWhileClosing) throw closing.refusal;
+      this.checkHead();
+      if (this.target.query.includes('cluster=')) refuseOtherCluster(this);
+      this.run();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A handler fails at once for want of a leader before it has done anything, so it can be tried again. */
+  private run(): void {
+    try {
+      this.endpoint.handler(this);
+    } catch (error) {
+      const mayPass = error instanceof RaftkvError && error.code === 'no_leader';
+      const resume = () => {
+        this.wasHeld = true;
+        this.attempt(() => this.run());
+      };
+      if (!mayPass || !this.context.held.hold(this, error, resume)) throw error;
+    }
+  }
+
   /** What is wrong with a request whatever it asks for, and with where it comes from. */
-  checkHead(): void {
+  private checkHead(): void {
     const { origins } = this.context;
     origins.checkHost(this.request, this.originalUrl, this.startedAtMs);
     this.origin = origins.checkOrigin(this.request);
@@ -153,8 +196,9 @@ export class Exchange {
   withBody(bytesMax: number, timeoutMs: number, use: (body: Buffer) => void): void {
     // The client waits for this with `Expect: 100-continue`; one that is refused or redirected never sends its body.
     if (this.expectsContinue()) this.response.writeContinue();
+    const atEndOfTurn = (task: () => void): void => this.context.turns.atEnd(task);
     const hold = (bytes: number): void => this.hold(bytes);
-    readBody(this.request, bytesMax, this.remainingMs(timeoutMs), hold, (error, body) => {
+    readBody(this.request, bytesMax, this.remainingMs(timeoutMs), atEndOfTurn, hold, (error, body) => {
       if (error !== undefined) {
         this.bodyIsUnwanted = true;
         this.fail(error);
@@ -225,7 +269,13 @@ export class Exchange {
   /** Answers with what `use` makes of the promise's value, or with the problem that it failed with. */
   settle<Value>(promise: Promise<Value>, use: (value: Value) => void): void {
     promise.then(
-      (value) => this.attempt(() => use(value)),
+      (value) => {
+        try {
+          use(value);
+        } catch (error) {
+          this.fail(error);
+        }
+      },
       (error: unknown) => this.fail(error),
     );
   }
@@ -292,10 +342,10 @@ export class Exchange {
     if (this.response.destroyed) {
       // The client has left, which is why most of what it asked for fails.
     } else if (!(error instanceof RaftkvError)) {
-      this.context.logger.error({ err: error, route: this.route }, 'a request failed unexpectedly');
+      this.context.logger.error({ err: error, route: this.endpoint.route }, 'a request failed unexpectedly');
     } else if (problem.status === 500) {
       // Such as a damaged record: the client cannot mend it, and whoever runs this node must hear of it.
-      this.context.logger.error({ code: error.code, route: this.route }, error.message);
+      this.context.logger.error({ code: error.code, route: this.endpoint.route }, error.message);
     }
     this.send(problem.status, problemContentType, problem.body, [...problem.headers, ...headers]);
   }
@@ -341,7 +391,12 @@ export class Exchange {
     const allHeaders = this.commonHeaders(contentType);
     if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
     for (const part of headers) allHeaders.push(part);
-    context.metrics.observe(this.route, request.method ?? '', status, performance.now() - this.startedAtMs);
+    context.metrics.observe(
+      this.endpoint.route,
+      request.method ?? '',
+      status,
+      performance.now() - this.startedAtMs,
+    );
 
     const unread = !this.bodyWasRead && hasBody(request) && !request.complete;
     if (unread && this.mustLinger()) {
@@ -351,7 +406,7 @@ export class Exchange {
       this.linger();
       return;
     }
-    if (context.closing.signal.aborted) allHeaders.push('Connection', 'close');
+    if (context.closing.refusal !== undefined) allHeaders.push('Connection', 'close');
     response.writeHead(status, allHeaders);
     if (body === null || request.method === 'HEAD') response.end();
     else if (typeof body === 'string') response.end(body);
@@ -368,7 +423,12 @@ export class Exchange {
     if (response.headersSent || response.destroyed) return undefined;
     // Between here and the client nobody may keep the stream, or hold it back until it is larger.
     const headers = [...this.commonHeaders(contentType), 'X-Accel-Buffering', 'no'];
-    context.metrics.observe(this.route, request.method ?? '', 200, performance.now() - this.startedAtMs);
+    context.metrics.observe(
+      this.endpoint.route,
+      request.method ?? '',
+      200,
+      performance.now() - this.startedAtMs,
+    );
     response.writeHead(200, headers);
     response.flushHeaders();
     request.resume();
@@ -440,6 +500,15 @@ export class Exchange {
 /** A route's work. It answers through the exchange, now or later; what it throws is answered as a problem. */
 export type Handler = (exchange: Exchange) => void;
 
+/** What the exchanges of one route share. */
+interface Endpoint {
+  readonly context: HttpContext;
+  /** The route's name in the metrics. */
+  readonly route: string;
+  readonly handler: Handler;
+  readonly answersWhileClosing: boolean;
+}
+
 /**
  * Makes a Fastify handler. It is synchronous on purpose: Fastify would wait on a promise, and nothing here needs that.
  *
@@ -451,30 +520,16 @@ export function endpoint(
   handler: Handler,
   availability: 'whileOpen' | 'whileClosing' = 'whileOpen',
 ): (request: FastifyRequest, reply: FastifyReply) => void {
-  return (request, reply) => {
-    const exchange = new Exchange(context, route, request, reply);
-    const answer = () => {
-      if (availability === 'whileOpen') context.closing.signal.throwIfAborted();
-      exchange.checkHead();
-      if (exchange.target.query.includes('cluster=')) refuseOtherCluster(exchange);
-      run(exchange, handler);
-    };
-    context.turns.begin(request.raw.socket, exchange.startedAtMs, () => exchange.attempt(answer));
+  const shared: Endpoint = {
+    context,
+    route,
+    handler,
+    answersWhileClosing: availability === 'whileClosing',
   };
-}
-
-/** A handler fails at once for want of a leader before it has done anything, so it can be tried again. */
-function run(exchange: Exchange, handler: Handler): void {
-  try {
-    handler(exchange);
-  } catch (error) {
-    const mayPass = error instanceof RaftkvError && error.code === 'no_leader';
-    const resume = () => {
-      exchange.wasHeld = true;
-      exchange.attempt(() => run(exchange, handler));
-    };
-    if (!mayPass || !exchange.context.held.hold(exchange, error, resume)) throw error;
-  }
+  return (request, reply) => {
+    const exchange = new Exchange(shared, request, reply);
+    context.turns.begin(request.raw.socket, exchange.startedAtMs, exchange);
+  };
 }
 
 /** Refuses a request that names another cluster: its revisions and ids mean nothing here. */

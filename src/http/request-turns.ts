@@ -3,6 +3,11 @@ import type { Socket } from 'node:net';
 /** How long requests are begun in one turn of the event loop: heartbeats, timers and other clients wait for its end. */
 const TURN_MS = 10;
 
+/** A request that has come; an exchange. */
+export interface Startable {
+  begin(): void;
+}
+
 /**
  * Begins requests as they come, and spreads those of clients that send many at once over turns of the event loop. What arrives
  * in one piece is read in one turn: 64 KiB are 1,700 short requests, which held up everything else for half a second and more.
@@ -11,7 +16,9 @@ const TURN_MS = 10;
 export class RequestTurns {
   readonly #now: () => number;
   readonly #soon: (task: () => void) => void;
-  readonly #waiting = new Map<Socket, (() => void)[]>();
+  readonly #waiting = new Map<Socket, Startable[]>();
+  /** To be called when the turn ends. */
+  #atEnd: (() => void)[] = [];
   #endsAtMs = 0;
   #isCounting = false;
 
@@ -26,7 +33,7 @@ export class RequestTurns {
    *
    * @param nowMs A reading of the clock a moment ago.
    */
-  begin(socket: Socket, nowMs: number, request: () => void): void {
+  begin(socket: Socket, nowMs: number, request: Startable): void {
     if (!this.#isCounting) {
       this.#count(nowMs);
     } else if (nowMs >= this.#endsAtMs || this.#waiting.size > 0) {
@@ -40,7 +47,13 @@ export class RequestTurns {
         return;
       }
     }
-    request();
+    request.begin();
+  }
+
+  /** Calls back when this turn ends: when all that arrived in it was looked at. */
+  atEnd(task: () => void): void {
+    if (!this.#isCounting) this.#count(this.#now());
+    this.#atEnd.push(task);
   }
 
   /** A turn begins, and ends when the event loop comes to the next one. */
@@ -49,8 +62,15 @@ export class RequestTurns {
     this.#endsAtMs = nowMs + TURN_MS;
     this.#soon(() => {
       this.#isCounting = false;
+      if (this.#atEnd.length > 0) this.#end();
       if (this.#waiting.size > 0) this.#beginSome();
     });
+  }
+
+  #end(): void {
+    const tasks = this.#atEnd;
+    this.#atEnd = [];
+    for (const task of tasks) task();
   }
 
   #beginSome(): void {
@@ -62,7 +82,7 @@ export class RequestTurns {
         this.#waiting.delete(socket);
         const request = queue.shift();
         if (queue.length > 0) this.#waiting.set(socket, queue);
-        request?.();
+        request?.begin();
         if (this.#now() >= this.#endsAtMs) break;
       }
     }

@@ -370,7 +370,8 @@ export class BufferedStore {
 }
 
 function* inTurn(...groups: readonly Iterable<Operation>[]): Generator<Operation> {
-  for (const group of groups) yield* group;
+  // Delegating with `yield*` takes longer, and a flush has tens of thousands of operations.
+  for (const group of groups) for (const operation of group) yield operation;
 }
 
 /** A store without the record that every flush writes was never flushed, so it holds nothing. */

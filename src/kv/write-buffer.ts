@@ -141,11 +141,20 @@ export class WriteBuffer {
    */
   *operations(tombstonesApart: boolean): Generator<Operation> {
     for (const { key, current, versions } of this.keys.values()) {
-      if (tombstonesApart) yield* apart(key, current, versions);
-      else yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
+      const isApart = tombstonesApart && current.deleted;
+      yield {
+        kind: 'put',
+        key: isApart ? tombstoneKey(key) : currentKey(key),
+        value: encodeCurrent(current),
+      };
+      let wasDeleted = false;
       for (const version of versions) {
+        wasDeleted ||= followsTombstone(version);
         yield { kind: 'put', key: versionKey(key, version.modRevision), value: encodeVersion(version) };
       }
+      // Nothing is left in the other of the two places in which a key may stand.
+      if (isApart) yield { kind: 'delete', key: currentKey(key) };
+      else if (tombstonesApart && wasDeleted) yield { kind: 'delete', key: tombstoneKey(key) };
     }
     for (const { record, attached } of this.attachments.values()) {
       yield attached ? { kind: 'put', key: record, value: NO_VALUE } : { kind: 'delete', key: record };
@@ -157,17 +166,6 @@ export class WriteBuffer {
     yield* this.answers.operations();
     yield* changeRecords(this.changes);
   }
-}
-
-/** What a key is now, in one of the two places in which it may stand; nothing is left in the other one. */
-function* apart(key: Uint8Array, current: Current, versions: readonly Version[]): Generator<Operation> {
-  if (current.deleted) {
-    yield { kind: 'delete', key: currentKey(key) };
-    yield { kind: 'put', key: tombstoneKey(key), value: encodeCurrent(current) };
-    return;
-  }
-  yield { kind: 'put', key: currentKey(key), value: encodeCurrent(current) };
-  if (versions.some(followsTombstone)) yield { kind: 'delete', key: tombstoneKey(key) };
 }
 
 /** Whether a version created its key anew: the first one of a key that had others. */

@@ -324,7 +324,8 @@ export class ClientService implements NodePort {
     this.versions.keeper.stop();
   }
 
-  async write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
+  // Most writes are proposed here, and each async function between would cost them a promise more.
+  write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     if (command.kind === 'deletePrefix' || (command.kind === 'txn' && walksPrefix(command))) {
       return this.writeWithinBounds(command, timeoutMs, signal);
     }
@@ -351,14 +352,19 @@ export class ClientService implements NodePort {
     return this.writeAsItIs(bounded, Math.max(1, deadline - clock.now()), signal);
   }
 
-  private async writeAsItIs(
+  private writeAsItIs(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
+    const { node, codec } = this.parts;
+    if (node.raft.role !== 'leader') return this.writeThroughLeader(command, timeoutMs, signal);
+    return this.propose(codec.encode(command), timeoutMs, signal);
+  }
+
+  private async writeThroughLeader(
     command: Command,
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<CommandResult> {
-    const { node, codec } = this.parts;
+    const { codec } = this.parts;
     const payload = codec.encode(command);
-    if (node.raft.role === 'leader') return this.propose(payload, timeoutMs, signal);
     this.versions.requireOfLeader(codec.neededVersion(command), `This ${command.kind}`);
     const answer = await this.forward('propose', payload, timeoutMs, signal);
     try {
@@ -368,13 +374,16 @@ export class ClientService implements NodePort {
     }
   }
 
-  async confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  confirmRead(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const { node, store, clock } = this.parts;
     // It gets the log no more, so it would wait in vain for what the leader names.
-    this.requireReadable();
-    const deadline = this.parts.clock.now() + timeoutMs;
-    const index = await this.leaderReads.index(timeoutMs, signal);
-    if (this.parts.store.appliedIndex >= index) return;
-    await this.parts.node.whenApplied(index, deadline - this.parts.clock.now(), signal);
+    const unreadable = node.whyUnreadable();
+    if (unreadable !== null) return Promise.reject(unreadable);
+    const deadline = clock.now() + timeoutMs;
+    return this.leaderReads.index(timeoutMs, signal).then((index) => {
+      if (store.appliedIndex >= index) return undefined;
+      return node.whenApplied(index, deadline - clock.now(), signal);
+    });
   }
 
   readsByLease(): boolean {

@@ -16,10 +16,13 @@ function kit() {
   return {
     begun,
     ask: (socket: object, name: string) =>
-      turns.begin(socket as Socket, nowMs, () => {
-        begun.push(name);
-        nowMs += 4;
+      turns.begin(socket as Socket, nowMs, {
+        begin: () => {
+          begun.push(name);
+          nowMs += 4;
+        },
       }),
+    turns,
     nextTurn: () => {
       const due = tasks;
       tasks = [];
@@ -55,4 +58,15 @@ it('the requests of a connection stay in their order, and those of others need n
   expect(begun.join('')).toBe('0123ab');
   for (let turn = 0; turn < 3; turn += 1) nextTurn();
   expect(begun.join('')).toBe('0123ab456789');
+});
+
+it('what waits for the end of a turn is called once, when the turn ends, whether or not a request began it', () => {
+  const { ask, begun, nextTurn, turns } = kit();
+  turns.atEnd(() => begun.push('!'));
+  ask({}, 'a');
+  turns.atEnd(() => begun.push('?'));
+  expect(begun.join('')).toBe('a');
+  nextTurn();
+  nextTurn();
+  expect(begun.join('')).toBe('a!?');
 });
