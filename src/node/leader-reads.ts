@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import type { Index } from '../raft/types.js';
 import { DEADLINE_TICKS, GATHER_COUNT, GATHER_MS, READ_RETRY_MS, TICK_MS, WAITING_MAX } from './limits.js';
-import { isOver, overloaded, readUnavailable, type Waiter } from './waiting.js';
+import { overloaded, readUnavailable, Sweep, type Waiter } from './waiting.js';
 
 /**
  * Linearizable reads need an index that the leader confirms (ReadIndex, §8); this node asks for it, be it the leader or not. One
@@ -20,6 +20,7 @@ export class LeaderReads {
   private expected = 0;
   private gathering: Timer | null = null;
   private isSweeping = false;
+  private readonly sweep = new Sweep();
 
   /**
    * @param ask Asks whoever leads; rejects when nobody is known to.
@@ -108,8 +109,8 @@ export class LeaderReads {
     this.isSweeping = true;
     this.clock.after(DEADLINE_TICKS * TICK_MS, () => {
       this.isSweeping = false;
-      const now = this.clock.now();
-      const isLate = (waiter: Waiter<Index>) => isOver(waiter, now);
+      const sweep = this.sweep.begin(this.clock.now());
+      const isLate = (waiter: Waiter<Index>) => sweep.ends(waiter);
       const late = [...this.asked.filter(isLate), ...this.waiting.filter(isLate)];
       this.asked = this.asked.filter((waiter) => !isLate(waiter));
       this.waiting = this.waiting.filter((waiter) => !isLate(waiter));

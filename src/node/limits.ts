@@ -15,6 +15,8 @@ export const HEARTBEAT_TICKS = 5;
 export const TICKS_AT_ONCE_MAX = HEARTBEAT_TICKS;
 /** While anybody waits, deadlines are looked at this often. */
 export const DEADLINE_TICKS = 2;
+/** At every so many looks at deadlines, a request is also given up whose client has left. */
+export const SWEEPS_PER_CLIENT_LOOK = 5;
 /** A tick that is later than this is reported as a stall of this process. */
 export const TICK_LATENESS_MS_MAX = 50;
 

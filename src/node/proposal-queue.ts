@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import type { RaftkvError } from '../errors.js';
 import * as limits from './limits.js';
-import { isOver, type Waiter } from './waiting.js';
+import type { Sweep, Waiter } from './waiting.js';
 
 /** A command that is not in the log yet. */
 export interface QueuedProposal<Result> extends Waiter<Result> {
@@ -75,8 +75,8 @@ export class ProposalQueue<Result> {
   }
 
   /** Rejects the proposals whose deadline has passed or whose client has left. */
-  expire(now: number, error: () => RaftkvError): void {
-    this.rejectWhere((proposal) => isOver(proposal, now), error);
+  expire(sweep: Sweep, error: () => RaftkvError): void {
+    this.rejectWhere((proposal) => sweep.ends(proposal), error);
   }
 
   private rejectWhere(

@@ -34,6 +34,7 @@ import {
   quarantined,
   readUnavailable,
   removed,
+  Sweep,
   shuttingDown,
   type Waiter,
   WaitingRoom,
@@ -93,6 +94,7 @@ export class RaftNode<Result> {
   private readonly proposed = new WaitingRoom<Index, Result | undefined, Proposal<Result>>();
   private readonly reads = new WaitingRoom<number, Index>();
   private readonly conditions = new Conditions();
+  private readonly sweep = new Sweep();
   private readonly leaders = new Set<() => void>();
   private readonly routes: (() => void)[] = [];
   private leaderIsDoubtful = false;
@@ -684,11 +686,11 @@ export class RaftNode<Result> {
   }
 
   private expireWaiters(): void {
-    const now = this.parts.clock.now();
-    this.proposed.expire(now, outcomeUnknown);
-    this.reads.expire(now, readUnavailable);
-    this.conditions.expire(now);
-    this.queue.expire(now, () => overloaded('The proposal waited too long for its turn.'));
+    const sweep = this.sweep.begin(this.parts.clock.now());
+    this.proposed.expire(sweep, outcomeUnknown);
+    this.reads.expire(sweep, readUnavailable);
+    this.conditions.expire(sweep);
+    this.queue.expire(sweep, () => overloaded('The proposal waited too long for its turn.'));
   }
 }
 

@@ -1,4 +1,5 @@
 import { RaftkvError } from '../errors.js';
+import { SWEEPS_PER_CLIENT_LOOK } from './limits.js';
 
 /** Somebody who waits for an answer until a deadline. */
 export interface Waiter<Value> {
@@ -10,9 +11,27 @@ export interface Waiter<Value> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Whether the deadline has passed, or nobody is left to take the answer. */
-export function isOver({ deadline, signal }: Waiter<never>, now: number): boolean {
-  return deadline <= now || signal?.aborted === true;
+/**
+ * When waiters are looked through. Most have their answer before their client is asked for the first time: asking a signal takes
+ * longer than all else that is done with a waiter.
+ */
+export class Sweep {
+  #count = 0;
+  #now = 0;
+  #asksForClients = false;
+
+  /** Begins the next look at all waiters. */
+  begin(now: number): this {
+    this.#now = now;
+    this.#count += 1;
+    this.#asksForClients = this.#count % SWEEPS_PER_CLIENT_LOOK === 0;
+    return this;
+  }
+
+  /** Whether the deadline has passed, or nobody is left to take the answer. */
+  ends({ deadline, signal }: Waiter<never>): boolean {
+    return deadline <= this.#now || (this.#asksForClients && signal?.aborted === true);
+  }
 }
 
 /**
@@ -37,8 +56,8 @@ export class WaitingRoom<Key, Value, Kind extends Waiter<Value> = Waiter<Value>>
   }
 
   /** Rejects the requests whose deadline has passed or whose client has left. */
-  expire(now: number, error: () => RaftkvError): void {
-    this.rejectWhere((_, waiter) => isOver(waiter, now), error);
+  expire(sweep: Sweep, error: () => RaftkvError): void {
+    this.rejectWhere((_, waiter) => sweep.ends(waiter), error);
   }
 
   rejectWhere(matches: (key: Key, waiter: Kind) => boolean, error: () => RaftkvError): void {
@@ -74,8 +93,8 @@ export class Conditions {
     }
   }
 
-  expire(now: number): void {
-    this.rejectWhere((waiter) => isOver(waiter, now));
+  expire(sweep: Sweep): void {
+    this.rejectWhere((waiter) => sweep.ends(waiter));
   }
 
   /** Nothing will be applied any more; `error` says why, and otherwise what each of them gave. */

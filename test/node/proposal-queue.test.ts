@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BATCH_BYTES, BATCH_COUNT, BATCH_LEAD_MS, GATHER_COUNT, GATHER_MS } from '../../src/node/limits.js';
 import { ProposalQueue } from '../../src/node/proposal-queue.js';
-import { noLeader, overloaded } from '../../src/node/waiting.js';
+import { noLeader, overloaded, Sweep } from '../../src/node/waiting.js';
 import { FakeClock } from './fake-clock.js';
 
 /** A queue, and what its owner would see of it. */
@@ -135,7 +135,7 @@ describe('proposals that wait', () => {
     const kit = new QueueKit();
     kit.add(1, { deadline: 10 });
     kit.add(1, { deadline: 20, bytes: BATCH_BYTES - 1 });
-    kit.queue.expire(10, () => overloaded('Too late.'));
+    kit.queue.expire(new Sweep().begin(10), () => overloaded('Too late.'));
     expect(kit.rejected).toEqual(['overloaded']);
     expect(kit.queue.size).toBe(1);
     // The bytes of the rejected one do not count any more.

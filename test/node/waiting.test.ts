@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Conditions, outcomeUnknown, readUnavailable, WaitingRoom } from '../../src/node/waiting.js';
+import { SWEEPS_PER_CLIENT_LOOK } from '../../src/node/limits.js';
+import { Conditions, outcomeUnknown, readUnavailable, Sweep, WaitingRoom } from '../../src/node/waiting.js';
 
 function waiter(deadline: number, outcomes: string[]) {
   return {
@@ -24,7 +25,7 @@ describe('waiting room', () => {
     const outcomes: string[] = [];
     room.add(1, waiter(10, outcomes));
     room.add(2, waiter(20, outcomes));
-    room.expire(10, outcomeUnknown);
+    room.expire(new Sweep().begin(10), outcomeUnknown);
     expect([outcomes, room.size]).toEqual([['outcome_unknown'], 1]);
   });
 
@@ -58,8 +59,8 @@ describe('conditions', () => {
     index = 2;
     conditions.check();
     expect(outcomes).toEqual(['1', '2']);
-    conditions.expire(29);
-    conditions.expire(30);
+    conditions.expire(new Sweep().begin(29));
+    conditions.expire(new Sweep().begin(30));
     expect(outcomes).toEqual(['1', '2', 'unavailable']);
   });
 
@@ -71,4 +72,14 @@ describe('conditions', () => {
     conditions.check();
     expect(outcomes).toEqual(['unavailable']);
   });
+});
+
+it('a sweep asks whether clients have left only once in a while, and looks at deadlines each time', () => {
+  const sweep = new Sweep();
+  const leaving = new AbortController();
+  const waiter = { resolve: () => {}, reject: () => {}, deadline: 100, signal: leaving.signal };
+  leaving.abort();
+  const ends = Array.from({ length: 2 * SWEEPS_PER_CLIENT_LOOK }, (_, now) => sweep.begin(now).ends(waiter));
+  expect(ends.filter((isOver) => isOver)).toHaveLength(2);
+  for (let now = 100; now < 103; now += 1) expect(sweep.begin(now).ends(waiter)).toBe(true);
 });
