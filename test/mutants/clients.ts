@@ -43,8 +43,8 @@ export const clientMutants: readonly Mutant[] = [
     name: 'a read is answered before its index is applied',
     rule: '§8',
     file: 'src/node/client-service.ts',
-    from: '    if (this.parts.store.appliedIndex >= index) return;',
-    to: '    if (index > 0) return;',
+    from: '      if (store.appliedIndex >= index) return undefined;',
+    to: '      if (index > 0) return undefined;',
   },
   {
     name: 'a read joins a question that was asked before it came',
@@ -58,7 +58,7 @@ export const clientMutants: readonly Mutant[] = [
     name: 'a read that waits for what never comes is never answered',
     rule: 'docs/http-api.md, timeout',
     file: 'src/node/raft-node.ts',
-    from: '    this.conditions.expire(now);',
+    from: '    this.conditions.expire(sweep);',
     to: '',
   },
   {
