@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach } from 'vitest';
 import { present } from '../../src/assert.js';
 import type { NodeStatus } from '../../src/http/port.js';
-import { isReady, membersOf, put, statusOf } from './client.js';
+import { call, isReady, membersOf, put, statusOf } from './client.js';
 import { freePorts } from './ports.js';
 import { currentProgram, type Exit, type ProgramOptions, ProgramRun } from './program.js';
 import { until } from './wait.js';
@@ -234,6 +234,23 @@ export class Cluster {
       },
       timeoutMs,
     );
+  }
+
+  /**
+   * Removes a member through whoever leads, and asks again while the cluster is between two leaders or has not heard the others
+   * lately, as the refusals say.
+   */
+  async removeMember(id: string): Promise<void> {
+    await until(`${id} removed`, async () => {
+      const { url } = await this.leader();
+      const init = { method: 'DELETE' };
+      const answer = await call(url, `/v1/members/${id}`, {}, init).catch(() => undefined);
+      const text = await answer?.text();
+      // An earlier request may have done it, whose answer was lost.
+      if (answer === undefined || answer.status === 200 || answer.status === 404) return answer && true;
+      if (answer.status >= 503 || text?.includes('"quorum_at_risk"')) return undefined;
+      throw new Error(`${id} could not be removed: ${answer.status} ${text}`);
+    });
   }
 
   /** Waits until these and no others are members, all of them voters. */

@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
-import { call, get, membersOf } from './client.js';
+import { get, membersOf } from './client.js';
 import { Cluster, showLogsOfFailures } from './cluster.js';
 import { until } from './wait.js';
 
@@ -84,22 +84,23 @@ it('row 17: tells a node that was away when it was removed, which then disturbs 
   cluster = nodes;
   const away = await nodes.follower();
   await away.kill();
-  const leader = await nodes.leader();
-  const { status } = await call(leader.url, `/v1/members/${away.id}`, {}, { method: 'DELETE' });
-  expect(status).toBe(200);
+  await nodes.removeMember(away.id);
   // Everybody that could still tell by itself is gone, too.
   for (const node of nodes.running) {
     await node.stop();
     node.start();
     await nodes.leader();
   }
-  const before = present(await (await nodes.leader()).status(), 'The leader answers.').term;
-  away.start();
+  const rest = nodes.running;
+  const run = away.start();
   const told = await until('the removed node says so', async () => {
     const own = await away.status();
     return own?.role === 'removed' ? own : undefined;
   });
   expect(told.reason).toContain('--join');
   await nodes.put('still', 'here');
-  expect((await (await nodes.leader()).status())?.term).toBe(before);
+  // Whatever the term is: on a busy machine the others may have elected somebody meanwhile.
+  expect(run.output).not.toContain('becameCandidate');
+  const disturbed = new RegExp(`"${away.id} (campaigns in|is in) term`);
+  for (const node of rest) expect(node.run?.output).not.toMatch(disturbed);
 });
