@@ -16,6 +16,8 @@ export interface DevNodeOptions {
   readonly peerPort: number;
   readonly initialCluster: string;
   readonly secretFile: string;
+  /** Of `serve`, the same for all nodes. */
+  readonly furtherFlags: readonly string[];
 }
 
 const program = fileURLToPath(new URL('../../bin/raftkv.js', import.meta.url));
@@ -48,7 +50,8 @@ export class DevNode {
   private logStart = 0;
 
   constructor(options: DevNodeOptions) {
-    const { id, dataDirectory, logFile, httpPort, peerPort, initialCluster, secretFile } = options;
+    const { id, dataDirectory, logFile, httpPort, peerPort, initialCluster, secretFile, furtherFlags } =
+      options;
     this.id = id;
     this.httpUrl = `http://127.0.0.1:${httpPort}`;
     this.logFile = logFile;
@@ -56,6 +59,7 @@ export class DevNode {
       ['serve', '--id', id, '--data-dir', dataDirectory],
       ['--http', `127.0.0.1:${httpPort}`, '--peer', `127.0.0.1:${peerPort}`],
       ['--initial-cluster', initialCluster, '--cluster-secret-file', secretFile],
+      furtherFlags,
     ].flat();
   }
 

@@ -6,6 +6,7 @@ import { DevLock } from './dev-lock.js';
 import { DevNode } from './dev-node.js';
 import { DevSize } from './dev-size.js';
 import { createSecretFile } from './secret.js';
+import { optionOf } from './serve.js';
 import { onStopSignals } from './signals.js';
 import { printLine, type Terminal, table } from './terminal.js';
 
@@ -14,6 +15,8 @@ interface DevFlags {
   readonly dataDir: string;
   readonly baseHttp: number;
   readonly basePeer: number;
+  readonly allowedHost?: string;
+  readonly corsOrigin?: string;
 }
 
 const nodesMax = 9;
@@ -31,6 +34,8 @@ export function addDev(program: Command, terminal: Terminal): void {
     .option('--data-dir <DIR>', 'where data and logs are kept; survives a restart', 'data/dev')
     .option('--base-http <PORT>', 'client port of the first node', parsePort, 8101)
     .option('--base-peer <PORT>', 'peer port of the first node', parsePort, 7101)
+    .addOption(optionOf('allowed-host'))
+    .addOption(optionOf('cors-origin'))
     .action(async (flags: DevFlags) => {
       terminal.exit(await new DevCluster(flags, terminal).run());
     });
@@ -46,6 +51,14 @@ function parsePort(text: string): number {
   const port = parseCount(text);
   if (port > 65_535 - nodesMax) throw new InvalidArgumentError(`At most ${65_535 - nodesMax}.`);
   return port;
+}
+
+/** What a user who serves a page beside the cluster says of it; the nodes judge it. */
+function furtherFlags({ allowedHost, corsOrigin }: DevFlags): readonly string[] {
+  return [
+    ...(allowedHost === undefined ? [] : ['--allowed-host', allowedHost]),
+    ...(corsOrigin === undefined ? [] : ['--cors-origin', corsOrigin]),
+  ];
 }
 
 /** The processes of one local cluster, from their start to their end. */
@@ -77,6 +90,7 @@ class DevCluster {
           peerPort: flags.basePeer + index,
           initialCluster,
           secretFile,
+          furtherFlags: furtherFlags(flags),
         }),
     );
   }

@@ -42,7 +42,8 @@ export const startServerOnDemand: StartNode = async (config) => {
   return startServer(config);
 };
 
-function optionOf(name: SettingName): Option {
+/** The command line's form of a setting. */
+export function optionOf(name: SettingName): Option {
   const setting: Setting = settings[name];
   const placeholder = setting.placeholder === undefined ? '' : ` <${setting.placeholder}>`;
   // Some are an empty list.

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { get as httpGet, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,10 +35,11 @@ describe('raftkv dev', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  function start(dataDirectory = directory): ProgramRun {
+  function start(dataDirectory = directory, flags: readonly string[] = []): ProgramRun {
     const run = new ProgramRun([
       ...['dev', '--data-dir', dataDirectory],
       ...['--base-http', String(baseHttp), '--base-peer', String(basePeer)],
+      ...flags,
     ]);
     runs.push(run);
     return run;
@@ -92,15 +94,20 @@ describe('raftkv dev', () => {
     expect(await second.ended()).toEqual({ code: 0, signal: null });
   });
 
-  it('moves its cluster to other ports', async () => {
+  it('moves its cluster to other ports, and lets a page beside it in', async () => {
     const first = start();
     await ready(first);
     expect(await put(`http://127.0.0.1:${baseHttp}`, 'greeting', 'hello')).toMatchObject({ kind: 'done' });
     first.signal('SIGINT');
     await first.ended();
     [baseHttp, basePeer] = [await freeRange(), await freeRange()];
-    const second = start();
+    const origin = 'http://localhost:5173';
+    const second = start(directory, ['--cors-origin', origin, '--allowed-host', 'kv.test']);
     await ready(second);
+    for (let place = 0; place < NODES; place += 1) {
+      const answer = await statusAs(baseHttp + place, { host: 'kv.test', origin });
+      expect([answer.statusCode, answer.headers['access-control-allow-origin']]).toEqual([200, origin]);
+    }
     expect(await get(`http://127.0.0.1:${baseHttp}`, 'greeting')).toMatchObject({ value: 'hello' });
   });
 
@@ -156,6 +163,17 @@ describe('raftkv dev', () => {
     for (let place = 0; place < NODES; place += 1) await untilFree(baseHttp + place);
   });
 });
+
+/** The answer to `GET /v1/status` with headers of which `fetch` sends none. */
+function statusAs(port: number, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const asked = httpGet({ host: '127.0.0.1', port, path: '/v1/status', headers }, (answer) => {
+      answer.resume();
+      answer.once('end', () => resolve(answer));
+    });
+    asked.once('error', reject);
+  });
+}
 
 /** The first of three free ports in a row. */
 async function freeRange(): Promise<number> {
