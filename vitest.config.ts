@@ -24,7 +24,9 @@ export default defineConfig({
           name: 'modules',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**'],
-          testTimeout: 20_000,
+          // Only for what is stuck: on a busy machine everything takes ten times as long.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           // Reading grpc-js, fastify and src anew for each file takes a third of the time.
           isolate: false,
         },
