@@ -34,6 +34,7 @@ export const errorCatalogue = {
   answer_too_large: { status: 413, title: 'The answer would be too large' },
   host_not_allowed: { status: 421, title: 'The host is not one of this node' },
   idempotency_mismatch: { status: 422, title: 'The idempotency key belongs to another request' },
+  transfer_coding_unsupported: { status: 501, title: 'The body has a transfer coding that is not supported' },
   // Requests that met the cluster at a bad time.
   unavailable: { status: 503, title: 'The read could not be confirmed' },
   no_leader: { status: 503, title: 'No leader is known' },

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { after, type Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import { COUNTED_BYTES_MIN } from './byte-budget.js';
@@ -27,8 +27,9 @@ export function readBody(
   hold: (bytes: number) => void,
   done: (error: RaftkvError | undefined, body: Buffer) => void,
 ): void {
-  if (Number(request.headers['content-length'] ?? 0) > bytesMax) {
-    done(tooLarge(bytesMax), empty);
+  const refusal = refusalOf(request.headers, bytesMax);
+  if (refusal !== undefined) {
+    done(refusal, empty);
     return;
   }
   let first: Buffer | undefined;
@@ -91,6 +92,19 @@ export function readBody(
 }
 
 const empty = Buffer.alloc(0);
+
+/** What is wrong with content before any of it is read. */
+function refusalOf(headers: IncomingHttpHeaders, bytesMax: number): RaftkvError | undefined {
+  const length = headers['content-length'];
+  if (length !== undefined) return Number(length) > bytesMax ? tooLarge(bytesMax) : undefined;
+  const coding = headers['transfer-encoding'];
+  // Node takes apart chunks and nothing else: compressed bytes would be stored as the value.
+  if (coding === undefined || coding.toLowerCase() === 'chunked') return undefined;
+  return new RaftkvError(
+    'transfer_coding_unsupported',
+    'The only Transfer-Encoding that is supported is chunked, alone. Nothing was changed; send the body without another coding.',
+  );
+}
 
 function tooSlow(timeoutMs: number): RaftkvError {
   return new RaftkvError(

@@ -127,7 +127,12 @@ const writeRefusals: readonly ErrorCode[] = [
   'shutting_down',
   'outcome_unknown',
 ];
-const bodyRefusals: readonly ErrorCode[] = [...writeRefusals, 'request_timeout', 'value_too_large'];
+const bodyRefusals: readonly ErrorCode[] = [
+  ...writeRefusals,
+  'request_timeout',
+  'value_too_large',
+  'transfer_coding_unsupported',
+];
 
 /**
  * One operation. Generators of clients name a method by its `operationId`, which stays as it is. Every operation can answer with

@@ -299,6 +299,33 @@ describe('bodies that are not wanted', () => {
     await connection.until(/alive/);
   });
 
+  it.each([['gzip, chunked'], ['gzip,chunked'], ['x, chunked']])(
+    'refuses a body in transfer codings that it does not take off (%s)',
+    async (codings) => {
+      const { port, node } = await listening();
+      for (const target of ['PUT /v1/kv/a', 'POST /v1/txn']) {
+        const connection = new RawConnection(port);
+        connection.send(
+          `${target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: ${codings}\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+        );
+        const received = await connection.untilEnd();
+        expect(received).toMatch(/^HTTP\/1\.1 501 .*transfer_coding_unsupported/s);
+        expect(received).toContain('Connection: close');
+      }
+      expect(node.get(Buffer.from('a'), undefined)).toBeUndefined();
+    },
+  );
+
+  it('takes chunks, in whatever case they are announced', async () => {
+    const { port, node } = await listening();
+    const connection = new RawConnection(port);
+    connection.send(
+      'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n',
+    );
+    await connection.until(/created":true}/);
+    expect(node.get(Buffer.from('a'), undefined)).toBeDefined();
+  });
+
   it.each([
     ['a length', 'Content-Length: 500000', ''],
     ['chunks', 'Transfer-Encoding: chunked', '7a120\r\n'],
