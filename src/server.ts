@@ -22,7 +22,7 @@ import { ClientService } from './node/client-service.js';
 import type { DiskUsage } from './node/disk-space.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
-import { APPEND_BYTES_MAX } from './node/limits.js';
+import { APPEND_BYTES_MAX, APPLY_SHARE_MS, READ_SHARE_MS } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
 import { emptyConfiguration, memberOf } from './raft/configuration.js';
 import { type Run, type RunEnds, Runs } from './runs.js';
@@ -36,6 +36,7 @@ import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
 import { ConfiguredPeerAuth } from './transport/peer-auth.js';
 import { type Refused, refusalReasons } from './transport/refusals.js';
+import { TurnShare } from './turn-share.js';
 import { version } from './version.js';
 
 /** How long stopping waits for what was accepted, and then for a successor. */
@@ -91,6 +92,8 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
 
 class Server implements Run {
   private readonly aborted = new AbortController();
+  private readonly applyShare = new TurnShare(APPLY_SHARE_MS);
+  private readonly readShare = new TurnShare(READ_SHARE_MS);
   private readonly auth: ConfiguredPeerAuth;
   private logDatabase: OrderedStore | null = null;
   private transport: GrpcTransport | null = null;
@@ -207,6 +210,8 @@ class Server implements Run {
     const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
     await removeStaleStates(directory, live);
     this.stateMachine = await openKv(directory, live, {
+      applyTurn: () => this.applyShare.turn(),
+      readTurn: () => this.readShare.turn(),
       onBackgroundError: (error) =>
         logger.warn({ err: error }, 'An old state directory could not be deleted.'),
     });
@@ -335,6 +340,7 @@ class Server implements Run {
         diskBytes: () => diskBytesOf(config.dataDirectory, STATE_PREFIX),
         peerRefusals: () => this.transport?.refusals ?? new Map(),
       },
+      readShare: this.readShare,
       connectionsMax,
       closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
     });

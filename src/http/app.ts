@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { after, every } from '../clock.js';
 import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import type { TurnShare } from '../turn-share.js';
 import { ByteBudget } from './byte-budget.js';
 import { registerClusterRoutes } from './cluster-routes.js';
 import { registerClusterVersionRoutes } from './cluster-version-routes.js';
@@ -13,6 +14,7 @@ import { Connections } from './connections.js';
 import { Closing, type Exchange, endpoint, type HttpContext } from './exchange.js';
 import { registerHealthRoutes } from './health-routes.js';
 import { HeldRequests } from './held-requests.js';
+import { compileBodies } from './json-body.js';
 import { registerKeyValueRoutes } from './key-value-routes.js';
 import { registerLeaseRoutes } from './lease-routes.js';
 import { registerLockRoutes } from './lock-routes.js';
@@ -38,6 +40,8 @@ export interface AppDependencies {
   readonly corsOrigins: readonly string[];
   readonly logger: Logger;
   readonly counts: ProcessCounts;
+  /** What clients' long reads and large answers take of each turn of the event loop; the port's long reads share it. */
+  readonly readShare: TurnShare;
   /** What all requests together may hold in memory; a share of what this process may use unless told otherwise. */
   readonly budgetBytes?: number;
   /** How long a client may take nothing of what waits for it; 30 s unless told otherwise. */
@@ -81,6 +85,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     origins: new Origins({ allowedHosts, corsOrigins, members: () => port.locations() }),
     held: new HeldRequests(port, closing.signal),
     turns: new RequestTurns(),
+    readShare: dependencies.readShare,
   };
 
   const app = fastify({
@@ -159,6 +164,11 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     );
   });
   metrics.followConnections(connections);
+  // Before it listens: the first client that asked for it would keep all others waiting.
+  app.addHook('onReady', async () => {
+    compileBodies();
+    await metrics.loadLibrary();
+  });
   app.addHook('preClose', (done) => {
     context.closing.begin(
       new RaftkvError(

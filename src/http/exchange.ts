@@ -6,6 +6,7 @@ import { after } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
+import type { TurnShare } from '../turn-share.js';
 import { hasBody, parseJson, readBody } from './body.js';
 import { type ByteBudget, COUNTED_BYTES_MIN } from './byte-budget.js';
 import type { Connections } from './connections.js';
@@ -30,6 +31,8 @@ export interface HttpContext {
   readonly held: HeldRequests;
   readonly budget: ByteBudget;
   readonly turns: RequestTurns;
+  /** What clients' long reads and large answers take of each turn of the event loop. */
+  readonly readShare: TurnShare;
 }
 
 /** The end of the server. */
@@ -250,6 +253,12 @@ export class Exchange implements Startable {
   /** Makes an answer that may be large, when it is its turn, and answers with what `use` makes of it. */
   produce<Value>(task: () => Promise<Value>, use: (value: Value) => void): void {
     this.settle(this.context.budget.produce(this.signal, task), use);
+  }
+
+  /** Resolves when the next slice of a long piece of work may run; rejects with the signal's reason once that is aborted. */
+  async longWorkTurn(signal = this.signal): Promise<void> {
+    await this.context.readShare.turn();
+    signal.throwIfAborted();
   }
 
   /**

@@ -237,7 +237,7 @@ function list(exchange: Exchange): void {
     const makePage = async () => {
       const after = cursor?.lastKey;
       const result = await context.port.list({ prefix, after, limit, keysOnly, revision, signal });
-      return pageJson(result, prefix, keysOnly);
+      return pageJson(result, prefix, keysOnly, () => exchange.longWorkTurn(signal));
     };
     exchange.produce(makePage, (json) => exchange.sendJson(200, json));
   });

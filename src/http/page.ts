@@ -1,21 +1,27 @@
 import { Buffer, isUtf8 } from 'node:buffer';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Item, ListResult } from '../kv/types.js';
 import { asBuffer, bytesMember } from './bytes.js';
 import { encodeCursor } from './cursor.js';
 
 /** A page ends after the item with which its JSON reaches this size: a byte of a value can take six in JSON. */
 const pageJsonBytesMax = 2 * 1024 * 1024;
-/** What is encoded in one turn of the event loop: a few milliseconds at most. A multiple of 3, so that base64 can be cut there. */
+/** What is encoded in one slice: a millisecond's work at most. A multiple of 3, so that base64 can be cut there. */
 const sliceLength = 3 * 16_384;
 
 /**
  * One page of a listing as JSON. It is made in slices, because a leader that is busy with one page for longer than its
  * followers' patience loses its office.
+ *
+ * @param turn Resolves when the next slice may be made.
  */
-export async function pageJson(result: ListResult, prefix: Uint8Array, keysOnly: boolean): Promise<Buffer> {
+export async function pageJson(
+  result: ListResult,
+  prefix: Uint8Array,
+  keysOnly: boolean,
+  turn: () => Promise<void>,
+): Promise<Buffer> {
   const { revision, items } = result;
-  const json = new JsonSlices();
+  const json = new JsonSlices(turn);
   await json.add(`{"revision":${revision},"items":[`);
   let last: Item | undefined;
   let more = result.more;
@@ -33,11 +39,17 @@ export async function pageJson(result: ListResult, prefix: Uint8Array, keysOnly:
   return json.end();
 }
 
-/** A large document that is put together in many short turns of the event loop. */
+/** A large document that is put together in many short slices. */
 export class JsonSlices {
+  private readonly turn: () => Promise<void>;
   private readonly done: Buffer[] = [];
   private doneBytes = 0;
   private text = '';
+
+  /** @param turn Resolves when the next slice may be made; rejects where nobody wants the document any more. */
+  constructor(turn: () => Promise<void>) {
+    this.turn = turn;
+  }
 
   /** Of what was added, about: what is not encoded yet counts by its characters. */
   get length(): number {
@@ -48,7 +60,7 @@ export class JsonSlices {
     this.text += text;
     if (this.text.length < sliceLength) return;
     this.encode();
-    await turn();
+    await this.turn();
   }
 
   end(): Buffer {

@@ -45,7 +45,7 @@ function transact(exchange: Exchange): void {
     exchange.settle(written, (result) => {
       const done = expectResult(exchange, result, 'txn');
       exchange.produce(
-        () => resultsJson(done),
+        () => resultsJson(done, () => exchange.longWorkTurn()),
         (json) => exchange.sendJson(200, json),
       );
     });
@@ -63,7 +63,7 @@ function readTxn(
     const read = async () => {
       const result = await exchange.context.port.readTxn(command, { revision, signal });
       if (result.kind !== 'txn') throw refusalOf(result);
-      return resultsJson(result);
+      return resultsJson(result, () => exchange.longWorkTurn(signal));
     };
     exchange.produce(read, (json) => exchange.sendJson(200, json));
   });
@@ -81,8 +81,11 @@ function refuseReadParameters(query: Query): void {
 type TxnDone = Extract<CommandResult, { readonly kind: 'txn' }>;
 
 /** In slices, like a page of a listing, which it may be as large as. */
-async function resultsJson({ succeeded, revision, results }: TxnDone): Promise<Buffer> {
-  const json = new JsonSlices();
+async function resultsJson(
+  { succeeded, revision, results }: TxnDone,
+  turn: () => Promise<void>,
+): Promise<Buffer> {
+  const json = new JsonSlices(turn);
   await json.add(`{"succeeded":${succeeded},"revision":${revision},"results":[`);
   for (const [at, result] of results.entries()) {
     if (at > 0) await json.add(',');

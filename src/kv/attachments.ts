@@ -19,6 +19,7 @@ export async function* walkAttached(
       prefix: keyId(attachmentKey(lease, NO_KEY)),
       after: after && keyId(attachmentKey(lease, after)),
       turn: layers.turn,
+      step: layers.step,
     },
     walkedAttachments,
   );

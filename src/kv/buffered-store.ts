@@ -20,7 +20,7 @@ import {
   tombstoneRange,
   type Version,
 } from './record-codec.js';
-import type { KeyId } from './sorted-map.js';
+import type { KeyId, Turn } from './sorted-map.js';
 import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -30,6 +30,9 @@ const CACHED_CURRENT_BYTES = 12 * 1024 * 1024;
 const CACHED_VALUE_BYTES = 8 * 1024 * 1024;
 /** What a record takes on disk beside its key, about, where it is small. */
 const RECORD_BYTES = 48;
+/** A view that does not change, until it is closed. */
+export type FrozenLayers = Layers & { readonly close: () => Promise<void> };
+
 /** Times an odd number, different numbers of 32 bits stay different. */
 const ODD_FACTOR = 0x9e3779b1;
 
@@ -39,6 +42,10 @@ export interface StateOptions {
   readonly answerIndex: IndexBounds;
   /** Runs a task in another turn of the event loop. */
   readonly soon: (task: () => void) => void;
+  /** Resolves when work that writes wait for goes on: commands that are prepared, sorting, pruning. */
+  readonly applyTurn: Turn;
+  /** Resolves when the next step of a read may run. */
+  readonly readTurn: Turn;
 }
 
 /**
@@ -85,21 +92,23 @@ export class BufferedStore {
   /** Bytes of versions that were dropped from history and are not pruned yet. */
   #droppedBytes = 0;
   readonly #soon: (task: () => void) => void;
-  readonly #turn: () => Promise<void>;
+  readonly #applyTurn: Turn;
+  readonly #readTurn: Turn;
   #failure: { readonly error: unknown } | undefined;
 
   private constructor(
     name: string,
     store: OrderedStore,
     meta: Meta,
-    { answerIndex, soon }: StateOptions,
+    { answerIndex, soon, applyTurn, readTurn }: StateOptions,
     hasTombstones: boolean,
   ) {
     this.name = name;
     this.#store = store;
     this.#hasTombstones = hasTombstones;
     this.#soon = soon;
-    this.#turn = () => new Promise((resolve) => soon(resolve));
+    this.#applyTurn = applyTurn;
+    this.#readTurn = readTurn;
     this.meta = { ...meta };
     this.#active = new WriteBuffer(meta.answersDigest);
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
@@ -218,7 +227,7 @@ export class BufferedStore {
   }
 
   async *eventsFrom(revision: Revision, isAskedFor: (id: KeyId) => boolean): AsyncGenerator<PastStep> {
-    const layers = this.freeze();
+    const layers = this.freezeForReads();
     try {
       yield* pastEvents(layers, revision, isAskedFor);
     } finally {
@@ -235,10 +244,15 @@ export class BufferedStore {
     return this.#layersOver(this.#store);
   }
 
-  /** The same, frozen. The caller must call `close`. */
-  freeze(): Layers & { readonly close: () => Promise<void> } {
+  /** The same, frozen, for commands that are prepared. The caller must call `close`. */
+  freeze(): FrozenLayers {
     const disk = this.#store.snapshot();
     return { ...this.#layersOver(disk), close: () => disk.close() };
+  }
+
+  /** The same, frozen, for clients that read. The caller must call `close`. */
+  freezeForReads(): FrozenLayers {
+    return { ...this.freeze(), step: this.#readTurn };
   }
 
   /** A frozen view of the disk alone, with what it says of itself. The caller must close it. */
@@ -293,7 +307,7 @@ export class BufferedStore {
     this.#flushing = buffer;
     try {
       const { revision, compactedRevision } = meta;
-      const layers = { buffers: [buffer], disk: this.#store, revision, compactedRevision, turn: this.#turn };
+      const layers = { ...this.#layersOver(this.#store), buffers: [buffer], revision, compactedRevision };
       const pruning = await pruneHistory(layers, this.#prunedRevision, buffer.changeCount);
       const departure = await this.answers.leave(meta, buffer.answers);
       const { prunedRevision } = pruning;
@@ -365,7 +379,8 @@ export class BufferedStore {
   #layersOver(disk: Layers['disk']): Layers {
     const buffers = this.#flushing === undefined ? [this.#active] : [this.#active, this.#flushing];
     const { revision, compactedRevision } = this.meta;
-    return { buffers, disk, revision, compactedRevision, turn: this.#turn };
+    const turn = this.#applyTurn;
+    return { buffers, disk, revision, compactedRevision, turn, step: turn };
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Pair, Scan } from '../storage/ordered-store.js';
 import type { KeyId, SortedMap, Turn } from './sorted-map.js';
 
-/** What is read in one step, between which the event loop gets a turn. */
+/** What is found in one step, which is about a millisecond's work where each value is read as well. */
 const FOUND_PER_STEP = 128;
-/** Steps from buffers alone take turns less often: a turn costs more than such a step. */
-const STEPS_PER_TURN = 8;
+/** What one read of the disk gives. Each takes a turn of the event loop, which may be a long one, so that it is several steps. */
+const PAIRS_PER_READ = 4 * FOUND_PER_STEP;
 
 /** How what lies in buffers and on disk is told apart and read. */
 export interface Walked<Value, Found> {
@@ -17,6 +17,8 @@ export interface Walked<Value, Found> {
 /**
  * What stands under ids with the prefix, or under those of them after another, in byte order and a bounded number at a
  * time: from buffers, the newest first, laid over what a scan gives of the same ids. Closes the scan.
+ *
+ * Ids in buffers are sorted once for all walks, so the pauses of sorting are `turn`'s. Before each step, a walk waits for `step`.
  */
 export async function* mergedWalk<Value, Found>(
   buffers: readonly SortedMap<Value>[],
@@ -25,41 +27,40 @@ export async function* mergedWalk<Value, Found>(
     prefix,
     after,
     turn,
+    step,
   }: {
     readonly prefix: KeyId;
     readonly after?: KeyId | undefined;
     readonly turn: Turn;
+    readonly step: Turn;
   },
   walked: Walked<Value, Found>,
 ): AsyncGenerator<readonly Found[]> {
-  let steps = 0;
-  const pause = () => {
-    steps += 1;
-    return steps % STEPS_PER_TURN === 0 ? turn() : undefined;
-  };
   try {
     const buffered = await BufferCursor.over(buffers, prefix, after, turn, walked.fromBuffer);
     for (;;) {
-      const pairs = await scan.next(FOUND_PER_STEP);
+      const pairs = await scan.next(PAIRS_PER_READ);
       if (pairs.length === 0) break;
-      const found: Found[] = [];
+      await step();
+      let found: Found[] = [];
       for (const pair of pairs) {
         const id = walked.idOf(pair);
-        buffered.takeBefore(id, FOUND_PER_STEP, found);
-        while ((buffered.peek() ?? id) < id) {
-          yield found.splice(0);
-          await pause();
+        for (;;) {
           buffered.takeBefore(id, FOUND_PER_STEP, found);
+          if (found.length < FOUND_PER_STEP) break;
+          yield found;
+          found = [];
+          await step();
         }
         found.push(buffered.take(id) ?? walked.fromDisk(id, pair));
       }
-      yield found;
+      if (found.length > 0) yield found;
     }
     while (buffered.peek() !== undefined) {
+      await step();
       const found: Found[] = [];
       buffered.takeBefore(undefined, FOUND_PER_STEP, found);
       yield found;
-      await pause();
     }
   } finally {
     await scan.close();

@@ -7,7 +7,7 @@ import type { KeyId } from './sorted-map.js';
 import type { Revision, WatchPosition } from './types.js';
 import { keyId } from './write-buffer.js';
 
-/** Changes in one step, between which the event loop gets a turn: finding one out costs up to a read from the disk. */
+/** Changes in one step of a walk: finding one out costs up to a read from the disk. */
 const CHANGES_PER_STEP = 128;
 
 /** The next changes of the past. */
@@ -44,6 +44,7 @@ export async function* pastEvents(
   };
   for await (const { changes } of readChanges(disk, from, REVISION_MAX - 1)) {
     for (let at = 0; at < changes.length; at += CHANGES_PER_STEP) {
+      await layers.step();
       yield stepOf(changes.slice(at, at + CHANGES_PER_STEP));
     }
   }
@@ -51,6 +52,7 @@ export async function* pastEvents(
     // A buffer holds whole revisions.
     const onDisk = numbers.position.revision;
     for (let at = 0; at < end; at += CHANGES_PER_STEP) {
+      await layers.step();
       const upTo = Math.min(at + CHANGES_PER_STEP, end);
       const changes = buffer.changes.slice(at, upTo).map((bytes) => decodeChange(bytes));
       yield stepOf(changes.filter(({ revision }) => revision > onDisk));

@@ -6,9 +6,8 @@ import { keyId } from './write-buffer.js';
 /** Keys that are remembered of finished walks, and bytes of their names. */
 const KEPT_KEYS_MAX = 20_000;
 const KEPT_KEY_BYTES_MAX = 4 * 1024 * 1024;
-/** What is given in one step, and how many steps from memory are between two turns of the event loop. */
+/** What is given in one step from memory. */
 const KEYS_PER_STEP = 128;
-const STEPS_PER_TURN = 8;
 
 /**
  * The keys under the prefixes of one command, in a view that does not change. What a walk has found is remembered, so that a
@@ -70,7 +69,8 @@ export class PrefixWalks {
       if ((keys[middle]?.id ?? id) < id) low = middle + 1;
       else high = middle;
     }
-    for (let at = low, steps = 1; at < keys.length; at += KEYS_PER_STEP, steps += 1) {
+    for (let at = low; at < keys.length; at += KEYS_PER_STEP) {
+      await this.#layers.step();
       const step = keys.slice(at, at + KEYS_PER_STEP);
       const end = step.findIndex((key) => !key.id.startsWith(id));
       this.passed += end < 0 ? step.length : end;
@@ -79,7 +79,6 @@ export class PrefixWalks {
         return;
       }
       yield step;
-      if (steps % STEPS_PER_TURN === 0) await this.#layers.turn();
     }
   }
 }

@@ -15,7 +15,7 @@ import {
   type Version,
   versionKey,
 } from './record-codec.js';
-import type { KeyId } from './sorted-map.js';
+import type { KeyId, Turn } from './sorted-map.js';
 import type { Item, ListRequest, ListResult, Revision } from './types.js';
 import { type BufferedKey, keyId, versionOf, type WriteBuffer } from './write-buffer.js';
 
@@ -39,8 +39,10 @@ export interface Layers {
   readonly revision: Revision;
   /** Versions that ended before this revision may be gone. */
   readonly compactedRevision: Revision;
-  /** Resolves in another turn of the event loop. */
-  readonly turn: () => Promise<void>;
+  /** Resolves when work that writes may wait for goes on, in another turn of the event loop. */
+  readonly turn: Turn;
+  /** Resolves when the next step of a walk through this view may run. */
+  readonly step: Turn;
 }
 
 function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
@@ -76,13 +78,13 @@ export function walk(
   after: Uint8Array | undefined,
   revision: Revision,
 ): AsyncGenerator<readonly FoundKey[]> {
-  const { buffers, disk, turn } = layers;
+  const { buffers, disk, turn, step } = layers;
   const current = disk.scan(currentRange(prefix, after));
   const isPast = revision < layers.revision;
   return mergedWalk(
     buffers.map((buffer) => buffer.keys),
     isPast ? new JoinedScan(current, disk.scan(tombstoneRange(prefix, after))) : current,
-    { prefix: keyId(prefix), after: after && keyId(after), turn },
+    { prefix: keyId(prefix), after: after && keyId(after), turn, step },
     walkedKeys,
   );
 }

@@ -22,6 +22,7 @@ import { readTransaction, walksAhead } from './read-transaction.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
+import type { Turn } from './sorted-map.js';
 import { SnapshotStaging } from './staging.js';
 import { branchesOf, passesTooManyKeys, walksPrefix } from './transaction.js';
 import type {
@@ -53,6 +54,10 @@ export interface KvOptions {
   readonly window?: WindowBounds;
   /** Runs a task in another turn of the event loop; `setImmediate` unless time is simulated. */
   readonly soon?: (task: () => void) => void;
+  /** Resolves when work that writes wait for goes on; in another turn of the event loop unless told otherwise. */
+  readonly applyTurn?: Turn;
+  /** Resolves when the next step of a client's long read may run; in another turn of the event loop unless told otherwise. */
+  readonly readTurn?: Turn;
   /** Told of a replaced state that could not be closed or deleted: its directory only takes room until the next start. */
   readonly onBackgroundError?: (error: unknown) => void;
 }
@@ -222,7 +227,7 @@ export class KvStateMachine {
   /** One page, of one revision even while changes are applied. Throws `compacted` or `bad_request`. */
   async list(request: ListRequest): Promise<ListResult> {
     const revision = this.#readable(request.revision);
-    const layers = this.#live.freeze();
+    const layers = this.#live.freezeForReads();
     try {
       return await readPage(layers, request, revision);
     } finally {
@@ -239,7 +244,7 @@ export class KvStateMachine {
     if (!walksAhead(command)) {
       return readTransaction(this.#live.layers(), command, readable, signal);
     }
-    const layers = this.#live.freeze();
+    const layers = this.#live.freezeForReads();
     try {
       return await readTransaction(layers, command, readable, signal);
     } finally {
@@ -255,7 +260,7 @@ export class KvStateMachine {
     const { idempotency } = command;
     if (idempotency && this.#live.answers.find(idempotency, this.logTimeMs).result !== undefined)
       return false;
-    const layers = this.#live.freeze();
+    const layers = this.#live.freezeForReads();
     try {
       return await passesTooManyKeys(layers, branches, signal);
     } finally {
@@ -276,7 +281,7 @@ export class KvStateMachine {
 
   /** Up to `limit` keys that are attached to a lease, in byte order; changes that are applied meanwhile may show or not. */
   async leaseKeys(lease: LeaseId, limit: number): Promise<readonly Uint8Array[]> {
-    const layers = this.#live.freeze();
+    const layers = this.#live.freezeForReads();
     try {
       const keys: Uint8Array[] = [];
       for await (const found of walkAttached(layers, lease)) {
@@ -401,8 +406,10 @@ export class KvStateMachine {
   }
 }
 
-function stateOptions({ answerIndex = INDEX_BOUNDS, soon = setImmediate }: KvOptions): StateOptions {
-  return { answerIndex, soon };
+function stateOptions(options: KvOptions): StateOptions {
+  const { answerIndex = INDEX_BOUNDS, soon = setImmediate } = options;
+  const turn: Turn = () => new Promise((resolve) => soon(resolve));
+  return { answerIndex, soon, applyTurn: options.applyTurn ?? turn, readTurn: options.readTurn ?? turn };
 }
 
 function infoOf({ lease, ttlMs, expiresAtMs, generation, own }: Lease, logTimeMs: LogTime): LeaseInfo {

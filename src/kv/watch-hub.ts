@@ -129,11 +129,6 @@ export class WatchHub {
     return this.#pastReads.take(read);
   }
 
-  /** Resolves in another turn of the event loop. */
-  turn(): Promise<void> {
-    return new Promise((resolve) => this.#soon(resolve));
-  }
-
   wait(watcher: HubWatcher): void {
     this.#waiting.add(watcher.id, watcher.isPrefix, watcher);
   }
@@ -294,7 +289,6 @@ class HubWatcher implements Watcher {
         isFull = taken.isFull;
         if (isFull || this.#isClosed) break;
         this.#passTo(step.last);
-        await this.#hub.turn();
       }
       // To the end: what comes next is in the window.
       if (!isFull) this.#passTo(endOf(newest));

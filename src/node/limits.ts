@@ -68,6 +68,13 @@ export const FLUSH_BYTES = 4 * 1024 * 1024;
 export const BUFFERED_BYTES_MAX = 32 * 1024 * 1024;
 /** Applying yields to the event loop after this long. */
 export const APPLY_SLICE_MS = 10;
+/**
+ * What commands that walk prefixes, sorting and pruning take of one turn of the event loop: writes wait for them, and so they
+ * do not share with {@link READ_SHARE_MS}.
+ */
+export const APPLY_SHARE_MS = 5;
+/** What the long reads and large answers of all clients together take of one turn of the event loop. */
+export const READ_SHARE_MS = 3;
 
 /**
  * The log may grow to this multiple of its bound for a follower that gets a snapshot. Past it, the follower has to begin

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { type AppDependencies, buildApp } from '../../src/http/app.js';
 import { createLogger } from '../../src/logger.js';
+import { TurnShare } from '../../src/turn-share.js';
 import { FakeNode } from './fake-node.js';
 
 export interface Served {
@@ -25,6 +26,7 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
       diskBytes: async () => ({ log: 1, state: 2 }),
       peerRefusals: () => new Map([['no_proof', 3]]),
     },
+    readShare: new TurnShare(0),
     connectionsMax: 10_000,
     ...options,
   });

@@ -28,6 +28,7 @@ class World {
     world.kv = await openKv(world.countingDirectory(), 'state-0', {
       historyRevisions,
       soon: (task) => world.soon.push(task),
+      applyTurn: () => Promise.resolve(),
     });
     return world;
   }

@@ -214,6 +214,7 @@ describe('watches', () => {
             historyBytes: HISTORY_BYTES,
             window: { eventsMax, bytesMax: 1_000_000 },
             soon: (task) => tasks.push(task),
+            applyTurn: () => Promise.resolve(),
           });
           // Says in which order the changes of each revision were made.
           const orders: PlainEvent[] = [];
