@@ -17,6 +17,7 @@ import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
 import type { RequestTurns, Startable } from './request-turns.js';
 import { originForm, splitTarget, type Target } from './target.js';
+import { refusedStream, serverSentEvents } from './watch-events.js';
 
 /** What all routes share. */
 export interface HttpContext {
@@ -343,11 +344,17 @@ export class Exchange implements Startable {
 
   fail(error: unknown, headers: readonly string[] = []): void {
     this.caching = 'no-store';
-    if (error instanceof RaftkvError && passing.has(error.code) && this.isEventSource()) {
-      this.hangUp();
-      return;
-    }
     const problem = problemOf(error);
+    if (error instanceof RaftkvError && this.isEventSource()) {
+      if (passing.has(error.code)) {
+        this.hangUp();
+        return;
+      }
+      if (error.code === 'overloaded') {
+        this.send(200, serverSentEvents.contentType, refusedStream(problem.body), []);
+        return;
+      }
+    }
     if (this.response.destroyed) {
       // The client has left, which is why most of what it asked for fails.
     } else if (!(error instanceof RaftkvError)) {
@@ -360,7 +367,10 @@ export class Exchange implements Startable {
   }
 
   private isEventSource(): boolean {
-    return this.request.headers.accept?.includes('text/event-stream') === true;
+    return (
+      this.endpoint.route === '/v1/watch' &&
+      this.request.headers.accept?.includes('text/event-stream') === true
+    );
   }
 
   /** To a browser's EventSource any status but 200 is final, while it asks again when a connection is lost. */

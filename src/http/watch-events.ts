@@ -31,6 +31,17 @@ export const serverSentEvents: WatchFormat = {
   heartbeat: ': heartbeat\n\n',
 };
 
+/** How long an EventSource waits before it asks again after a refusal; its own default is about as long, and differs by browser. */
+const RETRY_MS = 5_000;
+
+/**
+ * A stream that says why there is none, and ends. To an EventSource any status but 200 is final, and to one whose connection
+ * breaks nothing is said, neither why nor when to ask again.
+ */
+export function refusedStream(problem: string): string {
+  return `retry: ${RETRY_MS}\n${serverSentEvents.error(problem)}`;
+}
+
 export const newlineDelimitedJson: WatchFormat = {
   contentType: 'application/x-ndjson',
   event(event, previous) {

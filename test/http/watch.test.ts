@@ -34,6 +34,24 @@ const put = (app: App, key: string, payload: string, query = '') =>
   app.inject({ method: 'PUT', url: `/v1/kv/${key}${query}`, payload });
 
 describe('a watch over HTTP', () => {
+  it('that is refused as overloaded says so, and when to ask again, to an EventSource', async () => {
+    const { app, node, port } = await listening();
+    node.watch = () => {
+      throw new RaftkvError('overloaded', 'Too many.');
+    };
+    const connection = watch(port, 'prefix=', { accept: 'text/event-stream', connection: 'close' });
+    const received = await connection.untilEnd();
+    // Any other status is final to it.
+    expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(received).toContain('Content-Type: text/event-stream\r\n');
+    expect(received.slice(received.indexOf('\r\n\r\n') + 4)).toMatch(
+      /^retry: \d+\nevent: error\ndata: \{.*"code":"overloaded".*\}\n\n$/,
+    );
+    const other = watch(port, 'prefix=', { accept: 'application/x-ndjson', connection: 'close' });
+    expect(await other.untilEnd()).toMatch(/^HTTP\/1\.1 503 .*"code":"overloaded"/s);
+    await app.close();
+  });
+
   it('is a stream of Server-Sent Events that begins with where it begins', async () => {
     const { app, port } = await listening();
     await put(app, 'a', 'before');
