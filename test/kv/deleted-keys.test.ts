@@ -216,7 +216,8 @@ describe('a deletion by prefix', () => {
         close: async () => {},
       });
       const disk = { get: () => undefined, scan };
-      const layers = { buffers: [], disk, revision: 2, compactedRevision: 0, turn: async () => {} };
+      const turn = async () => {};
+      const layers = { buffers: [], disk, revision: 2, compactedRevision: 0, turn, step: turn };
       return passesTooManyKeys(layers, branchesOf(remove), undefined);
     };
     expect(await passesTooMany(DELETED_KEYS_PASSED_MAX)).toBe(false);
