@@ -20,8 +20,6 @@ export interface World {
   until(condition: () => boolean, what: string): Promise<void>;
   /** How soon a node that came back must be connected again, in milliseconds. */
   readonly reconnectMsMax: number;
-  /** How long a heartbeat and its answer may take while large appends are on their way, in milliseconds. */
-  readonly heartbeatMsMax: number;
   /** Stops everything that was started. */
   close(): Promise<void>;
 }

@@ -214,24 +214,24 @@ export function transportConformance(name: string, open: () => Promise<World>): 
         if (message.type !== 'heartbeat') return;
         b.transport.send({ type: 'heartbeatResponse', ...b.envelope(a), round: message.round });
       };
-      const delays: number[] = [];
-      let sentAt = 0;
+      let answers = 0;
       let round = 0;
       const beat = () => {
         round += 1;
-        sentAt = world.now();
         a.transport.send({ type: 'heartbeat', ...a.envelope(b), round, commitIndex: 0 });
       };
       a.onEvery = () => {
-        delays.push(world.now() - sentAt);
+        answers += 1;
         if (countOf(b, 'appendEntries') < appends) beat();
       };
       for (let index = 0; index < appends; index += 1) a.transport.send(append(a, b, index, bytes));
       beat();
       await world.until(() => countOf(b, 'appendEntries') === appends, 'the appends arrive');
-      await world.until(() => delays.length === round, 'the last heartbeat is answered');
-      expect(delays.length, 'heartbeats were answered while appends were on their way').toBeGreaterThan(1);
-      expect(Math.max(...delays)).toBeLessThan(world.heartbeatMsMax);
+      await world.until(() => answers === round, 'the last heartbeat is answered');
+      // Behind the appends at most one heartbeat would come through for each of them.
+      expect(answers, 'heartbeats were answered while appends were on their way').toBeGreaterThan(
+        10 * appends,
+      );
     });
 
     test('again soon after a peer came back, and says once that it was away', async () => {

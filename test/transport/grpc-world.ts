@@ -10,8 +10,6 @@ const WAIT_MS_MAX = 10_000;
 export class GrpcWorld implements World {
   /** The requirement is 300 ms; the rest is for a machine that is busy with other tests. */
   readonly reconnectMsMax = 1_000;
-  /** Both ends share one thread here, so a heartbeat also waits while megabytes are copied for the other end. */
-  readonly heartbeatMsMax = 300;
   /** In force on every node that is started from now on. */
   clusterVersion = 1;
   readonly refused: Refused[] = [];
