@@ -228,7 +228,11 @@ function attachment(
       '"ttlSeconds" gives the key a lease of its own, and "lease" an existing one; give one of them',
     );
   }
-  if (lease !== undefined) return { lease: Number(lease) };
+  if (lease !== undefined) {
+    const id = Number(lease);
+    if (!Number.isSafeInteger(id)) throw wrong(`${place}.put`, 'there is no lease of so great a number');
+    return { lease: id };
+  }
   return ttlSeconds === undefined ? {} : { ttlMs: toMs(ttlSeconds) };
 }
 

@@ -18,6 +18,7 @@ import {
   type ListResult,
   RESERVED_PREFIX,
   type Revision,
+  TTL_MS_MAX,
 } from '../kv/types.js';
 import { LOCK_PLACE_MS, LOCK_PLACE_RENEWED_MS, LOCK_QUEUE_MAX, LOCK_WAITERS_MAX } from './limits.js';
 import { overloaded } from './waiting.js';
@@ -69,7 +70,7 @@ export class LockService {
         value: Buffer.from(value),
         contentType: 'text/plain; charset=utf-8',
         ifAbsent: true,
-        ttlMs: ttlMs + Math.min(waitMs, LOCK_PLACE_MS),
+        ttlMs: placeTtlMs(ttlMs, waitMs),
         ...(idempotency === undefined ? {} : { idempotency }),
       },
       timeoutMs,
@@ -234,7 +235,7 @@ export class LockService {
   private async keepPlace({ lease }: Place, { ttlMs, timeoutMs }: Patience): Promise<void> {
     await this.parts
       .write(
-        { kind: 'leaseKeepAlive', lease, ttlMs: ttlMs + LOCK_PLACE_MS },
+        { kind: 'leaseKeepAlive', lease, ttlMs: placeTtlMs(ttlMs, LOCK_PLACE_MS) },
         Math.min(timeoutMs, LOCK_PLACE_RENEWED_MS),
       )
       .catch(() => {});
@@ -332,6 +333,11 @@ function holderOf(item: Item): LockHolder {
     lease: item.lease ?? 0,
     value: Buffer.from(item.value).toString('utf8'),
   };
+}
+
+/** How long a place in line lives unattended. A holder's lease may be as long as one can be; nothing is added to that. */
+function placeTtlMs(ttlMs: number, waitMs: number): number {
+  return Math.min(ttlMs + Math.min(waitMs, LOCK_PLACE_MS), TTL_MS_MAX);
 }
 
 function placeUnknown(): RaftkvError {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
 import type { LockRequest } from '../../src/http/port.js';
-import type { Command, Item } from '../../src/kv/types.js';
+import { type Command, type Item, TTL_MS_MAX } from '../../src/kv/types.js';
 import { LOCK_QUEUE_MAX } from '../../src/node/limits.js';
 import { LockService } from '../../src/node/lock-service.js';
 import { shuttingDown } from '../../src/node/waiting.js';
@@ -85,6 +85,12 @@ it('a place that may have been taken is given up, unless a repeat may go on in i
   const keyed = serviceWith([item(3)], unknown);
   await expect(keyed.service.acquire(request({ waitMs: 1_000, idempotency }), 1_000)).rejects.toBe(unknown);
   expect(keyed.written).toMatchObject([{ kind: 'put' }]);
+});
+
+it('a place for a lock that is held for the longest time there is lives no longer than that', async () => {
+  const { service, written } = serviceWith([item(3)]);
+  await service.acquire(request({ ttlMs: TTL_MS_MAX, waitMs: 1_000 }), 1_000);
+  expect(written).toMatchObject([{ kind: 'put', ttlMs: TTL_MS_MAX }]);
 });
 
 it('a repeat goes on in the place in line that it has', async () => {
