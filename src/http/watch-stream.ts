@@ -194,36 +194,33 @@ class WatchStream {
   private async writeAll(chunks: readonly Buffer[]): Promise<void> {
     if (chunks.length === 0) return;
     const bytes = chunks.reduce((sum, { length }) => sum + length, WRITE_OVERHEAD_BYTES);
-    const turn = this.budgets.turns.take(bytes);
-    if (turn !== undefined) await turn;
-    if (this.isEnded) return;
-    this.quietSince = performance.now();
-    this.response.cork();
-    for (const chunk of chunks) this.response.write(chunk);
-    this.response.uncork();
-    // From here on the budget accounts for the bytes. Until here the watches bound them: they read the past for a few at a time.
-    this.watcher.taken();
-    if (this.response.writableNeedDrain) await this.drainedOrEnded(bytes);
+    // What was read from the past is this stream's alone and counts at once. The watches bound it: they read for a few at a time.
+    const counted = new CountedBytes(this.budgets.budget, this.watcher.holdsPast ? bytes : 0);
+    try {
+      const turn = this.budgets.turns.take(bytes);
+      if (turn !== undefined) await turn;
+      if (this.isEnded) return;
+      this.quietSince = performance.now();
+      this.response.cork();
+      for (const chunk of chunks) this.response.write(chunk);
+      this.response.uncork();
+      this.watcher.taken();
+      if (this.response.writableNeedDrain) await this.drainedOrEnded(bytes, counted);
+    } finally {
+      counted.give();
+    }
   }
 
   /**
    * Resolves when the socket takes more. What a client does not take for longer than a moment counts as held for it; where that is
    * too much, the connection ends without a word that it would not take either, and the client resumes.
    */
-  private async drainedOrEnded(bytes: number): Promise<void> {
-    const { budget } = this.budgets;
-    let held = 0;
+  private async drainedOrEnded(bytes: number, counted: CountedBytes): Promise<void> {
     const timer = after(HELD_AFTER_MS, () => {
-      try {
-        budget.take(bytes);
-        held = bytes;
-      } catch {
-        this.response.destroy();
-      }
+      if (!counted.tryTake(bytes)) this.response.destroy();
     });
     await this.drained();
     timer.cancel();
-    budget.give(held);
   }
 
   /** Resolves when the socket takes more. */
@@ -244,5 +241,33 @@ class WatchStream {
       this.response.once('drain', proceed);
       this.waiting.add(proceed);
     });
+  }
+}
+
+/** What the budget counts for one write. */
+class CountedBytes {
+  /** @param bytes What is held already, however many bytes that are. */
+  constructor(
+    private readonly budget: ByteBudget,
+    private bytes: number,
+  ) {
+    budget.add(bytes);
+  }
+
+  /** Counts these bytes in place of those so far. False where they are too many; then none are counted. */
+  tryTake(bytes: number): boolean {
+    this.give();
+    try {
+      this.budget.take(bytes);
+      this.bytes = bytes;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  give(): void {
+    this.budget.give(this.bytes);
+    this.bytes = 0;
   }
 }

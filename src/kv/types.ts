@@ -471,6 +471,11 @@ export interface Watcher {
    * it. Does nothing for a watch without {@link WatchRequest.reportsTaken}.
    */
   taken(): void;
+  /**
+   * Whether the events of the last `read` were read from the past, for this reader alone, and are not {@link taken} yet. Recent
+   * events are shared by all readers. Always false for a watch without {@link WatchRequest.reportsTaken}.
+   */
+  readonly holdsPast: boolean;
   /** What the key was before the event; undefined if it was not there, or is not kept any more. */
   previousOf(event: WatchEvent): Item | undefined;
   /** Everything up to this revision was given; undefined while there may be more. */

@@ -220,6 +220,10 @@ class HubWatcher implements Watcher {
     });
   }
 
+  get holdsPast(): boolean {
+    return this.#freePlace !== undefined;
+  }
+
   taken(): void {
     this.#freePlace?.();
     this.#freePlace = undefined;

@@ -135,6 +135,9 @@ describe('bytes that are held for clients', () => {
         get settledThrough() {
           return watcher.settledThrough;
         },
+        get holdsPast() {
+          return watcher.holdsPast;
+        },
         previousOf: (event) => watcher.previousOf(event),
         read: async () => {
           const events = await watcher.read();

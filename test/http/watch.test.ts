@@ -391,6 +391,7 @@ describe('a watch over HTTP', () => {
         settledThrough: undefined,
         read,
         taken: () => {},
+        holdsPast: false,
         previousOf: () => undefined,
         close: () => {},
       };

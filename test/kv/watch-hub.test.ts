@@ -291,7 +291,9 @@ describe('a watch', () => {
     };
     expect(await givenAfter(() => {})).toBe(7);
     expect(given).toHaveLength(8);
+    expect(watchers.map(({ holdsPast }) => holdsPast)).toEqual(watchers.map((_, number) => number < 8));
     expect(await givenAfter(() => watchers[3]?.taken())).toBe(8);
+    expect(watchers[3]?.holdsPast).toBe(false);
     // A place is freed once.
     expect(await givenAfter(() => watchers[3]?.taken())).toBe(8);
     expect(await givenAfter(() => watchers[4]?.close())).toBe(9);
