@@ -127,7 +127,7 @@ export class Exchange implements Startable {
     try {
       if (closing.refusal !== undefined && !this.endpoint.answersWhileClosing) throw closing.refusal;
       this.checkHead();
-      if (this.target.query.includes('cluster=')) refuseOtherCluster(this);
+      if (this.namesCluster) refuseOtherCluster(this);
       this.run();
     } catch (error) {
       this.fail(error);
@@ -433,6 +433,11 @@ export class Exchange implements Startable {
     // the conversion. One character of latin1 is one byte.
     else if (body.length <= joinedBytesMax) response.end(body.toString('latin1'), 'latin1');
     else response.end(body);
+  }
+
+  /** Whether the request is to this cluster alone; one to another is refused before it is handled. */
+  get namesCluster(): boolean {
+    return this.target.query.includes('cluster=');
   }
 
   /** Begins an answer without an end that is known; the caller writes it. Undefined when the client is gone already. */

@@ -187,8 +187,9 @@ const asData = ['Content-Security-Policy', "sandbox; default-src 'none'"] as con
 const notEmbedded = ['Cross-Origin-Resource-Policy', 'same-origin'] as const;
 
 function sendItem(exchange: Exchange, item: Item | undefined, condition: ReadCondition | undefined): void {
-  // A cache may keep it and must ask whether it still holds; of the past, too, which is compacted one day.
-  exchange.caching = 'no-cache';
+  // A cache may keep it and must ask whether it still holds; of the past, too, which is compacted one day. The tag is a revision, and
+  // a cluster that was rebuilt gives out the same ones again: only under a URL that names the cluster does a tag stand for one value.
+  if (exchange.namesCluster) exchange.caching = 'no-cache';
   if (condition !== undefined) {
     const verdict = judgeRead(condition, item?.modRevision);
     if (verdict === 'preconditionFailed') throw preconditionFailed(item?.modRevision ?? 0);

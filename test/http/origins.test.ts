@@ -231,15 +231,22 @@ describe('the host that a request names', () => {
 });
 
 describe('what caches may do with an answer', () => {
-  it('is said by every one: values may be kept and are asked about, everything else is not kept', async () => {
+  it('is said by every one: values of a named cluster may be kept and are asked about, nothing else', async () => {
     const { app: server, node } = serve();
     await node.opens();
     const put = await ask(server, 'PUT', '/v1/kv/a', {}, 'x');
     const requests: readonly (readonly [string, string, Headers, string])[] = [
-      ['GET', '/v1/kv/a', {}, 'no-cache'],
-      ['HEAD', '/v1/kv/a', {}, 'no-cache'],
-      ['GET', '/v1/kv/a?revision=1', {}, 'no-cache'],
-      ['GET', '/v1/kv/a', { 'if-none-match': String(put.headers['etag']) }, 'no-cache'],
+      ['GET', '/v1/kv/a?cluster=c0ffee', {}, 'no-cache'],
+      ['HEAD', '/v1/kv/a?cluster=c0ffee', {}, 'no-cache'],
+      ['GET', '/v1/kv/a?revision=1&cluster=c0ffee', {}, 'no-cache'],
+      ['GET', '/v1/kv/a?cluster=c0ffee', { 'if-none-match': String(put.headers['etag']) }, 'no-cache'],
+      // A cache could not know under which cluster it kept the tag.
+      ['GET', '/v1/kv/a', {}, 'no-store'],
+      ['HEAD', '/v1/kv/a', {}, 'no-store'],
+      ['GET', '/v1/kv/a?revision=1', {}, 'no-store'],
+      ['GET', '/v1/kv/a', { 'if-none-match': String(put.headers['etag']) }, 'no-store'],
+      ['GET', '/v1/kv/a?cluster=another', { 'if-none-match': String(put.headers['etag']) }, 'no-store'],
+      ['GET', '/v1/kv/b?cluster=c0ffee', {}, 'no-store'],
       ['GET', '/v1/kv/a', { 'if-match': '"9"' }, 'no-store'],
       ['GET', '/v1/kv/b', {}, 'no-store'],
       ['GET', '/v1/kv', {}, 'no-store'],
@@ -259,6 +266,11 @@ describe('what caches may do with an answer', () => {
       const answer = await ask(server, method, url, headers);
       expect(answer.headers['cache-control'], `${method} ${url}`).toBe(caching);
     }
+    // What was kept of a cluster that was rebuilt is never taken for a value of this one, although its tag fits.
+    const rebuilt = await ask(server, 'GET', '/v1/kv/a?cluster=another', {
+      'if-none-match': String(put.headers['etag']),
+    });
+    expect([rebuilt.statusCode, rebuilt.json().code]).toEqual([409, 'other_cluster']);
     node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };
     const redirected = await ask(server, 'GET', '/v1/kv/a', {});
     expect([redirected.statusCode, redirected.headers['cache-control']]).toEqual([307, 'no-store']);
