@@ -87,9 +87,10 @@ export class Dial {
       const objection = objectionOf(error, this.target);
       // Whoever answers as another node is the wrong one, whatever it can prove.
       if (auth.mode === 'permissive' && error.kind !== 'wrong_peer') {
+        const { remoteAddress, remotePort } = socket;
         socket.destroy();
         this.objection = '';
-        return await anotherTo(socket, onSocket);
+        return await anotherTo(remoteAddress, remotePort, onSocket);
       }
       this.objection = objection;
       this.isWrongPeer = error.kind === 'wrong_peer';
@@ -122,17 +123,21 @@ function objectionOf({ kind, answering }: ProofFailure, { id, incarnation, addre
   }
 }
 
-/** A second connection to where a first one led, which the exchange of proofs has made useless for HTTP/2. */
+/**
+ * A second connection to where a first one led, which the exchange of proofs has made useless for HTTP/2. A socket tells where it
+ * leads only until it is destroyed.
+ */
 function anotherTo(
-  { remoteAddress, remotePort }: Socket,
+  host: string | undefined,
+  port: number | undefined,
   onSocket: (socket: Socket) => void,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    if (remoteAddress === undefined || remotePort === undefined) {
+    if (host === undefined || port === undefined) {
       reject(new Error('The connection broke before the peer had answered.'));
       return;
     }
-    const socket = connectSocket({ host: remoteAddress, port: remotePort, noDelay: true });
+    const socket = connectSocket({ host, port, noDelay: true });
     onSocket(socket);
     socket.once('connect', () => resolve(socket)).on('error', reject);
     socket.once('close', () => reject(new Error('The connection broke before the peer had answered.')));

@@ -138,6 +138,10 @@ async function moveToSecret(of: Cluster, load: Load): Promise<void> {
     await restart(of, node, permissive);
     await load.progress(20);
     expect(await warningsOf(node)).toContainEqual(expect.stringContaining('--peer-auth permissive'));
+    // Also to those that have no secret yet, or do not know what one is.
+    await until(`${node.id} connected to its peers`, async () =>
+      (await warningsOf(node)).some((one) => one.includes('No peer is connected.')) ? undefined : true,
+    );
   }
   await until('every node knows that all peers prove themselves', async () => {
     const warnings = await Promise.all(of.nodes.map(warningsOf));

@@ -20,15 +20,18 @@ export class FaultNode {
   readonly url: string;
   readonly peer: string;
   run: ProgramRun | undefined;
+  /** How its next process makes sure who its peers are. */
+  peerFlags: readonly string[];
   private readonly earlier: string[] = [];
 
   constructor(
     readonly id: string,
     readonly dataDirectory: string,
     private readonly network: FaultNetwork,
-    private readonly secretFile: string,
+    secretFile: string,
     private readonly watch: ProcessWatch,
   ) {
+    this.peerFlags = ['--cluster-secret-file', secretFile];
     const { host, httpPort, peerPort } = network.place(id);
     this.url = `http://${host}:${httpPort}`;
     this.peer = `${host}:${peerPort}`;
@@ -45,7 +48,8 @@ export class FaultNode {
     const run = new ProgramRun(
       [
         ['serve', '--id', this.id, '--data-dir', this.dataDirectory],
-        ['--http', `${host}:${httpPort}`, '--peer', this.peer, '--cluster-secret-file', this.secretFile],
+        ['--http', `${host}:${httpPort}`, '--peer', this.peer],
+        this.peerFlags,
         flags,
       ].flat(),
       { launcher, runtimeFlags, environment },

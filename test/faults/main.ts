@@ -7,6 +7,7 @@ import { clearDirectory, clearLeftDirectories, makeDirectory } from './directori
 import { hubOf, makeNamespaces, Namespaces, removeLeftovers, removeNamespaces } from './namespaces.js';
 import { endProcess } from './processes.js';
 import { Proxies } from './proxies.js';
+import { moveToSecret } from './secret-move.js';
 import { lookAtSurvivalOnly } from './time-limits.js';
 
 interface Flags {
@@ -16,6 +17,7 @@ interface Flags {
   readonly calm: boolean;
   readonly proxies: boolean;
   readonly survivalOnly: boolean;
+  readonly moveToSecret: boolean;
   /** What a worker is told, as JSON; the process that a user starts is none. */
   readonly worker?: string;
 }
@@ -34,6 +36,11 @@ const command = new Command('test:faults')
   .option('--seed <S>', 'decides the order of the faults', Number, Date.now() % 1_000_000)
   .option('--calm', 'no faults but full load: nobody may campaign', false)
   .option('--proxies', 'TCP proxies even where network namespaces can be had', false)
+  .option(
+    '--move-to-secret',
+    'no faults: a cluster without a secret gets one, and the next one, under load',
+    false,
+  )
   .option('--survival-only', 'looks at what clients are told, and not at how long recoveries take', false)
   .addOption(new Option('--worker <JSON>').hideHelp());
 const flags = command.parse().opts<Flags>();
@@ -92,6 +99,11 @@ async function hasNamespaces(): Promise<boolean> {
 async function work({ directory, owner }: Site): Promise<boolean> {
   const network = owner === undefined ? await Proxies.open(ids) : new Namespaces(owner, ids);
   console.info(`The nodes are in ${network.description}.`);
+  if (flags.moveToSecret && owner === undefined) {
+    console.info('Skipped: here all nodes are on loopback, where a cluster needs no secret.');
+    await network.close();
+    return true;
+  }
   const pids = new Set<number>();
   const watch = (pid: number, isRunning: boolean) => {
     if (isRunning) pids.add(pid);
@@ -106,6 +118,7 @@ async function work({ directory, owner }: Site): Promise<boolean> {
   for (const event of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(event, stop);
   const options = { ...flags, ids, directory, network, watch };
   try {
+    if (flags.moveToSecret) return await moveToSecret(options);
     return await (flags.calm ? runCalm(options) : Campaign.run(options));
   } finally {
     await network.close();

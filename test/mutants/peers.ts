@@ -143,6 +143,16 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/proof.test.ts',
   },
   {
+    name: 'a node that need not prove the secret reaches nobody who has none',
+    rule: 'docs/operations.md, cluster secret',
+    file: 'src/transport/dial.ts',
+    from: `        const { remoteAddress, remotePort } = socket;
+        socket.destroy();`,
+    to: `        socket.destroy();
+        const { remoteAddress, remotePort } = socket;`,
+    test: 'test/transport/permissive.test.ts',
+  },
+  {
     name: 'the connection that holds least in unfinished messages is the one that ends',
     rule: 'src/transport/unfinished-messages.ts',
     file: 'src/transport/unfinished-messages.ts',

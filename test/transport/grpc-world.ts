@@ -14,12 +14,13 @@ export class GrpcWorld implements World {
   clusterVersion = 1;
   readonly refused: Refused[] = [];
   readonly #transports: GrpcTransport[] = [];
-  readonly #auth: PeerAuth;
+  /** In force on every node that is started from now on. */
+  auth: PeerAuth;
   /** Who is a member as far as the nodes here know; tests change it. */
   knows: (id: string, incarnation: string) => boolean = () => true;
 
   constructor(auth: PeerAuth = noPeerAuth) {
-    this.#auth = auth;
+    this.auth = auth;
   }
 
   async start(identity: Identity, receiver: Receiver): Promise<Started> {
@@ -30,7 +31,7 @@ export class GrpcWorld implements World {
       listen: { host: '127.0.0.1', port },
       identity: () => ({ ...identity, peerAddress: addressOf(transport) }),
       clusterVersion: () => clusterVersion,
-      auth: this.#auth,
+      auth: this.auth,
       knows: (id, incarnation) => this.knows(id, incarnation),
       refused: (refused) => this.refused.push(refused),
     });
