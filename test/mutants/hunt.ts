@@ -27,10 +27,17 @@ async function hunt(build: string, firstSeed: number, lastSeed: number): Promise
   for (let seed = firstSeed; seed <= lastSeed; seed += 1) {
     const { failure, property } = await simulate({ seed });
     const sighting: Sighting = { seed, property, failure };
-    process.send?.(sighting);
+    await say(sighting);
     if (failure !== null) break;
   }
   process.disconnect?.();
+}
+
+/** Resolves when it is on its way: what is still waiting when the channel closes is lost, and a failure may be long. */
+function say(sighting: Sighting): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send?.(sighting, undefined, {}, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 const [build = '', firstSeed = '', lastSeed = ''] = process.argv.slice(2);

@@ -1,4 +1,5 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,7 +134,7 @@ function huntFor(mutant: Mutant, build: string): Promise<Catch> {
       seed = sighting.seed;
       if (sighting.failure !== null) by = sighting.property ?? `crash (${sighting.failure})`;
     });
-    hunter.on('exit', (code, signal) => {
+    void ended(hunter).then(({ code, signal }) => {
       clearTimeout(watchdog);
       const isEarly = by === null && seed < SEEDS_MAX;
       if (isEarly) by = `crash (the process ended with ${code ?? signal})`;
@@ -157,10 +158,20 @@ async function failing(build: string, seeds: Iterable<number>): Promise<readonly
     hunter.on('message', (sighting: Sighting) => {
       hasPassed = sighting.failure === null;
     });
-    await new Promise((resolve) => hunter.on('exit', resolve));
+    await ended(hunter);
     if (!hasPassed) found.push(seed);
   }
   return found;
+}
+
+/** How a hunter ended, once all that it said has come: its end may be told before its last words. */
+async function ended(
+  hunter: ChildProcess,
+): Promise<{ readonly code: number | null; readonly signal: string | null }> {
+  const silence = once(hunter, 'disconnect');
+  const [code, signal] = await once(hunter, 'exit');
+  await silence;
+  return { code, signal };
 }
 
 function runSeeds(build: string, firstSeed: number, lastSeed: number) {
