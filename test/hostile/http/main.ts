@@ -45,8 +45,12 @@ function show({ tally, seconds, residentMib }: Attacked<AttackReport>): void {
 }
 
 function judge({ steady }: AttackReport): void {
-  for (const [when, { timesMs, failures }] of Object.entries(steady)) {
+  for (const [when, { timesMs, putsMs, getsMs, ownDelayMs, failures }] of Object.entries(steady)) {
     console.info(`steady client ${when}: ${figures(timesMs)}, ${failures.length} failed`);
+    const [puts, gets] = [putsMs, getsMs].map((ofKind) => percentile(ofKind, 0.99).toFixed(1));
+    console.info(
+      `  p99 of puts ${puts} ms, of gets ${gets} ms; its own event loop was ${ownDelayMs.toFixed(1)} ms late`,
+    );
     for (const failure of failures.slice(0, 5)) console.info(`  ${failure}`);
   }
   const p99 = percentile(steady.during.timesMs, 0.99);

@@ -3,6 +3,7 @@
  * its own, so that its times are those of the node and not of the attackers in this process.
  */
 import { Agent, request } from 'node:http';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { present } from '../../../src/assert.js';
 import { STEADY_PREFIX } from './requests.js';
@@ -11,11 +12,18 @@ import { STEADY_PREFIX } from './requests.js';
 export const STEADY_RATE = 50;
 const TIMEOUT_MS = 5_000;
 const RESENT_MAX = 5;
+/** How often the client looks how late its event loop is. */
+const DELAY_RESOLUTION_MS = 2;
 
 /** What became of the requests since the last report. */
 export interface SteadyReport {
   /** Milliseconds from the time at which a request was due to its answer, in ascending order. */
   readonly timesMs: readonly number[];
+  /** The same of its puts and of its linearizable gets alone. */
+  readonly putsMs: readonly number[];
+  readonly getsMs: readonly number[];
+  /** The p99 of how late the client's own event loop was, in milliseconds: what of its times is not the nodes'. */
+  readonly ownDelayMs: number;
   /** Sentences about requests that got no good answer in time. */
   readonly failures: readonly string[];
   /** Every value that was acknowledged so far, by its key. */
@@ -69,22 +77,34 @@ class Pace {
   private readonly underWay = new Set<Promise<void>>();
   private lastKey: string | undefined;
   private url: string;
-  private timesMs: number[] = [];
+  private readonly delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+  private times: { readonly kind: 'put' | 'get'; readonly ms: number }[] = [];
   private failures: string[] = [];
   private count = 0;
   private isStopping = false;
 
   constructor(private readonly urls: readonly string[]) {
     this.url = urls[0] ?? '';
+    this.delay.enable();
     this.next();
   }
 
   async report(): Promise<SteadyReport> {
     const { failures, acknowledged } = this;
-    const timesMs = this.timesMs.sort((one, two) => one - two);
-    this.timesMs = [];
+    const times = this.times.sort((one, two) => one.ms - two.ms);
+    const of = (wanted: 'put' | 'get') => times.filter(({ kind }) => kind === wanted).map(({ ms }) => ms);
+    const ownDelayMs = Math.max(0, this.delay.percentile(99) / 1e6 - DELAY_RESOLUTION_MS);
+    this.times = [];
     this.failures = [];
-    return { timesMs, failures, acknowledged };
+    this.delay.reset();
+    return {
+      timesMs: times.map(({ ms }) => ms),
+      putsMs: of('put'),
+      getsMs: of('get'),
+      ownDelayMs,
+      failures,
+      acknowledged,
+    };
   }
 
   async stop(): Promise<void> {
@@ -109,12 +129,14 @@ class Pace {
   }
 
   private async one(number: number, dueAtMs: number): Promise<void> {
+    const key = number % 2 === 0 ? undefined : this.lastKey;
+    const kind = key === undefined ? 'put' : 'get';
     try {
-      if (number % 2 === 0 || this.lastKey === undefined) await this.put(number);
-      else await this.get(this.lastKey);
-      this.timesMs.push(performance.now() - dueAtMs);
+      if (key === undefined) await this.put(number);
+      else await this.get(key);
+      this.times.push({ kind, ms: performance.now() - dueAtMs });
     } catch (error) {
-      this.timesMs.push(Number.POSITIVE_INFINITY);
+      this.times.push({ kind, ms: Number.POSITIVE_INFINITY });
       this.failures.push(`request ${number}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
