@@ -1,10 +1,5 @@
-import { assert, present } from '../assert.js';
-import {
-  CLUSTER_VERSION_MAX,
-  CLUSTER_VERSION_MIN,
-  type ClusterVersion,
-  notUpgraded,
-} from '../cluster-version.js';
+import { assert } from '../assert.js';
+import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN, type ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { messageType } from './protobuf-schema.js';
 import { checkWire, UnknownField, wireRules } from './strict-protobuf.js';
@@ -13,7 +8,6 @@ import {
   CONDITION_REVISIONS_MAX,
   CONTENT_TYPE_LENGTH_MAX,
   type Command,
-  type CommandKind,
   type Compare,
   type CompareOperator,
   type Condition,
@@ -179,68 +173,12 @@ export function stampCommand(payload: Uint8Array, logTimeMs: LogTime): Uint8Arra
   return stamped;
 }
 
-/** Commands that were checked before they entered the log and are not applied yet, by their payload. */
-const admitted = new WeakMap<Uint8Array, DecodedCommand>();
-
-/**
- * Decodes a command before it may enter the log, and remembers it for {@link takeCommand}, so that it is decoded once.
- * Returns null, or a sentence that says what is wrong with it.
- */
-export function admitCommand(payload: Uint8Array): string | null {
-  try {
-    admitted.set(payload, decodeCommand(payload));
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-/**
- * The same for a command that this node is about to propose in a cluster of this version: `bad_request`, or
- * `cluster_not_upgraded` where a member may run a program that could not read it.
- *
- * @param raisingTo The version to which the command may raise the cluster, because every member speaks it; null for none.
- * @param takes Which kinds of commands the proposing side may send.
- */
-export function refuseProposal(
-  payload: Uint8Array,
-  clusterVersion: ClusterVersion,
-  raisingTo: ClusterVersion | null,
-  takes: (kind: CommandKind) => boolean,
-): RaftkvError | null {
-  const wrong = admitCommand(payload);
-  if (wrong !== null) return new RaftkvError('bad_request', `${wrong} Nothing was changed.`);
-  const { command } = present(admitted.get(payload), 'A command that was admitted is remembered.');
-  if (!takes(command.kind)) {
-    return new RaftkvError('bad_request', `Only a leader proposes a ${command.kind}. Nothing was changed.`);
-  }
-  if (command.kind === 'raiseVersion') {
-    if (command.version <= Math.max(clusterVersion, raisingTo ?? 0)) return null;
-    return new RaftkvError(
-      'cluster_not_upgraded',
-      `Only the leader raises the cluster version, when every member speaks version ${command.version}. Nothing was changed; see ` +
-        '"raftkv upgrade status".',
-      { clusterVersion, neededVersion: command.version },
-    );
-  }
-  const needed = neededVersion(command);
-  return needed <= clusterVersion ? null : notUpgraded(clusterVersion, needed, `This ${command.kind}`);
-}
-
 /** Whether applying a command may take lasting room on disk; what deletes, or is none, does not. */
 export function needsRoom(payload: Uint8Array): boolean {
-  const { command } = admitted.get(payload) ?? decodeCommand(payload);
+  const { command } = decodeCommand(payload);
   if (command.kind === 'leaseGrant') return true;
   const operations = command.kind === 'txn' ? [...command.success, ...command.failure] : [command];
   return operations.some(({ kind }) => kind === 'put' || kind === 'add');
-}
-
-/** The command of an entry that is about to be applied. Throws as {@link decodeCommand} does. */
-export function takeCommand(payload: Uint8Array): DecodedCommand {
-  const known = admitted.get(payload);
-  if (known === undefined) return decodeCommand(payload);
-  admitted.delete(payload);
-  return known;
 }
 
 /**

@@ -1,8 +1,9 @@
 import { present, unreachable } from '../assert.js';
 import type { Entry, Index } from '../raft/types.js';
+import type { Admission } from './admission.js';
 import type { BufferedStore } from './buffered-store.js';
 import { changeOf, deletionOf, digestWith } from './changes.js';
-import { type DecodedCommand, takeCommand } from './command-codec.js';
+import type { DecodedCommand } from './command-codec.js';
 import { addTo } from './counter.js';
 import { boundBytes, type HistoryBounds, markTime } from './history.js';
 import type { Found } from './idempotency.js';
@@ -53,6 +54,7 @@ interface Prepared {
 export class CommandExecutor {
   readonly #live: BufferedStore;
   readonly #history: HistoryBounds;
+  readonly #admission: Admission;
   #prepared: Prepared | undefined;
   /**
    * The last key that the end of a lease has deleted so far. It is known only where that step was applied, and changes nothing but
@@ -60,15 +62,19 @@ export class CommandExecutor {
    */
   readonly #endedThrough = new Map<LeaseId, Uint8Array>();
 
-  /** @param history How much of the past can be read. */
-  constructor(live: BufferedStore, history: HistoryBounds) {
+  /**
+   * @param history How much of the past can be read.
+   * @param admission Where commands were checked that are applied here.
+   */
+  constructor(live: BufferedStore, history: HistoryBounds, admission: Admission) {
     this.#live = live;
     this.#history = history;
+    this.#admission = admission;
   }
 
   /** Decodes the command of the next entry; where there is something to wait for, see the state machine, it is done. */
   prepare({ index, payload }: Entry): Promise<void> | undefined {
-    const prepared: Prepared = { index, decoded: takeCommand(payload) };
+    const prepared: Prepared = { index, decoded: this.#admission.take(payload) };
     this.#prepared = prepared;
     const { command, logTimeMs: stamp } = prepared.decoded;
     const { meta, answers } = this.#live;
@@ -125,7 +131,7 @@ export class CommandExecutor {
   execute(entry: Entry): CommandResult {
     const prepared = this.#prepared?.index === entry.index ? this.#prepared : undefined;
     this.#prepared = undefined;
-    const { command, logTimeMs } = prepared?.decoded ?? takeCommand(entry.payload);
+    const { command, logTimeMs } = prepared?.decoded ?? this.#admission.take(entry.payload);
     const { meta, answers } = this.#live;
     if (logTimeMs !== undefined) {
       meta.logTimeMs = laterOf(meta.logTimeMs, logTimeMs);

@@ -11,11 +11,11 @@ import {
   type Term,
 } from '../raft/types.js';
 import type { StoreDirectory } from '../storage/ordered-store.js';
+import { Admission } from './admission.js';
 import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
-import { admitCommand, refuseProposal } from './command-codec.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_BYTES, HISTORY_REVISIONS, type HistoryBounds } from './history.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
@@ -101,6 +101,7 @@ export class KvStateMachine {
   readonly #directory: StoreDirectory;
   readonly #staging: SnapshotStaging;
   readonly #history: HistoryBounds;
+  readonly #admission = new Admission();
   readonly #onBackgroundError: (error: unknown) => void;
   /** Watches on this state, whatever takes its place. */
   readonly #watches: WatchHub;
@@ -115,7 +116,7 @@ export class KvStateMachine {
     this.#live = live;
     const { historyRevisions: revisions = HISTORY_REVISIONS, historyBytes: bytes = HISTORY_BYTES } = options;
     this.#history = { revisions, bytes };
-    this.#executor = new CommandExecutor(live, this.#history);
+    this.#executor = new CommandExecutor(live, this.#history, this.#admission);
     this.#onBackgroundError = options.onBackgroundError ?? (() => {});
     this.#watches = new WatchHub(
       () => this.#live,
@@ -181,18 +182,18 @@ export class KvStateMachine {
     return this.#live.name;
   }
 
-  /** Decodes and checks a command before it may enter the log; see {@link admitCommand}. */
+  /** Decodes and checks a command before it may enter the log; see {@link Admission.refuse}. */
   refuse(payload: Uint8Array): string | null {
-    return admitCommand(payload);
+    return this.#admission.refuse(payload);
   }
 
-  /** The same before this node proposes a command; see {@link refuseProposal}. */
+  /** The same before this node proposes a command; see {@link Admission.refuseProposal}. */
   refuseProposal(
     payload: Uint8Array,
     raisingTo: ClusterVersion | null,
     takes: (kind: CommandKind) => boolean,
   ): RaftkvError | null {
-    return refuseProposal(payload, this.clusterVersion, raisingTo, takes);
+    return this.#admission.refuseProposal(payload, this.clusterVersion, raisingTo, takes);
   }
 
   /**
@@ -353,7 +354,7 @@ export class KvStateMachine {
     );
     const replaced = this.#live;
     this.#live = this.#staging.take(directory);
-    this.#executor = new CommandExecutor(this.#live, this.#history);
+    this.#executor = new CommandExecutor(this.#live, this.#history, this.#admission);
     this.#live.follow((change) => this.#watches.record(change));
     this.#watches.replaced(replaced.revision);
     const retire = () => replaced.abandon().then(() => this.#directory.remove(replaced.name));

@@ -42,11 +42,11 @@ function termBeyondLast({ hardState }: Parameters<typeof checkStateAgainstLog>[1
  * each start. Commands that pass are remembered for that, so nothing is decoded twice.
  */
 function checkEntries(
-  { appliedIndex, refuse }: Parameters<typeof checkStateAgainstLog>[0],
+  state: Parameters<typeof checkStateAgainstLog>[0],
   { compacted, entries }: Parameters<typeof checkStateAgainstLog>[1],
 ): void {
-  for (const { index, kind, payload } of entries.slice(appliedIndex - compacted.index)) {
-    const reason = kind === EntryKind.command ? refuse(payload) : null;
+  for (const { index, kind, payload } of entries.slice(state.appliedIndex - compacted.index)) {
+    const reason = kind === EntryKind.command ? state.refuse(payload) : null;
     if (reason === null) continue;
     throw new RaftkvError(
       'storage_unusable',

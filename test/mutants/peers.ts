@@ -105,9 +105,9 @@ export const peerMutants: readonly Mutant[] = [
   {
     name: 'a follower sends its leader what only a leader proposes',
     rule: 'docs/architecture.md, what a peer may say',
-    file: 'src/kv/command-codec.ts',
-    from: '  if (!takes(command.kind)) {',
-    to: '  if (!takes(command.kind) && clusterVersion < 0) {',
+    file: 'src/kv/admission.ts',
+    from: '    if (!takes(command.kind)) {',
+    to: '    if (!takes(command.kind) && clusterVersion < 0) {',
     test: 'test/kv/cluster-version.test.ts',
   },
   {
