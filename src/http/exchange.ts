@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -41,6 +42,11 @@ export class Closing {
   readonly #controller = new AbortController();
   /** What refuses requests once the server closes. Each request looks at this, and asking a signal takes longer. */
   refusal: RaftkvError | undefined;
+
+  constructor() {
+    // Each request that waits for a lock listens; Node takes more than ten for a leak, and says so on standard error.
+    setMaxListeners(0, this.#controller.signal);
+  }
 
   /** Aborted when the server begins to close, with the refusal as the reason. */
   get signal(): AbortSignal {

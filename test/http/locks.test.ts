@@ -24,6 +24,23 @@ async function untilWaiting(app: App, name: string, count: number): Promise<void
 }
 
 describe('a lock', () => {
+  it('may be waited for by many, of which the process does not complain', async () => {
+    const { app } = serve();
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on('warning', warn);
+    try {
+      await take(app, 'a');
+      const waiting = Array.from({ length: 12 }, () => take(app, 'a', { waitSeconds: 60 }));
+      await untilWaiting(app, 'a', waiting.length);
+      expect(warnings).toEqual([]);
+      await app.close();
+      expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(waiting.map(() => 503));
+    } finally {
+      process.off('warning', warn);
+    }
+  });
+
   it('is held by one, and goes to the next with a greater token', async () => {
     const { app } = serve();
     expect(await show(app, 'a')).toEqual({ name: 'a', held: false, waiting: 0 });
