@@ -46,6 +46,8 @@ export interface AppDependencies {
   readonly budgetBytes?: number;
   /** How long a client may take nothing of what waits for it; 30 s unless told otherwise. */
   readonly stalledMs?: number;
+  /** How long a connection may stay open on which nothing is asked for; 72 s unless told otherwise. */
+  readonly idleMs?: number;
   /** Connections that are open at a time; more are refused. */
   readonly connectionsMax: number;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
@@ -70,7 +72,7 @@ const closeSweepMs = 20;
 export function buildApp(dependencies: AppDependencies): FastifyInstance {
   const { port, clientRouting, valueBytesMax, allowedHosts, corsOrigins, logger } = dependencies;
   const budget = new ByteBudget(dependencies.budgetBytes);
-  const connections = new Connections(budget, dependencies.stalledMs);
+  const connections = new Connections(budget, dependencies.stalledMs, dependencies.idleMs);
   const metrics = new HttpMetrics(port, dependencies.counts, { connections, budget });
   const closing = new Closing();
   const context: HttpContext = {

@@ -13,8 +13,10 @@ const halfClosedMs = 1_000;
 
 /** A client that takes nothing of what waits for it for so long is cut off, so that nobody's memory is held for it. */
 const stalledMsDefault = 30_000;
-/** How many times in that period connections are looked at. */
-const looksPerStall = 6;
+/** A connection on which nothing is asked for so long is ended. */
+const idleMsDefault = 72_000;
+/** How many times in the shorter of these periods connections are looked at. */
+const looksPerPeriod = 6;
 /** At the bound, idle connections are ended this often. */
 const sweepMs = 1_000;
 /** Connections that are refused at a time with an answer; more are closed without. */
@@ -41,6 +43,8 @@ export class Connections {
   readonly #open = new Map<Socket, Connection>();
   readonly #budget: ByteBudget;
   readonly #stalledMs: number;
+  readonly #idleMs: number;
+  readonly #lookMs: number;
   #stalled = 0;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
   /** Connections on which nothing had been sent at the last sweep. */
@@ -48,10 +52,15 @@ export class Connections {
   /** Connections that were refused because too many were open. */
   refused = 0;
 
-  /** @param stalledMs How long a client may take nothing of an answer that waits for it; 30 s unless told otherwise. */
-  constructor(budget: ByteBudget, stalledMs = stalledMsDefault) {
+  /**
+   * @param stalledMs How long a client may take nothing of an answer that waits for it; 30 s unless told otherwise.
+   * @param idleMs How long a connection may be idle; 72 s unless told otherwise.
+   */
+  constructor(budget: ByteBudget, stalledMs = stalledMsDefault, idleMs = idleMsDefault) {
     this.#budget = budget;
     this.#stalledMs = stalledMs;
+    this.#idleMs = idleMs;
+    this.#lookMs = Math.min(stalledMs, idleMs) / looksPerPeriod;
   }
 
   /** How many connections were ended because their client took nothing. */
@@ -61,10 +70,12 @@ export class Connections {
 
   /** Keeps the connections of this server until it closes. */
   follow(server: Server): void {
+    // Node would start and stop a timer for every request.
+    server.keepAliveTimeout = 0;
     server.on('connection', (socket) => this.#add(socket));
     let timer: Timer | undefined;
     server.on('listening', () => {
-      timer = every(this.#stalledMs / looksPerStall, () => this.#endStalled());
+      timer = every(this.#lookMs, () => this.#endThoseThatRest());
     });
     server.on('close', () => timer?.cancel());
   }
@@ -150,6 +161,8 @@ export class Connections {
       heldBytes: 0,
       takenBytes: 0,
       waitsSinceMs: undefined,
+      readBytes: 0,
+      idleLooks: 0,
     };
     this.#open.set(socket, connection);
     socket[connectionOf] = connection;
@@ -165,12 +178,14 @@ export class Connections {
     });
   }
 
-  #endStalled(): void {
+  /** Ends connections whose client takes nothing of what waits for it, has left, or asks for nothing. */
+  #endThoseThatRest(): void {
     const nowMs = performance.now();
     for (const [socket, connection] of this.#open) {
       const takenBytes = takenOf(socket);
       if (takenBytes === undefined) {
         connection.waitsSinceMs = undefined;
+        if (this.#isLongIdle(socket, connection)) socket.destroy();
         // Whatever was waited for is given up by now, so nothing ends a connection of which the client has closed its side.
         if (connection.hasLeft) socket.destroy();
         connection.hasLeft = connection.left.aborted;
@@ -183,6 +198,19 @@ export class Connections {
       }
     }
   }
+
+  #isLongIdle(socket: Socket, connection: Connection): boolean {
+    const { bytesRead } = socket;
+    // Node ends those on which nothing came yet.
+    if (bytesRead === 0 || bytesRead !== connection.readBytes || isAnswering(socket)) {
+      connection.readBytes = bytesRead;
+      connection.idleLooks = 0;
+      return false;
+    }
+    // What has arrived while this process was held up is read between two looks, so these are counted and not the time.
+    connection.idleLooks += 1;
+    return connection.idleLooks * this.#lookMs >= this.#idleMs;
+  }
 }
 
 interface Connection {
@@ -194,6 +222,15 @@ interface Connection {
   /** How far the kernel had come when it last took something of what waits, and since when it has come no further. */
   takenBytes: number;
   waitsSinceMs: number | undefined;
+  /** What had come from the client at the last look, and at how many looks nothing more had come and nothing was asked for. */
+  readBytes: number;
+  idleLooks: number;
+}
+
+/** Whether a request is under way on this connection. Node keeps the answer whose turn it is here. */
+function isAnswering(socket: Socket): boolean {
+  const { _httpMessage: response } = socket as { readonly _httpMessage?: object | null };
+  return response !== undefined && response !== null;
 }
 
 /** How far the kernel has come with what was written; undefined where it has taken all of it. */

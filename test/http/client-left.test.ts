@@ -120,6 +120,37 @@ describe('a connection of which the client has closed its side', () => {
   });
 });
 
+describe('a connection on which nothing is asked for', () => {
+  it('is ended after a while, and one on which a request waits is not', async () => {
+    const { port, node } = await listening({ idleMs: 300 });
+    let answer = () => {};
+    node.waitForRevision = () =>
+      new Promise((resolve) => {
+        answer = () => resolve();
+      });
+    const waiting = new RawConnection(port);
+    waiting.send('GET /v1/kv/a?timeout=1h&consistency=stale&minRevision=99 HTTP/1.1\r\nHost: h\r\n\r\n');
+    const idle = new RawConnection(port);
+    idle.send('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n');
+    expect(await idle.untilEnd()).toMatch(/^HTTP\/1\.1 200 /);
+    expect(waiting.ended).toBe(false);
+    answer();
+    expect(await waiting.untilEnd()).toMatch(/^HTTP\/1\.1 404 /);
+  });
+
+  it('and a connection that is used now and then stays', async () => {
+    const { port } = await listening({ idleMs: 600 });
+    const used = new RawConnection(port);
+    const idle = new RawConnection(port);
+    idle.send('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n');
+    const asks = setInterval(() => used.send('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n'), 50);
+    await idle.untilEnd();
+    expect(used.ended).toBe(false);
+    clearInterval(asks);
+    await used.untilEnd();
+  });
+});
+
 describe('in the node, a wait whose client has left', () => {
   it('frees its place, whatever its timeout is', async () => {
     const kit = new NodeKit();
