@@ -1,4 +1,4 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
@@ -131,12 +131,16 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
 
   // Node would close the connection without a word.
   app.server.on('connect', (_, socket) => {
-    endOnSocket(
-      socket,
-      405,
-      'method_not_allowed',
-      'This is no proxy: CONNECT is not served. See /openapi.json.',
-    );
+    const refuse = () =>
+      endOnSocket(
+        socket,
+        405,
+        'method_not_allowed',
+        'This is no proxy: CONNECT is not served. See /openapi.json.',
+      );
+    // Node has taken its own listeners off, and a client may break the connection while answers are waited for.
+    socket.on('error', () => socket.destroy());
+    afterAnswers(socket, refuse);
   });
 
   const methods = collectMethods(app);
@@ -244,15 +248,25 @@ function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socke
 }
 
 /** Calls `next` once every whole request on this connection is answered, unless the connection ends with one of the answers. */
-function afterAnswers(socket: Socket, next: () => void): void {
-  // The answer whose turn it is. Node keeps it here, and its own handler of such errors looks at it, too.
-  const { _httpMessage: response } = socket as { readonly _httpMessage?: ServerResponse | null };
+function afterAnswers(socket: Duplex, next: () => void): void {
+  const { _httpMessage: response, parser } = socket as ServedSocket;
   if (!socket.writable) return;
-  if (response === undefined || response === null) next();
-  else if (response.req.complete) response.once('close', () => afterAnswers(socket, next));
-  // The request that cannot be read on is answered already, in part or as a whole.
-  else if (response.headersSent) socket.destroy();
+  if (response?.req.complete) {
+    response.once('close', () => afterAnswers(socket, next));
+    return;
+  }
+  // No change begins before its request is whole, so a refusal is true. A request that was answered early gets no second answer.
+  const isAnswered = response ? response.headersSent : parser?.incoming?.complete === false;
+  if (isAnswered) end(socket, '');
   else next();
+}
+
+/** What Node keeps at a socket, and its own handlers look at. */
+interface ServedSocket extends Duplex {
+  /** The answer whose turn it is. */
+  readonly _httpMessage?: ServerResponse | null;
+  /** Has the request that is being read, whether it is answered or not. */
+  readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
 }
 
 function refuseNow(error: Error & { readonly code?: string }, socket: Socket): void {
@@ -276,14 +290,20 @@ function refuseNow(error: Error & { readonly code?: string }, socket: Socket): v
 /** An answer where there is none of Node's to write it with, after which the connection ends. */
 function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: string): void {
   const body = problemBody(status, code, errorCatalogue[code].title, detail);
-  // A client that is gone is no error of ours; without a listener it would end the process.
-  socket.on('error', () => socket.destroy());
   // Of all that there is, nothing takes CONNECT.
   const allow = status === 405 ? 'Allow:\r\n' : '';
-  socket.end(
+  end(
+    socket,
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n${allow}` +
       `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/** Ends the connection once what was written has left, and `last` behind it. */
+function end(socket: Duplex, last: string): void {
+  // A client that is gone is no error of ours; without a listener it would end the process.
+  socket.on('error', () => socket.destroy());
+  socket.end(last);
   // A client that neither reads nor hangs up must not hold the socket.
   after(1_000, () => socket.destroy());
 }

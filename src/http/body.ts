@@ -27,9 +27,9 @@ export function readBody(
   hold: (bytes: number) => void,
   done: (error: RaftkvError | undefined, body: Buffer) => void,
 ): void {
-  const refusal = refusalOf(request.headers, bytesMax);
-  if (refusal !== undefined) {
-    done(refusal, empty);
+  const announced = request.headers['content-length'];
+  if (announced !== undefined && Number(announced) > bytesMax) {
+    done(tooLarge(bytesMax), empty);
     return;
   }
   let first: Buffer | undefined;
@@ -93,12 +93,12 @@ export function readBody(
 
 const empty = Buffer.alloc(0);
 
-/** What is wrong with content before any of it is read. */
-function refusalOf(headers: IncomingHttpHeaders, bytesMax: number): RaftkvError | undefined {
-  const length = headers['content-length'];
-  if (length !== undefined) return Number(length) > bytesMax ? tooLarge(bytesMax) : undefined;
+/**
+ * What refuses content in another transfer coding than `chunked`. Node takes apart chunks and nothing else: compressed bytes would
+ * be stored as the value.
+ */
+export function refusalOfCoding(headers: IncomingHttpHeaders): RaftkvError | undefined {
   const coding = headers['transfer-encoding'];
-  // Node takes apart chunks and nothing else: compressed bytes would be stored as the value.
   if (coding === undefined || coding.toLowerCase() === 'chunked') return undefined;
   return new RaftkvError(
     'transfer_coding_unsupported',

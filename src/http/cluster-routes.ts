@@ -86,13 +86,15 @@ function removeMember(exchange: Exchange): void {
     plan(exchange, { kind: 'remove', id }, timeoutMs);
     return;
   }
-  exchange.settle(
-    exchange.context.port.removeMember(id, force, exchange.unheldMs(timeoutMs), exchange.signal),
-    () => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(200, JSON.stringify({ removed: id }));
-    },
-  );
+  exchange.withoutBody(timeoutMs, () => {
+    exchange.settle(
+      exchange.context.port.removeMember(id, force, exchange.unheldMs(timeoutMs), exchange.signal),
+      () => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(200, JSON.stringify({ removed: id }));
+      },
+    );
+  });
 }
 
 function promoteMember(exchange: Exchange): void {
@@ -103,13 +105,15 @@ function promoteMember(exchange: Exchange): void {
     plan(exchange, { kind: 'promote', id }, timeoutMs);
     return;
   }
-  exchange.settle(
-    exchange.context.port.promoteMember(id, exchange.unheldMs(timeoutMs), exchange.signal),
-    () => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(200, JSON.stringify({ promoted: id }));
-    },
-  );
+  exchange.withoutBody(timeoutMs, () => {
+    exchange.settle(
+      exchange.context.port.promoteMember(id, exchange.unheldMs(timeoutMs), exchange.signal),
+      () => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(200, JSON.stringify({ promoted: id }));
+      },
+    );
+  });
 }
 
 /** Answers with what the change would do; nothing is changed. */

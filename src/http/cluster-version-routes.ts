@@ -50,13 +50,15 @@ function raise(exchange: Exchange): void {
 function hold(exchange: Exchange, held: boolean): void {
   refuseIdempotencyKey(exchange);
   const timeoutMs = checkedTimeoutMs(exchange);
-  exchange.settle(
-    exchange.context.port.holdClusterVersion(held, exchange.unheldMs(timeoutMs), exchange.signal),
-    () => {
-      exchange.consistency = 'linearizable';
-      exchange.sendJson(200, JSON.stringify({ held }));
-    },
-  );
+  exchange.withoutBody(timeoutMs, () => {
+    exchange.settle(
+      exchange.context.port.holdClusterVersion(held, exchange.unheldMs(timeoutMs), exchange.signal),
+      () => {
+        exchange.consistency = 'linearizable';
+        exchange.sendJson(200, JSON.stringify({ held }));
+      },
+    );
+  });
 }
 
 function checkedTimeoutMs(exchange: Exchange): number {

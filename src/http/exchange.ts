@@ -8,7 +8,7 @@ import { RaftkvError } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
 import type { TurnShare } from '../turn-share.js';
-import { hasBody, parseJson, readBody } from './body.js';
+import { hasBody, parseJson, readBody, refusalOfCoding } from './body.js';
 import { type ByteBudget, COUNTED_BYTES_MIN } from './byte-budget.js';
 import type { Connections } from './connections.js';
 import type { HeldRequests } from './held-requests.js';
@@ -110,17 +110,19 @@ export class Exchange implements Startable {
   private readonly endpoint: Endpoint;
   /** When the request came, by `performance.now()`. */
   readonly startedAtMs = performance.now();
+  private readonly announcesBody: boolean;
   private bodyWasRead = false;
   /** The client may go on sending what nobody reads. */
   private bodyIsUnwanted = false;
   private heldBytes = 0;
-  /** Whether it waited until this node had started, or knew a leader. */
-  wasHeld = false;
+  /** Whether it waited until this node had started or knew a leader, or for content that no handler uses. */
+  hasWaited = false;
 
   constructor(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply) {
     this.context = endpoint.context;
     this.endpoint = endpoint;
     this.request = request.raw;
+    this.announcesBody = hasBody(this.request);
     this.reply = reply;
     this.response = reply.raw;
     this.originalUrl = request.originalUrl;
@@ -147,7 +149,7 @@ export class Exchange implements Startable {
     } catch (error) {
       const mayPass = error instanceof RaftkvError && error.code === 'no_leader';
       const resume = () => {
-        this.wasHeld = true;
+        this.hasWaited = true;
         this.attempt(() => this.run());
       };
       if (!mayPass || !this.context.held.hold(this, error, resume)) throw error;
@@ -163,6 +165,10 @@ export class Exchange implements Startable {
     if (this.originalUrl.includes('#')) {
       throw new RaftkvError('bad_request', 'The path or the query holds a bare "#"; write it as %23.');
     }
+    const refusal = this.announcesBody ? refusalOfCoding(this.request.headers) : undefined;
+    if (refusal === undefined) return;
+    this.bodyIsUnwanted = true;
+    throw refusal;
   }
 
   /** Whether a browser asked, on behalf of a page. No other client says where a request comes from. */
@@ -187,11 +193,11 @@ export class Exchange implements Startable {
   }
 
   /**
-   * What is left of `timeoutMs` for a handler that has waited for nothing yet: all of it, unless the request was held before.
-   * The clock is read only then, because gets begin with this.
+   * What is left of `timeoutMs` for a handler that has read no content: all of it, unless the request has waited before. The
+   * clock is read only then, because gets begin with this.
    */
   unheldMs(timeoutMs: number): number {
-    return this.wasHeld ? this.remainingMs(timeoutMs) : timeoutMs;
+    return this.hasWaited ? this.remainingMs(timeoutMs) : timeoutMs;
   }
 
   /** Whole milliseconds that are left of `timeoutMs`, counted from the arrival of the request; at least 1. */
@@ -216,6 +222,22 @@ export class Exchange implements Startable {
       }
       this.bodyWasRead = true;
       this.attempt(() => use(body));
+    });
+  }
+
+  /**
+   * Goes on with `act`, which changes something and uses no content, once the whole request has arrived. A request that turns out
+   * malformed after its head, or is cut off, is refused as one that changed nothing, so it must not have been acted upon. Content
+   * that is announced nevertheless is read, within the bounds of a JSON document, and dropped.
+   */
+  withoutBody(timeoutMs: number, act: () => void): void {
+    if (!this.announcesBody) {
+      act();
+      return;
+    }
+    this.withBody(jsonBytesMax, timeoutMs, () => {
+      this.hasWaited = true;
+      act();
     });
   }
 
@@ -423,7 +445,7 @@ export class Exchange implements Startable {
       performance.now() - this.startedAtMs,
     );
 
-    const unread = !this.bodyWasRead && hasBody(request) && !request.complete;
+    const unread = !this.bodyWasRead && this.announcesBody && !request.complete;
     if (unread && this.mustLinger()) {
       allHeaders.push('Connection', 'close');
       response.writeHead(status, allHeaders);

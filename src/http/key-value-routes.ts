@@ -86,15 +86,17 @@ function remove(exchange: Exchange): void {
   const repeat = idempotencyKey(exchange);
   const condition = writeCondition(request.headers);
   if (!exchange.staysHere(redirectNever)) return;
-  const written = context.port.write(
-    { kind: 'delete', key, ...condition, ...withIdempotency(exchange, repeat, undefined) },
-    exchange.unheldMs(timeoutMs),
-    exchange.signal,
-  );
-  exchange.settle(written, (result) => {
-    const { deleted, revision } = expectResult(exchange, result, 'delete');
-    if (deleted === 0) throw keyNotFound();
-    exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
+  exchange.withoutBody(timeoutMs, () => {
+    const written = context.port.write(
+      { kind: 'delete', key, ...condition, ...withIdempotency(exchange, repeat, undefined) },
+      exchange.unheldMs(timeoutMs),
+      exchange.signal,
+    );
+    exchange.settle(written, (result) => {
+      const { deleted, revision } = expectResult(exchange, result, 'delete');
+      if (deleted === 0) throw keyNotFound();
+      exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
+    });
   });
 }
 
@@ -118,15 +120,17 @@ function add(exchange: Exchange): void {
     throw new RaftkvError('bad_request', 'An add takes no If-Match and no If-None-Match; leave them out.');
   }
   if (!exchange.staysHere(redirectNever)) return;
-  const written = context.port.write(
-    { kind: 'add', key, delta, initial, ...withIdempotency(exchange, repeat, undefined) },
-    exchange.unheldMs(timeoutMs),
-    exchange.signal,
-  );
-  exchange.settle(written, (result) => {
-    const { created, revision, value } = expectResult(exchange, result, 'added');
-    const json = `{${bytesMember('key', key)},"value":${value},"revision":${revision},"created":${created}}`;
-    exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
+  exchange.withoutBody(timeoutMs, () => {
+    const written = context.port.write(
+      { kind: 'add', key, delta, initial, ...withIdempotency(exchange, repeat, undefined) },
+      exchange.unheldMs(timeoutMs),
+      exchange.signal,
+    );
+    exchange.settle(written, (result) => {
+      const { created, revision, value } = expectResult(exchange, result, 'added');
+      const json = `{${bytesMember('key', key)},"value":${value},"revision":${revision},"created":${created}}`;
+      exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
+    });
   });
 }
 
@@ -153,14 +157,16 @@ function removePrefix(exchange: Exchange): void {
     );
   }
   if (!exchange.staysHere(redirectNever)) return;
-  const written = context.port.write(
-    { kind: 'deletePrefix', prefix, ...withIdempotency(exchange, repeat, undefined) },
-    exchange.unheldMs(timeoutMs),
-    exchange.signal,
-  );
-  exchange.settle(written, (result) => {
-    const { deleted, revision } = expectResult(exchange, result, 'delete');
-    exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
+  exchange.withoutBody(timeoutMs, () => {
+    const written = context.port.write(
+      { kind: 'deletePrefix', prefix, ...withIdempotency(exchange, repeat, undefined) },
+      exchange.unheldMs(timeoutMs),
+      exchange.signal,
+    );
+    exchange.settle(written, (result) => {
+      const { deleted, revision } = expectResult(exchange, result, 'delete');
+      exchange.sendJson(200, `{"revision":${revision},"deleted":${deleted}}`);
+    });
   });
 }
 

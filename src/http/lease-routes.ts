@@ -75,8 +75,10 @@ function revoke(exchange: Exchange): void {
   const { timeoutMs, repeat } = startChange(exchange);
   if (timeoutMs === undefined) return;
   const { idempotency } = withIdempotency(exchange, repeat, undefined);
-  exchange.settle(revokeAll(exchange, lease, timeoutMs, idempotency), ({ deleted, revision }) => {
-    exchange.sendJson(200, `{"lease":"${lease}","deleted":${deleted},"revision":${revision}}`);
+  exchange.withoutBody(timeoutMs, () => {
+    exchange.settle(revokeAll(exchange, lease, timeoutMs, idempotency), ({ deleted, revision }) => {
+      exchange.sendJson(200, `{"lease":"${lease}","deleted":${deleted},"revision":${revision}}`);
+    });
   });
 }
 

@@ -163,6 +163,32 @@ describe('on the socket', () => {
     expect(answer).toContain('"code":"method_not_allowed"');
   });
 
+  it('answers 405 to CONNECT only after the requests before it', async () => {
+    const { port, node } = await listening();
+    let release = (): void => {};
+    node.writeGate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const connection = new RawConnection(port);
+    connection.send('DELETE /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\nCONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n');
+    while (node.calls.length < 1) await new Promise(setImmediate);
+    release();
+    const answers = await connection.untilEnd();
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 405']);
+  });
+
+  it('survives a client that breaks its connection behind CONNECT', async () => {
+    const { app, port, node } = await listening();
+    let isClosed = false;
+    app.server.on('connection', (socket) => socket.on('close', () => (isClosed = true)));
+    node.writeGate = new Promise(() => {});
+    const connection = new RawConnection(port);
+    connection.send('DELETE /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\nCONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n');
+    while (node.calls.length < 1) await new Promise(setImmediate);
+    connection.socket.resetAndDestroy();
+    while (!isClosed) await new Promise(setImmediate);
+  });
+
   it('answers 431 to headers that are too large', async () => {
     const { port } = await listening();
     const connection = new RawConnection(port);
