@@ -15,7 +15,7 @@ export interface RunEnds {
 }
 
 /**
- * Follows a run that a full disk ended with another one, in the same process, once there is room. What a failed write has left on
+ * Follows a run that a full disk ended, at its start or later, with another one, in the same process, once there is room. What a failed write has left on
  * disk is unknown (correctness rule 30), so nothing of the earlier run is relied on: the next one reads the disk as a new process
  * would. That also makes durable what it reads, because LevelDB writes what it finds in its log to a synced table before anything
  * else; a sync that failed is never followed by a claim that rests on it.
@@ -34,8 +34,12 @@ export class Runs {
       readonly newRun: (ends: RunEnds) => Run;
       /** Resolves when there is room for another run, or at once when the signal is aborted. */
       readonly room: (signal: AbortSignal) => Promise<void>;
-      /** A run after the first could not start; returns whether that was for want of room. */
-      readonly couldNotStart: (error: unknown) => boolean;
+      /** Whether a run could not start for want of room; says so. */
+      readonly lacksRoom: (error: unknown) => boolean;
+      /** Says that the process ends, because a run after the first could not start for another reason. */
+      readonly couldNotContinue: (error: unknown) => Promise<void>;
+      /** Says that the process stops while there is no run that would say it. */
+      readonly stopsWithoutRun: (reason: string) => void;
     },
   ) {
     this.failed = new Promise((resolve) => {
@@ -43,46 +47,62 @@ export class Runs {
     });
   }
 
-  /** Begins the first run. Rejects where it cannot start. */
-  start(): Promise<void> {
-    return this.#begin().start();
+  /**
+   * Begins the first run, once there is room for it. Rejects where it cannot start for another reason. Resolves without one
+   * when `stopping` is aborted before; {@link stop} is to follow.
+   */
+  start(stopping: AbortSignal): Promise<void> {
+    if (stopping.aborted) this.#stopping.abort();
+    else stopping.addEventListener('abort', () => this.#stopping.abort(), { once: true });
+    const started = this.#begin();
+    this.#changing = started.catch(() => {});
+    return started;
   }
 
   async stop(reason: string): Promise<void> {
     this.#stopping.abort();
+    if (this.#run === undefined) this.parts.stopsWithoutRun(reason);
     await this.#changing;
     await this.#run?.stop(reason);
   }
 
-  #begin(): Run {
+  /** Follows the run that has ended, if there was one, with the next one that starts, unless the process is to stop. */
+  async #begin(ended?: Run): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let earlier = ended; ; earlier = this.#run) {
+      this.#run = undefined;
+      await earlier?.abandon();
+      if (earlier !== undefined) await this.parts.room(signal);
+      if (signal.aborted) return;
+      const run = this.#newRun();
+      this.#run = run;
+      try {
+        await run.start();
+        return;
+      } catch (error) {
+        if (!this.parts.lacksRoom(error)) throw error;
+      }
+    }
+  }
+
+  #newRun(): Run {
     const run: Run = this.parts.newRun({
       failed: () => this.#fail(1),
       diskFull: () => {
         this.#changing = this.#changing.then(() => this.#replace(run));
       },
     });
-    this.#run = run;
     return run;
   }
 
   async #replace(run: Run): Promise<void> {
     // One that is being stopped closes itself.
     if (this.#stopping.signal.aborted || run !== this.#run) return;
-    let ended = run;
-    for (;;) {
-      this.#run = undefined;
-      try {
-        await ended.abandon();
-        await this.parts.room(this.#stopping.signal);
-        if (this.#stopping.signal.aborted) return;
-        ended = this.#begin();
-        await ended.start();
-        return;
-      } catch (error) {
-        if (this.parts.couldNotStart(error)) continue;
-        this.#fail(1);
-        return;
-      }
+    try {
+      await this.#begin(run);
+    } catch (error) {
+      await this.parts.couldNotContinue(error);
+      this.#fail(1);
     }
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { showHostAndPort } from './addresses.js';
 import { systemClock } from './clock.js';
@@ -50,6 +51,8 @@ const STATE_PREFIX = 'state-';
 const START_BYTES = 64 * 1024 * 1024;
 /** How often it looks whether that is so. */
 const ROOM_LOOK_MS = 500;
+/** The time from one start to the next at least: where a quota is used up, the disk seems to have room and starts fail all the same. */
+const RESTART_MS = 5000;
 
 export interface RunningServer {
   /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
@@ -65,29 +68,46 @@ export interface RunningServer {
 /**
  * The composition root: the only place that constructs everything. Resolves once the node listens for clients and peers;
  * it may still be waiting for its cluster then, which GET /readyz tells. Throws a `RaftkvError` when it cannot start.
+ *
+ * @param stopping While it is not aborted, a start on a full disk waits for room. Then it resolves, and is to be stopped.
  */
-export async function startServer(config: ServerConfig): Promise<RunningServer> {
+export async function startServer(config: ServerConfig, stopping: AbortSignal): Promise<RunningServer> {
   const sink = new LogSink(standardOutput());
   const logger = createLogger(config.id, config.logLevel, sink, process.stdout.isTTY ? 'people' : 'programs');
   sink.onRecovery = (lines) =>
     logger.warn({ lines }, `${lines} log lines were lost, because standard output took no more.`);
   const { id, logLevel, ...settings } = config;
   logger.info({ version, runtime: process.version, pid: process.pid, settings }, `raftkv ${version} starts.`);
+  const failed = (error: unknown) => tellFailure(error, logger, sink);
+  let mayStartAt = 0;
   const runs = new Runs({
-    newRun: (ends) => new Server(config, logger, sink, ends),
-    room: (signal) => roomToStart(config.dataDirectory, logger, signal),
-    couldNotStart: (error) => {
-      logger.error(fieldsOf(error), `This node cannot start. ${messageOf(error)}`);
-      return isDiskFull(error);
+    newRun: (ends) => {
+      mayStartAt = systemClock.now() + RESTART_MS;
+      return new Server(config, logger, sink, failed, ends);
     },
+    room: (signal) => roomToStart(config.dataDirectory, mayStartAt, logger, signal),
+    lacksRoom: (error) => {
+      if (!isDiskFull(error)) return false;
+      logger.error(fieldsOf(error), `This node cannot start yet. ${messageOf(error)}`);
+      return true;
+    },
+    couldNotContinue: failed,
+    stopsWithoutRun: (reason) => logger.info({}, stopLine(reason)),
   });
+  const stop = async (reason: string): Promise<void> => {
+    try {
+      await runs.stop(reason);
+    } finally {
+      await sink.flush(LAST_LINES_MS);
+    }
+  };
   try {
-    await runs.start();
+    await runs.start(stopping);
   } catch (error) {
-    await runs.stop(`it cannot start. ${messageOf(error)}`);
+    await stop(`it cannot start. ${messageOf(error)}`);
     throw error;
   }
-  return { stopped: runs.failed, stop: (reason) => runs.stop(reason) };
+  return { stopped: runs.failed, stop };
 }
 
 class Server implements Run {
@@ -108,6 +128,8 @@ class Server implements Run {
     private readonly config: ServerConfig,
     private readonly logger: Logger,
     private readonly sink: LogSink,
+    /** Says on all channels that the process ends because of this error. */
+    private readonly failed: (error: unknown) => Promise<void>,
     private readonly ends: RunEnds,
   ) {
     this.auth = new ConfiguredPeerAuth(config);
@@ -170,7 +192,7 @@ class Server implements Run {
   async stop(reason: string): Promise<void> {
     const { logger } = this;
     const startedAt = systemClock.now();
-    logger.info({}, `This node stops: ${reason}`);
+    logger.info({}, stopLine(reason));
     this.aborted.abort();
     this.addresses?.stop();
     this.hints?.stop();
@@ -180,7 +202,6 @@ class Server implements Run {
     await this.transport?.stop(GOODBYE_MS);
     await this.logDatabase?.close();
     logger.info({}, `Stopped in ${Math.round(systemClock.now() - startedAt)} ms.`);
-    await this.sink.flush(LAST_LINES_MS);
   }
 
   async abandon(): Promise<void> {
@@ -367,11 +388,21 @@ class Server implements Run {
       this.ends.diskFull();
       return;
     }
-    this.logger.error(fieldsOf(error), `This node stops: ${message}`);
-    // Where a start that fails at once says it, too; the log may be collected elsewhere.
-    process.stderr.write(`raftkv: ${printable(message)}\n`);
-    this.sink.flush(LAST_LINES_MS).then(() => this.ends.failed());
+    this.failed(error).then(() => this.ends.failed());
   }
+}
+
+/** Resolves when the log has taken the line, or can take none. */
+async function tellFailure(error: unknown, logger: Logger, sink: LogSink): Promise<void> {
+  const message = messageOf(error);
+  logger.error(fieldsOf(error), stopLine(message));
+  // Where a start that fails at once says it, too; the log may be collected elsewhere.
+  process.stderr.write(`raftkv: ${printable(message)}\n`);
+  await sink.flush(LAST_LINES_MS);
+}
+
+function stopLine(reason: string): string {
+  return `This node stops: ${reason}`;
 }
 
 function isDiskFull(error: unknown): boolean {
@@ -386,11 +417,19 @@ function fieldsOf(error: unknown): object {
   return error instanceof RaftkvError ? { code: error.code } : { err: error };
 }
 
-/** Resolves once a node could start in this directory, its reserve included; at once when the signal is aborted. */
-async function roomToStart(dataDirectory: string, logger: Logger, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves once a node could start in this directory, its reserve included, and not before `notBefore`, a reading of the clock; at
+ * once when the signal is aborted.
+ */
+async function roomToStart(
+  dataDirectory: string,
+  notBefore: number,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   for (let waits = false; !signal.aborted; waits = true) {
     const { bytes } = await DiskReserve.in(dataDirectory);
-    if (await hasRoomToStart(dataDirectory, bytes)) return;
+    if (systemClock.now() >= notBefore && (await hasRoomToStart(dataDirectory, bytes))) return;
     if (!waits)
       logger.warn({}, `This node waits for room on the disk that holds ${dataDirectory}. Make room.`);
     await new Promise<void>((resolve) => {
@@ -407,7 +446,7 @@ async function roomToStart(dataDirectory: string, logger: Logger, signal: AbortS
 
 /** Whether LevelDB can put away what it finds in the logs of two databases. */
 async function hasRoomToStart(dataDirectory: string, reserved = 0): Promise<boolean> {
-  const { free, total } = await diskUsageOf(dataDirectory);
+  const { free, total } = await diskUsageOf(dataDirectory, true);
   return free + reserved >= Math.min(START_BYTES, total / 8);
 }
 
@@ -423,9 +462,16 @@ async function removeStaleStates(directory: LevelDirectory, live: string): Promi
   }
 }
 
-async function diskUsageOf(path: string): Promise<DiskUsage> {
-  const { bavail, blocks, bsize } = await statfs(path);
-  return { free: bavail * bsize, total: blocks * bsize };
+/** @param mayBeMissing Whether a directory that is still to be made is looked for where it will be. */
+async function diskUsageOf(path: string, mayBeMissing = false): Promise<DiskUsage> {
+  try {
+    const { bavail, blocks, bsize } = await statfs(path);
+    return { free: bavail * bsize, total: blocks * bsize };
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (mayBeMissing && isMissing && dirname(path) !== path) return diskUsageOf(dirname(path), true);
+    throw error;
+  }
 }
 
 function explainListenError(error: unknown, host: string, port: number): string {

@@ -6,6 +6,7 @@ function start({ startFails = [] as readonly (string | undefined)[] } = {}) {
   const calls: string[] = [];
   const ends: RunEnds[] = [];
   const rooms: (() => void)[] = [];
+  const stopping = new AbortController();
   const runs = new Runs({
     newRun: (endsOfRun) => {
       const number = ends.push(endsOfRun);
@@ -30,16 +31,23 @@ function start({ startFails = [] as readonly (string | undefined)[] } = {}) {
         rooms.push(resolve);
         signal.addEventListener('abort', () => resolve());
       }),
-    couldNotStart: (error) => (error as Error).message === 'full',
+    lacksRoom: (error) => (error as Error).message === 'full',
+    couldNotContinue: async (error) => {
+      calls.push(`ends: ${(error as Error).message}`);
+    },
+    stopsWithoutRun: (reason) => {
+      calls.push(`stops: ${reason}`);
+    },
   });
   const settle = () => new Promise((resolve) => setImmediate(resolve));
-  return { runs, calls, ends, rooms, settle };
+  const begin = () => runs.start(stopping.signal);
+  return { runs, begin, stopping, calls, ends, rooms, settle };
 }
 
 describe('a run that a full disk ended', () => {
   it('is closed, and another one begins once there is room', async () => {
-    const { runs, calls, ends, rooms, settle } = start();
-    await runs.start();
+    const { runs, begin, calls, ends, rooms, settle } = start();
+    await begin();
     ends[0]?.diskFull();
     await settle();
     expect(calls).toEqual(['start 1', 'abandon 1', 'room?']);
@@ -54,33 +62,76 @@ describe('a run that a full disk ended', () => {
   });
 
   it('has no successor where the process is to stop meanwhile', async () => {
-    const { runs, calls, ends, settle } = start();
-    await runs.start();
+    const { runs, begin, calls, ends, settle } = start();
+    await begin();
     ends[0]?.diskFull();
     await settle();
     await runs.stop('told.');
-    expect(calls).toEqual(['start 1', 'abandon 1', 'room?']);
+    expect(calls).toEqual(['start 1', 'abandon 1', 'room?', 'stops: told.']);
   });
 
   it('waits again where the next one finds no room, and ends the process where that fails otherwise', async () => {
-    const { runs, calls, ends, rooms, settle } = start({ startFails: [undefined, 'full', 'address in use'] });
-    await runs.start();
+    const { runs, begin, calls, ends, rooms, settle } = start({
+      startFails: [undefined, 'full', 'address in use'],
+    });
+    await begin();
     ends[0]?.diskFull();
     for (let room = 0; room < 2; room += 1) {
       await settle();
       rooms[room]?.();
     }
     expect(await runs.failed).toBe(1);
-    expect(calls).toEqual(['start 1', 'abandon 1', 'room?', 'start 2', 'abandon 2', 'room?', 'start 3']);
+    const third = ['start 3', 'ends: address in use'];
+    expect(calls).toEqual(['start 1', 'abandon 1', 'room?', 'start 2', 'abandon 2', 'room?', ...third]);
   });
 });
 
-it('a first run that cannot start, or one that fails, is not repeated', async () => {
-  const { runs, calls } = start({ startFails: ['full'] });
-  await expect(runs.start()).rejects.toThrow('full');
-  const failing = start();
-  await failing.runs.start();
-  failing.ends[0]?.failed();
-  expect(await failing.runs.failed).toBe(1);
-  expect([calls, failing.calls]).toEqual([['start 1'], ['start 1']]);
+describe('a first run', () => {
+  it('that finds no room is closed, and another one begins once there is some', async () => {
+    const { begin, calls, ends, rooms, settle } = start({ startFails: ['full', 'full'] });
+    const started = begin();
+    for (let room = 0; room < 2; room += 1) {
+      await settle();
+      rooms[room]?.();
+    }
+    await started;
+    // A failure of one that is gone by then is of no interest.
+    ends[0]?.diskFull();
+    await settle();
+    const first = ['start 1', 'abandon 1', 'room?', 'start 2', 'abandon 2', 'room?', 'start 3'];
+    expect(calls).toEqual(first);
+  });
+
+  it('has no successor where the process is told to stop while it waits for room', async () => {
+    const { runs, begin, stopping, calls, settle } = start({ startFails: ['full'] });
+    const started = begin();
+    await settle();
+    stopping.abort();
+    await started;
+    await runs.stop('told.');
+    expect(calls).toEqual(['start 1', 'abandon 1', 'room?', 'stops: told.']);
+  });
+
+  it('does not begin where the process was told to stop before, and is stopped where it was told meanwhile', async () => {
+    const early = start();
+    early.stopping.abort();
+    await early.begin();
+    await early.runs.stop('told.');
+    expect(early.calls).toEqual(['stops: told.']);
+    const late = start();
+    const started = late.begin();
+    await late.settle();
+    await Promise.all([late.runs.stop('told.'), started]);
+    expect(late.calls).toEqual(['start 1', 'stop 1: told.']);
+  });
+
+  it('that cannot start for another reason, or one that fails later, is not repeated', async () => {
+    const { begin, calls } = start({ startFails: ['address in use'] });
+    await expect(begin()).rejects.toThrow('address in use');
+    const failing = start();
+    await failing.begin();
+    failing.ends[0]?.failed();
+    expect(await failing.runs.failed).toBe(1);
+    expect([calls, failing.calls]).toEqual([['start 1'], ['start 1']]);
+  });
 });

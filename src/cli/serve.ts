@@ -17,8 +17,11 @@ export interface ServedNode {
   stop(reason: string): Promise<void>;
 }
 
-/** Starts a node; replaced in tests. */
-export type StartNode = (config: ServerConfig) => Promise<ServedNode>;
+/**
+ * Starts a node; replaced in tests. When `stopping` is aborted, a start that can end early does so: it still resolves with a node,
+ * which may never have listened, and the caller stops that.
+ */
+export type StartNode = (config: ServerConfig, stopping: AbortSignal) => Promise<ServedNode>;
 
 /** The exit code of a process that was told a second time to stop: 128 + SIGTERM, as shells count. */
 const forcedExitCode = 143;
@@ -27,9 +30,14 @@ export function addServe(program: Command, terminal: Terminal, start: StartNode)
   const command = program.command('serve').description('run one node');
   for (const name of settingNames) command.addOption(optionOf(name));
   command.action(async () => {
-    const config = await loadServerConfig(flagsOf(command), terminal.environment);
-    const node = await start(config);
-    terminal.exit(await untilStopped(node, terminal));
+    terminal.exit(
+      await withStopOrder(terminal, async (stopping) => {
+        const config = await loadServerConfig(flagsOf(command), terminal.environment);
+        const node = await start(config, stopping);
+        if (process.connected && !stopping.aborted) process.send?.(listeningMessage);
+        return await untilStopped(node, stopping);
+      }),
+    );
   });
 }
 
@@ -37,9 +45,9 @@ export function addServe(program: Command, terminal: Terminal, start: StartNode)
 export const listeningMessage = 'listening';
 
 /** The default importer of the server: client commands need not load gRPC and LevelDB. */
-export const startServerOnDemand: StartNode = async (config) => {
+export const startServerOnDemand: StartNode = async (config, stopping) => {
   const { startServer } = await import('../server.js');
-  return startServer(config);
+  return startServer(config, stopping);
 };
 
 /** The command line's form of a setting. */
@@ -62,25 +70,41 @@ function flagsOf(command: Command): RawSettings {
   return given;
 }
 
-/** Resolves with the exit code, when the node has stopped by itself or in good order after a signal. */
-async function untilStopped(node: ServedNode, terminal: Terminal): Promise<number> {
-  let tell = (_reason: string): void => {};
-  const told = new Promise<string>((resolve) => {
-    tell = resolve;
-  });
+/**
+ * Runs `task` with a signal that is aborted when this process is told to stop, even while the node starts. The reason is a string
+ * that completes the sentence "This node stops: …".
+ */
+async function withStopOrder<Value>(
+  terminal: Terminal,
+  task: (stopping: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  const order = new AbortController();
   const ignoreSignals = onStopSignals(
     terminal,
-    (signal) => tell(`${signal} arrived.`),
+    (signal) => order.abort(`${signal} arrived.`),
     () => terminal.exit(forcedExitCode),
   );
   // `raftkv dev` starts nodes with a channel to itself. When it is gone, its nodes must not hold on to their ports.
-  const onDisconnect = (): void => tell('the program that started it is gone.');
+  const onDisconnect = (): void => order.abort('the program that started it is gone.');
   process.once('disconnect', onDisconnect);
-  if (process.connected) process.send?.(listeningMessage);
+  // It may have gone before anybody listened; without a channel, this is undefined.
+  if (process.connected === false) onDisconnect();
   try {
-    return await Promise.race([node.stopped, told.then((reason) => node.stop(reason)).then(() => 0)]);
+    return await task(order.signal);
   } finally {
     ignoreSignals();
     process.off('disconnect', onDisconnect);
   }
+}
+
+/** Resolves with the exit code, when the node has stopped by itself or in good order after it was told to. */
+async function untilStopped(node: ServedNode, stopping: AbortSignal): Promise<number> {
+  const told = new Promise<void>((resolve) => {
+    if (stopping.aborted) resolve();
+    else stopping.addEventListener('abort', () => resolve());
+  });
+  return await Promise.race([
+    node.stopped,
+    told.then(() => node.stop(String(stopping.reason))).then(() => 0),
+  ]);
 }

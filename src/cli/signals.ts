@@ -4,13 +4,18 @@ import type { Terminal } from './terminal.js';
 const sameSignalMs = 500;
 
 /**
- * Calls `stop` at the first SIGTERM, SIGINT or SIGHUP, and `force` at another one after it. SIGHUP says that the terminal
+ * Calls `stop` at once where a signal arrived early, or at the first SIGTERM, SIGINT or SIGHUP, and `force` at another one after it. SIGHUP says that the terminal
  * is gone, so a program without a terminal ignores it: Node resets the signals that `nohup` has had ignored.
  *
  * @returns Takes the handlers away again.
  */
 export function onStopSignals(
-  { stdin, stdout, stderr }: Pick<Terminal, 'stdin' | 'stdout' | 'stderr'>,
+  {
+    stdin,
+    stdout,
+    stderr,
+    earlySignals = [],
+  }: Pick<Terminal, 'stdin' | 'stdout' | 'stderr' | 'earlySignals'>,
   stop: (signal: NodeJS.Signals) => void,
   force: () => void,
 ): () => void {
@@ -27,6 +32,7 @@ export function onStopSignals(
   };
   const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, handle);
+  for (const signal of earlySignals) handle(signal);
   return () => {
     for (const signal of signals) process.off(signal, handle);
   };

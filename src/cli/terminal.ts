@@ -8,6 +8,8 @@ export interface Terminal {
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly environment: NodeJS.ProcessEnv;
+  /** Signals that arrived before the command listened to them; a process starts to keep them for `serve` alone. */
+  readonly earlySignals?: readonly NodeJS.Signals[];
   /** Ends the process at once; for commands that ran a server, which may leave something behind that holds it. */
   exit(code: number): void;
 }

@@ -13,11 +13,13 @@ export interface RunOptions {
   readonly input?: string;
   readonly terminal?: boolean;
   readonly start?: StartNode;
+  /** What arrived before the program was loaded. */
+  readonly earlySignals?: readonly NodeJS.Signals[];
 }
 
 /** Runs one command in this process and returns how it ended and what it wrote. */
 export async function run(parameters: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  const { environment = {}, input = '', terminal = false, start } = options;
+  const { environment = {}, input = '', terminal = false, start, earlySignals = [] } = options;
   let output = '';
   let errors = '';
   let forced: number | undefined;
@@ -33,7 +35,8 @@ export async function run(parameters: readonly string[], options: RunOptions = {
   const exit = (code: number): void => {
     forced ??= code;
   };
-  const code = await runProgram(parameters, { stdin, stdout, stderr, environment, exit }, start);
+  const streams = { stdin, stdout, stderr };
+  const code = await runProgram(parameters, { ...streams, environment, earlySignals, exit }, start);
   await new Promise(setImmediate);
   return { code: forced ?? code, output, errors };
 }

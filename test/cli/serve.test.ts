@@ -56,6 +56,29 @@ describe('serve', () => {
     expect(reason).toBe(expected);
   });
 
+  it.each(['while it starts', 'before anything is loaded'])(
+    'stops at a signal that arrives %s',
+    async (when) => {
+      const calls: string[] = [];
+      const isEarly = when !== 'while it starts';
+      const ran = await run(parameters, {
+        earlySignals: isEarly ? ['SIGHUP', 'SIGTERM'] : [],
+        start: async (_, stopping) => {
+          calls.push(`start, told: ${stopping.aborted}`);
+          process.emit('SIGTERM', 'SIGTERM');
+          calls.push(`told: ${stopping.aborted}`);
+          const stop = async (reason: string): Promise<void> => {
+            calls.push(`stop: ${reason}`);
+          };
+          return { stopped: new Promise<number>(() => {}), stop };
+        },
+      });
+      expect(ran).toMatchObject({ code: 0, errors: '' });
+      expect(calls).toEqual([`start, told: ${isEarly}`, 'told: true', 'stop: SIGTERM arrived.']);
+      expect(process.listenerCount('SIGTERM')).toBe(0);
+    },
+  );
+
   it('exits with the code of a node that stops by itself', async () => {
     const { node, stops, finish } = fakeNode();
     setImmediate(() => finish(1));

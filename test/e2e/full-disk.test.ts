@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { remove } from './client.js';
@@ -81,6 +81,26 @@ describe.skipIf(!SmallDisk.areAllowed)('data disks that fill up (needs root, to 
     );
     await putTaken();
     await cluster.settled();
+    endedNone();
+  });
+
+  it('filled before their start wait for room, and end in good order when they are told to stop meanwhile', async () => {
+    expect((await call('PUT', 'kv/before', Buffer.from('x'))).status).toBe(201);
+    for (const node of cluster.nodes) await node.kill();
+    for (const disk of disks) {
+      rmSync(join(disk.path, 'RESERVE'), { force: true });
+      disk.fill();
+    }
+    for (const node of cluster.nodes) node.start();
+    await until('every node waiting for room', () => (logsSay('waits for room') === 3 ? true : undefined));
+    endedNone();
+    const [one] = cluster.nodes;
+    expect(await one?.stop()).toEqual({ code: 0, signal: null });
+    expect(one?.run?.output).toContain('This node stops: SIGTERM arrived.');
+    one?.start();
+    for (const disk of disks) disk.release();
+    await cluster.ready();
+    expect((await call('GET', 'kv/before')).text).toBe('x');
     endedNone();
   });
 

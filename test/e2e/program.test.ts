@@ -28,6 +28,29 @@ describe('the program', () => {
 describe('signals to a node', () => {
   let cluster: Cluster | undefined;
   afterEach(() => cluster?.remove());
+  /** Has a process send itself a signal before it has loaded anything: when it begins to listen to SIGUSR1. */
+  const atFirst = (signal: NodeJS.Signals): readonly string[] => {
+    const send = `process.on('newListener', (name) => {
+      if (name === 'SIGUSR1') process.kill(process.pid, '${signal}');
+    })`;
+    return ['--import', `data:text/javascript,${encodeURIComponent(send)}`];
+  };
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s before anything is loaded ends it in good order',
+    async (signal) => {
+      cluster = await Cluster.of(1, { runtimeFlags: atFirst(signal) });
+      const run = cluster.nodes[0]?.start(cluster.founding);
+      expect(await run?.ended()).toEqual({ code: 0, signal: null });
+      expect(run?.errors).toBe('');
+      expect(run?.output).toContain(`This node stops: ${signal} arrived.`);
+    },
+  );
+
+  it('SIGHUP without a terminal before anything is loaded changes nothing', async () => {
+    cluster = await Cluster.started(1, { runtimeFlags: atFirst('SIGHUP') });
+    expect(await cluster.nodes[0]?.stop()).toEqual({ code: 0, signal: null });
+  });
 
   it('SIGHUP without a terminal and SIGUSR1 change nothing, SIGTERM ends it, and the log tells from start to end', async () => {
     cluster = await Cluster.started(1);
