@@ -104,7 +104,8 @@ export async function startServer(config: ServerConfig, stopping: AbortSignal): 
   try {
     await runs.start(stopping);
   } catch (error) {
-    await stop(`it cannot start. ${messageOf(error)}`);
+    // What fails then is in the log; this is what the process ends for.
+    await stop(`it cannot start. ${messageOf(error)}`).catch(() => {});
     throw error;
   }
   return { stopped: runs.failed, stop };
@@ -112,9 +113,12 @@ export async function startServer(config: ServerConfig, stopping: AbortSignal): 
 
 class Server implements Run {
   private readonly aborted = new AbortController();
+  /** What went wrong while this run stopped, apart from a full disk. */
+  private stopFailure: { readonly error: unknown } | undefined;
   private readonly applyShare = new TurnShare(APPLY_SHARE_MS);
   private readonly readShare = new TurnShare(READ_SHARE_MS);
   private readonly auth: ConfiguredPeerAuth;
+  private isStopping = false;
   private logDatabase: OrderedStore | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
@@ -193,15 +197,33 @@ class Server implements Run {
     const { logger } = this;
     const startedAt = systemClock.now();
     logger.info({}, stopLine(reason));
+    this.isStopping = true;
     this.aborted.abort();
     this.addresses?.stop();
     this.hints?.stop();
     this.service?.stop();
     const drained = this.app?.close() ?? Promise.resolve();
-    await Promise.all([this.node?.stop(STOP_PATIENCE_MS, drained), drained]);
-    await this.transport?.stop(GOODBYE_MS);
-    await this.logDatabase?.close();
+    await this.tryToStop(this.node?.stop(STOP_PATIENCE_MS, drained));
+    await this.tryToStop(drained);
+    await this.tryToStop(this.transport?.stop(GOODBYE_MS));
+    await this.tryToStop(this.logDatabase?.close());
     logger.info({}, `Stopped in ${Math.round(systemClock.now() - startedAt)} ms.`);
+    if (this.stopFailure !== undefined) throw this.stopFailure.error;
+  }
+
+  /** One step of a stop. Whatever becomes of it, the others follow. */
+  private async tryToStop(step: Promise<unknown> | undefined): Promise<void> {
+    try {
+      await step;
+    } catch (error) {
+      this.failWhileStopping(error);
+    }
+  }
+
+  /** A full disk does not keep a node from stopping in good order: what it acknowledged is in the log on disk. */
+  private failWhileStopping(error: unknown): void {
+    this.logger.error(fieldsOf(error), `${messageOf(error)} This node goes on to stop.`);
+    if (!isDiskFull(error)) this.stopFailure ??= { error };
   }
 
   async abandon(): Promise<void> {
@@ -377,6 +399,7 @@ class Server implements Run {
    * failed write only what is on disk counts.
    */
   private fail(error: unknown): void {
+    if (this.isStopping) this.failWhileStopping(error);
     if (this.aborted.signal.aborted) return;
     this.aborted.abort();
     const message = messageOf(error);

@@ -275,10 +275,13 @@ export class BufferedStore {
 
   /** Flushes what is applied and closes the store. */
   async close(): Promise<void> {
-    await this.flush();
-    this.#ended = true;
-    await this.#inFlight;
-    await this.#store.close();
+    try {
+      await this.flush();
+      await this.#inFlight;
+    } finally {
+      this.#ended = true;
+      await this.#store.close();
+    }
   }
 
   /** Closes the store as it is, without what is not on disk: another state has taken its place. */

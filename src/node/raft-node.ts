@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
-import type { RaftkvError } from '../errors.js';
+import { RaftkvError } from '../errors.js';
 import type { NodeMeasures } from '../http/port.js';
 import type { CommandKind } from '../kv/types.js';
 import { describeConfiguration } from '../raft/configuration.js';
@@ -493,7 +493,21 @@ export class RaftNode<Result> {
       drained,
     );
     this.shut();
-    if (!this.isDead) await this.parts.stateMachine.close();
+    if (!this.isDead) await this.closeState();
+  }
+
+  private async closeState(): Promise<void> {
+    try {
+      await this.parts.stateMachine.close();
+    } catch (error) {
+      if (!(error instanceof RaftkvError && error.code === 'no_space')) throw error;
+      const { code, message } = error;
+      this.parts.logger.warn(
+        { code },
+        `The state could not be flushed. ${message} Nothing is lost: the log on disk has what the state lacks, and the next ` +
+          'start applies it.',
+      );
+    }
   }
 
   private shut(): void {

@@ -260,6 +260,9 @@ describe('row 22: a flush', () => {
     await perform(kv, put('b', '1'));
     await expect(kv.flush()).rejects.toThrow('The disk failed.');
     expect(kv.flushedIndex).toBe(0);
+    // Closing it fails for the same reason, and closes the store all the same.
+    await expect(kv.close()).rejects.toThrow('The disk failed.');
+    expect((await open(disk)).appliedIndex).toBe(0);
   });
 });
 

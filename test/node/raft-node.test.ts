@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RaftkvError } from '../../src/errors.js';
 import { LeaderReads } from '../../src/node/leader-reads.js';
 import {
   APPEND_BYTES_MAX,
@@ -307,6 +308,20 @@ describe('the end', () => {
     await kit.hear('heartbeat', { term: 3, round: 1, commitIndex: 3 });
     await kit.clock.pass(20);
     expect([stopped.value, kit.stateMachine.isClosed]).toEqual([undefined, true]);
+  });
+
+  it.each([
+    ['no_space', undefined],
+    ['storage_damaged', 'storage_damaged'],
+  ] as const)('on request with a last flush that fails with %s ends with: %s', async (code, expected) => {
+    const kit = new NodeKit();
+    await kit.lead();
+    kit.stateMachine.close = () => Promise.reject(new RaftkvError(code, 'It cannot be written.'));
+    const stopped = new Outcome(kit.node.stop(5000, Promise.resolve()));
+    await kit.clock.pass(1500);
+    expect(stopped.value).toBe(expected);
+    const lines = kit.logger.lines.filter((line) => line.includes('could not be flushed'));
+    expect(lines).toHaveLength(code === 'no_space' ? 1 : 0);
   });
 
   it('on request does not wait for a successor when nobody is there any more', async () => {
