@@ -243,3 +243,4 @@ function takenOf(socket: Socket): number | undefined {
 
 const gone = AbortSignal.abort(clientLeft);
 const never = new AbortController().signal;
+setMaxListeners(0, never);
