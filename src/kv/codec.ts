@@ -1,4 +1,4 @@
-import { encodeCommand, neededVersion, needsRoom, stampCommand } from './command-codec.js';
+import { encodeCommand, neededVersion, needsRoom, stampCommand, walkingCommand } from './command-codec.js';
 import { decodeResult, encodeResult } from './result-codec.js';
 
 /** The bytes of commands and of what they gave: what the shell hands to the log and to other nodes. */
@@ -7,6 +7,7 @@ export const commandCodec = {
   stamp: stampCommand,
   neededVersion,
   needsRoom,
+  walkingCommand,
   encodeResult,
   decodeResult,
 };

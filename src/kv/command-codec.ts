@@ -1,3 +1,4 @@
+import protobuf from 'protobufjs';
 import { assert } from '../assert.js';
 import { CLUSTER_VERSION_MAX, CLUSTER_VERSION_MIN, type ClusterVersion } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
@@ -11,6 +12,7 @@ import {
   type Compare,
   type CompareOperator,
   type Condition,
+  type DeletePrefixCommand,
   FINGERPRINT_BYTES,
   IDEMPOTENCY_KEY_LENGTH_MAX,
   type Idempotency,
@@ -179,6 +181,35 @@ export function needsRoom(payload: Uint8Array): boolean {
   if (command.kind === 'leaseGrant') return true;
   const operations = command.kind === 'txn' ? [...command.success, ...command.failure] : [command];
   return operations.some(({ kind }) => kind === 'put' || kind === 'add');
+}
+
+/** Where operations on prefixes stand, by the field numbers of proto/command.proto. */
+interface FieldTree {
+  readonly [field: number]: FieldTree | true;
+}
+const walkingOperations: FieldTree = { 3: true, 5: true };
+const walkingFields: FieldTree = { 4: true, 5: { 2: walkingOperations, 3: walkingOperations } };
+
+/** The command of a payload, where it walks prefixes. Undefined for others, which are not decoded, and where the bytes are no command. */
+export function walkingCommand(payload: Uint8Array): TxnCommand | DeletePrefixCommand | undefined {
+  try {
+    if (!holdsField(protobuf.Reader.create(payload), payload.length, walkingFields)) return undefined;
+    const { command } = decodeCommand(payload);
+    return command.kind === 'txn' || command.kind === 'deletePrefix' ? command : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function holdsField(reader: protobuf.Reader, end: number, fields: FieldTree): boolean {
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    const within = fields[tag >>> 3];
+    if (within === true) return true;
+    if (within === undefined) reader.skipType(tag & 7);
+    else if (holdsField(reader, reader.uint32() + reader.pos, within)) return true;
+  }
+  return false;
 }
 
 /**

@@ -24,7 +24,7 @@ import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import type { Turn } from './sorted-map.js';
 import { SnapshotStaging } from './staging.js';
-import { branchesOf, passesTooManyKeys, walksPrefix } from './transaction.js';
+import { branchesOf, measureWalks, walksPrefix } from './transaction.js';
 import type {
   CommandKind,
   CommandResult,
@@ -38,6 +38,7 @@ import type {
   Revision,
   TxnCommand,
   TxnReadOptions,
+  WalkBounds,
   Watcher,
   WatchRequest,
 } from './types.js';
@@ -253,17 +254,23 @@ export class KvStateMachine {
     }
   }
 
-  /** Whether a command passes over more keys than one may, as this member has them. Throws the reason of the signal. */
-  async passesTooManyKeys(command: TxnCommand | DeletePrefixCommand, signal?: AbortSignal): Promise<boolean> {
+  /**
+   * How many keys a command passes over that walks prefixes, as this member has them; undefined where they exceed the bounds. Throws the
+   * reason of the signal.
+   */
+  async measureWalks(
+    command: TxnCommand | DeletePrefixCommand,
+    bounds: WalkBounds,
+    signal?: AbortSignal,
+  ): Promise<number | undefined> {
     const branches = branchesOf(command);
-    if (!branches.flat().some(walksPrefix)) return false;
+    if (!branches.flat().some(walksPrefix)) return 0;
     // A repeat gets the first answer, however much there is to pass over by now.
     const { idempotency } = command;
-    if (idempotency && this.#live.answers.find(idempotency, this.logTimeMs).result !== undefined)
-      return false;
+    if (idempotency && this.#live.answers.find(idempotency, this.logTimeMs).result !== undefined) return 0;
     const layers = this.#live.freezeForReads();
     try {
-      return await passesTooManyKeys(layers, branches, signal);
+      return await measureWalks(layers, branches, bounds, signal);
     } finally {
       await layers.close();
     }

@@ -11,7 +11,6 @@ import {
   type CompareOperator,
   DELETED_KEY_BYTES_MAX,
   DELETED_KEYS_MAX,
-  DELETED_KEYS_PASSED_MAX,
   type DeletePrefixCommand,
   type Item,
   LEASES_MAX,
@@ -24,6 +23,7 @@ import {
   type TxnOperation,
   type TxnResult,
   type UnchangedResult,
+  type WalkBounds,
 } from './types.js';
 import { type BufferedChange, keyId } from './write-buffer.js';
 
@@ -375,14 +375,16 @@ export function branchesOf(command: TxnCommand | DeletePrefixCommand): readonly 
 }
 
 /**
- * Whether one of the branches passes over more keys than one may, in this state: {@link PASSED_KEYS_MAX} that exist, and
- * {@link DELETED_KEYS_PASSED_MAX} that were deleted. Throws the reason of `signal` once that is aborted.
+ * How many keys, tombstones included, the branch passes over in this state that passes over the most. Undefined where one exceeds the
+ * bounds. Throws the reason of `signal` once that is aborted.
  */
-export async function passesTooManyKeys(
+export async function measureWalks(
   layers: Layers,
   branches: readonly (readonly TxnOperation[])[],
+  bounds: WalkBounds,
   signal: AbortSignal | undefined,
-): Promise<boolean> {
+): Promise<number | undefined> {
+  let most = 0;
   for (const branch of branches) {
     const walks = new PrefixWalks(layers, layers.revision);
     let existing = 0;
@@ -391,9 +393,12 @@ export async function passesTooManyKeys(
       for await (const found of walks.under(operation.prefix)) {
         signal?.throwIfAborted();
         existing += found.length;
-        if (existing > PASSED_KEYS_MAX || walks.passed - existing > DELETED_KEYS_PASSED_MAX) return true;
+        if (existing > bounds.existing || walks.passed - existing > bounds.deleted) return undefined;
       }
+      // Where nothing is found, a walk takes its time, too.
+      signal?.throwIfAborted();
     }
+    most = Math.max(most, walks.passed);
   }
-  return false;
+  return most;
 }

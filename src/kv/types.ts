@@ -139,6 +139,12 @@ export const PASSED_KEYS_MAX = 20_000;
  */
 export const DELETED_KEYS_PASSED_MAX = 200_000;
 
+/** How many keys a branch may pass over: those that exist, and those that were deleted. */
+export interface WalkBounds {
+  readonly existing: number;
+  readonly deleted: number;
+}
+
 /**
  * Does the first branch if every comparison holds, and the second otherwise, all of it at one revision or not at all.
  * Operations are done in order, and each sees what those before it did. Where a branch changes a key more than once, the

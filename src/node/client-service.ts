@@ -26,7 +26,6 @@ import {
   type Command,
   type CommandKind,
   type CommandResult,
-  type DeletePrefixCommand,
   HOLD_KEY,
   type Item,
   type LeaseId,
@@ -38,6 +37,7 @@ import {
   type TxnCommand,
   type TxnOperation,
   type TxnReadOptions,
+  type WalkBounds,
   type Watcher,
   type WatchRequest,
 } from '../kv/types.js';
@@ -60,12 +60,14 @@ import {
 } from './forwarded.js';
 import { LeaderReads } from './leader-reads.js';
 import { LeaseKeeper, type LeaseTable } from './lease-keeper.js';
+import { FORWARDED_WALK_MARGIN_MS, WALK_SETTLE_MS } from './limits.js';
 import { LockService } from './lock-service.js';
 import { LogClock } from './log-clock.js';
 import { MembershipService } from './membership-service.js';
 import type { RaftNode } from './raft-node.js';
 import { VersionService } from './version-service.js';
-import { noLeader, quarantined, readUnavailable } from './waiting.js';
+import { noLeader, outcomeUnknown, quarantined, readUnavailable } from './waiting.js';
+import { type WalkingCommand, WalkingWrites } from './walking-writes.js';
 
 /** The store as clients read it; `kv/` implements it. */
 export interface StoreReader extends LeaseTable {
@@ -78,7 +80,11 @@ export interface StoreReader extends LeaseTable {
   get(key: Uint8Array, revision?: Revision): Item | undefined;
   list(request: ListRequest): Promise<ListResult>;
   readTxn(command: TxnCommand, options: TxnReadOptions): Promise<CommandResult>;
-  passesTooManyKeys(command: TxnCommand | DeletePrefixCommand, signal?: AbortSignal): Promise<boolean>;
+  measureWalks(
+    command: WalkingCommand,
+    bounds: WalkBounds,
+    signal?: AbortSignal,
+  ): Promise<number | undefined>;
   watch(request: WatchRequest): Watcher;
   /** Whoever watches gets this error and no more events. */
   endWatches(error: Error): void;
@@ -98,6 +104,8 @@ export interface CommandCodec {
   neededVersion(command: Command): ClusterVersion;
   /** Whether applying an encoded command may take lasting room on disk. Throws where the bytes are no command. */
   needsRoom(payload: Uint8Array): boolean;
+  /** The command where it walks prefixes; others are not decoded. */
+  walkingCommand(payload: Uint8Array): WalkingCommand | undefined;
   encodeResult(result: CommandResult): Uint8Array;
   decodeResult(bytes: Uint8Array): CommandResult;
 }
@@ -138,6 +146,7 @@ export class ClientService implements NodePort {
   private readonly logClock: LogClock;
   private readonly leaseKeeper: LeaseKeeper;
   private readonly locks: LockService;
+  private readonly walkingWrites: WalkingWrites;
   private readonly versions: VersionService;
   private readonly digests: DigestComparison;
   private readonly catchUp = new CatchUp();
@@ -163,6 +172,12 @@ export class ClientService implements NodePort {
       isLeader: () => node.raft.role === 'leader',
       logTime: () => this.logClock.now(),
       propose: (command, timeoutMs) => this.propose(parts.codec.encode(command), timeoutMs),
+    });
+    this.walkingWrites = new WalkingWrites({
+      clock,
+      measure: (command, bounds, signal) => store.measureWalks(command, bounds, signal),
+      revision: () => store.revision,
+      whenApplied: () => this.whenSettled(),
     });
     this.locks = new LockService({
       clock,
@@ -327,29 +342,28 @@ export class ClientService implements NodePort {
   // Most writes are proposed here, and each async function between would cost them a promise more.
   write(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
     if (command.kind === 'deletePrefix' || (command.kind === 'txn' && walksPrefix(command))) {
-      return this.writeWithinBounds(command, timeoutMs, signal);
+      return this.writeWalking(command, timeoutMs, signal);
     }
     return this.writeAsItIs(command, timeoutMs, signal);
   }
 
   /**
-   * A command that walks prefixes is applied by every member, and holds up all writes meanwhile. One that passes over too
-   * many keys is refused by what this member has, before it is proposed; a transaction, from cluster version 2 on, also by every
-   * member alike when it is applied, as a deletion by prefix always is by the number of keys that it deletes.
+   * A transaction that passes over too many keys is refused not only before it is proposed but, from cluster version 2 on, also by
+   * every member alike when it is applied, as a deletion by prefix always is by the number of keys that it deletes.
    */
-  private async writeWithinBounds(
-    command: TxnCommand | DeletePrefixCommand,
+  private writeWalking(
+    command: WalkingCommand,
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<CommandResult> {
-    const { store, clock } = this.parts;
-    const deadline = clock.now() + timeoutMs;
-    if (await store.passesTooManyKeys(command, signal)) {
-      return { kind: 'tooManyKeys', revision: store.revision };
-    }
-    const bounded: Command =
-      command.kind === 'txn' && store.clusterVersion >= 2 ? { ...command, isBounded: true } : command;
-    return this.writeAsItIs(bounded, Math.max(1, deadline - clock.now()), signal);
+    const { node, store } = this.parts;
+    const isRaised = store.clusterVersion >= 2;
+    const bounded: WalkingCommand =
+      command.kind === 'txn' && isRaised ? { ...command, isBounded: true } : command;
+    const propose = (leftMs: number) => this.writeAsItIs(bounded, leftMs, signal);
+    if (node.raft.role === 'leader') return this.walkingWrites.write(bounded, timeoutMs, signal, propose);
+    if (isRaised) return propose(timeoutMs);
+    return this.walkingWrites.writeElsewhere(bounded, timeoutMs, signal, propose);
   }
 
   private writeAsItIs(command: Command, timeoutMs: number, signal?: AbortSignal): Promise<CommandResult> {
@@ -534,7 +548,12 @@ export class ClientService implements NodePort {
     if (operation !== 'digests' && this.parts.node.raft.role !== 'leader') throw noLeader();
     const patienceMs = patienceOf(timeoutMs);
     if (operation !== 'propose') return serveForwarded(this.work, operation, payload, patienceMs, signal);
-    const result = await this.propose(payload, patienceMs, signal, isForwardedCommand);
+    const propose = (leftMs: number) => this.propose(payload, leftMs, signal, isForwardedCommand);
+    const walking = this.parts.codec.walkingCommand(payload);
+    const marginMs = Math.min(patienceMs / 4, FORWARDED_WALK_MARGIN_MS);
+    const result = await (walking === undefined
+      ? propose(patienceMs)
+      : this.walkingWrites.write(walking, patienceMs - marginMs, signal, propose));
     return this.parts.codec.encodeResult(result);
   }
 
@@ -594,6 +613,15 @@ export class ClientService implements NodePort {
       // Whatever is wrong with it, it is refused below.
     }
     return node.propose(codec.stamp(payload, this.logClock.now()), timeoutMs, signal, raisingTo, takes);
+  }
+
+  /** Resolves once what this leader has in its log is applied, or somebody else leads, within bounds. */
+  private async whenSettled(): Promise<void> {
+    const { node, store } = this.parts;
+    const { term, lastIndex } = node.raft;
+    const isSettled = () =>
+      store.appliedIndex >= lastIndex || node.raft.role !== 'leader' || node.raft.term !== term;
+    await node.when(isSettled, WALK_SETTLE_MS, outcomeUnknown).catch(() => {});
   }
 
   /** The state knows the time of the last command; a leader knows how much has passed since. */

@@ -73,6 +73,21 @@ export const APPLY_SLICE_MS = 10;
  * do not share with {@link READ_SHARE_MS}.
  */
 export const APPLY_SHARE_MS = 5;
+/** A write that passes over more keys of prefixes than this is in the log alone among its kind. */
+export const LIGHT_WALK_KEYS_MAX = 512;
+/** What a walk costs, however few keys it finds, in keys. */
+export const WALK_COST_KEYS = 8;
+/** How many keys the others that are in the log together pass over: some 40 ms for which other writes wait. */
+export const LIGHT_WALKS_KEYS_MAX = 4096;
+/** What may wait for its turn, in writes and in keys; further ones are refused as overloaded. */
+export const HEAVY_WALKS_WAITING_MAX = 16;
+export const LIGHT_WALKS_WAITING_KEYS_MAX = 65_536;
+/** After a write that walks prefixes, others get as much time as it took, but no more than this. */
+export const WALK_PAUSE_MS_MAX = 500;
+/** The leader gives up another node's write this much earlier, or a quarter of its time, so that the client hears that nothing was changed. */
+export const FORWARDED_WALK_MARGIN_MS = 100;
+/** A write that walks prefixes, and whose fate is not known, is waited for this long. */
+export const WALK_SETTLE_MS = 10_000;
 /** What the long reads and large answers of all clients together take of one turn of the event loop. */
 export const READ_SHARE_MS = 3;
 

@@ -7,6 +7,7 @@ import {
   KEY_BYTES_MAX,
   needsRoom,
   stampCommand,
+  walkingCommand,
 } from '../../src/kv/command-codec.js';
 import type { Command, TxnOperation } from '../../src/kv/types.js';
 import { plainBytes } from './model.js';
@@ -240,5 +241,38 @@ describe('the format of commands', () => {
       { kind: 'tick', idempotency: { key: 'k', fingerprint: new Uint8Array(15) } },
     ];
     for (const command of commands) expect(() => encodeCommand(command)).toThrow(AssertionError);
+  });
+});
+
+describe('a command that walks prefixes', () => {
+  const key = Buffer.from('k');
+  const get: TxnOperation = { kind: 'get', key };
+  const put: TxnOperation = { kind: 'put', key, value: Buffer.from([0x1a, 0]), contentType: '' };
+  const txn = (success: TxnOperation[], failure: TxnOperation[] = []): Command => ({
+    kind: 'txn',
+    compare: [{ key, target: 'exists', op: '=', value: true }],
+    success,
+    failure,
+  });
+  it.each<[string, Command]>([
+    ['a deletion by prefix', { kind: 'deletePrefix', prefix: key }],
+    ['a get by prefix', txn([put, { kind: 'getPrefix', prefix: key }])],
+    ['a get by the empty prefix', txn([{ kind: 'getPrefix', prefix: new Uint8Array(0) }])],
+    ['a deletion in the other branch', txn([get], [get, { kind: 'deletePrefix', prefix: key }])],
+  ])('is found: %s', (_, command) => {
+    const payload = encodeCommand(command);
+    expect(walkingCommand(payload)).toEqual(decodeCommand(payload).command);
+  });
+
+  it.each<[string, Command]>([
+    ['a transaction of single keys', txn([get, put], [{ kind: 'delete', key }])],
+    ['a put', { kind: 'put', key, value: Buffer.from([0x22, 1, 1]), contentType: '' }],
+  ])('is not: %s', (_, command) => {
+    expect(walkingCommand(encodeCommand(command))).toBeUndefined();
+  });
+
+  it('is none where the bytes are no command', () => {
+    for (const bytes of [[], [0xff], [0x2a, 0x7f, 0x12], [0x22, 1]])
+      expect(walkingCommand(Uint8Array.from(bytes))).toBeUndefined();
   });
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
-import type { CommandResult } from '../../src/kv/types.js';
+import { commandCodec } from '../../src/kv/codec.js';
+import type { Command, CommandResult } from '../../src/kv/types.js';
 import { ClientService, type CommandCodec, type StoreReader } from '../../src/node/client-service.js';
 import type { RaftNode } from '../../src/node/raft-node.js';
 import { configurationOfVoters, encodeConfiguration } from '../../src/raft/configuration.js';
@@ -9,7 +10,7 @@ import { threeVoters } from '../raft/core-kit.js';
 import { NodeKit, Outcome } from './node-kit.js';
 
 /** The service of a node that follows n2, and what it forwarded to its leader, who answers nothing. */
-function follower() {
+function follower(codec = {} as CommandCodec) {
   const kit = new NodeKit();
   const forwarded: string[] = [];
   const watches = { ended: 0 };
@@ -24,7 +25,7 @@ function follower() {
     // No command is encoded here and nothing of the state is read but how far it is.
     node: kit.node as unknown as RaftNode<CommandResult>,
     store: Object.assign(kit.stateMachine, { endWatches }) as unknown as StoreReader,
-    codec: {} as CommandCodec,
+    codec,
     transport: kit.transport,
     clock: kit.clock,
     identity: () => ({
@@ -130,9 +131,51 @@ test('a deletion by prefix that would pass over too many keys is refused before 
   const asked: unknown[] = [];
   Object.assign(kit.stateMachine, {
     revision: 7,
-    passesTooManyKeys: async (command: unknown) => asked.push(command) > 0,
+    measureWalks: async (command: unknown) => (asked.push(command) > 0 ? undefined : 0),
   });
   const command = { kind: 'deletePrefix', prefix: Buffer.from('k') } as const;
   expect(await service.write(command, 1000)).toEqual({ kind: 'tooManyKeys', revision: 7 });
   expect([asked, forwarded]).toEqual([[command], []]);
+});
+
+test('a follower leaves it to a leader of cluster version 2 to count what a walk passes over', async () => {
+  const { kit, service, forwarded } = follower(commandCodec);
+  await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+  const measureWalks = () => Promise.reject(new Error('It asked its own state.'));
+  Object.assign(kit.stateMachine, { clusterVersion: 2, measureWalks });
+  const write = new Outcome(service.write({ kind: 'deletePrefix', prefix: Buffer.from('k') }, 1000));
+  await kit.clock.settle();
+  expect([write.value, forwarded]).toEqual(['waits', ['propose']]);
+});
+
+test('a leader counts what the walks of other nodes pass over, and of no other command', async () => {
+  const { kit, service } = follower(commandCodec);
+  await kit.lead();
+  const measured: unknown[] = [];
+  const measureWalks = async (command: unknown) => void measured.push(command);
+  Object.assign(kit.stateMachine, { revision: 7, logTimeMs: 0, measureWalks });
+  const prefix = Buffer.from('k');
+  const payload = commandCodec.encode({ kind: 'deletePrefix', prefix });
+  const answer = await service.onForward({ operation: 'propose', payload }, 1000);
+  expect(commandCodec.decodeResult(answer)).toEqual({ kind: 'tooManyKeys', revision: 7 });
+  expect(measured).toMatchObject([{ kind: 'deletePrefix' }, { kind: 'deletePrefix' }]);
+
+  const put: Command = { kind: 'put', key: prefix, value: prefix, contentType: '' };
+  const other = new Outcome(
+    service.onForward({ operation: 'propose', payload: commandCodec.encode(put) }, 1000),
+  );
+  await kit.clock.settle();
+  expect([other.value, measured.length]).toEqual(['waits', 2]);
+});
+
+test('a leader ends the wait of a walk for another node early enough that its client hears of it', async () => {
+  const { kit, service } = follower(commandCodec);
+  await kit.lead();
+  Object.assign(kit.stateMachine, { logTimeMs: 0, measureWalks: () => new Promise(() => {}) });
+  const payload = commandCodec.encode({ kind: 'deletePrefix', prefix: Buffer.from('k') });
+  const answer = new Outcome(service.onForward({ operation: 'propose', payload }, 200));
+  await kit.clock.pass(149);
+  expect(answer.value).toBe('waits');
+  await kit.clock.pass(1);
+  expect(answer.value).toBe('unavailable');
 });

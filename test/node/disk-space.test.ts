@@ -164,7 +164,7 @@ describe('a leader that lacks room', () => {
       node: kit.node as unknown as RaftNode<CommandResult>,
       store: Object.assign(kit.stateMachine, {
         logTimeMs: 0,
-        passesTooManyKeys: async () => false,
+        measureWalks: async () => 0,
       }) as unknown as StoreReader,
       codec: commandCodec,
       transport: kit.transport,
