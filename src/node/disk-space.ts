@@ -119,6 +119,7 @@ export class DiskWatch {
     } catch (error) {
       if (!this.hasFailedToReserve) logger.warn({ err: error }, 'No room on the disk could be reserved.');
       this.hasFailedToReserve = true;
+      this.mayReserveAt = clock.now() + limits.DISK_RESERVE_RETRY_MS;
     }
   }
 

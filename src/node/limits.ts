@@ -115,6 +115,8 @@ export const DISK_FULL_BYTES = 32 * 1024 * 1024;
 export const DISK_RESERVE_BYTES = 64 * 1024 * 1024;
 /** A node that starts reserves room after this long: a start has more urgent writes. */
 export const DISK_RESERVE_DELAY_MS = 10_000;
+/** Where the reserve could not be taken although the disk seemed to have room, as under a quota, a node tries again after this long. */
+export const DISK_RESERVE_RETRY_MS = 60_000;
 /** The soft floor is this and the bound of the log, or a quarter of the disk, above the reserve. */
 export const DISK_LOW_BYTES = 64 * 1024 * 1024;
 /** At the hard floor, a flush needs this much and twice what is buffered: LevelDB writes it to its log and then to a table. */

@@ -12,6 +12,7 @@ import {
   DISK_RECOVERY,
   DISK_RESERVE_BYTES,
   DISK_RESERVE_DELAY_MS,
+  DISK_RESERVE_RETRY_MS,
   DISK_WATCH_MS,
   DISK_WATCH_NEAR_MS,
   FLUSH_DELAY_MS,
@@ -58,10 +59,11 @@ describe('a reserve', () => {
   /** A disk on which `others` takes room, and a reserve takes what it says. */
   const start = () => {
     const clock = new FakeClock();
-    const disk = { others: 0, fails: false };
+    const disk = { others: 0, fails: false, attempts: 0 };
     const reserve = {
       bytes: 0,
       take: async (bytes: number) => {
+        disk.attempts += 1;
         if (disk.fails) throw new Error('No space left on device');
         reserve.bytes = bytes;
       },
@@ -101,16 +103,19 @@ describe('a reserve', () => {
     watch.stop();
   });
 
-  it('that cannot be taken is reported once and tried again', async () => {
-    const { clock, disk, reserve, logger, watch, pass } = start();
+  it('that cannot be taken is reported once, and tried again once a minute', async () => {
+    const { clock, disk, reserve, logger, watch } = start();
     disk.fails = true;
     await clock.pass(DISK_RESERVE_DELAY_MS);
-    await pass();
-    await pass();
+    expect(disk.attempts).toBe(1);
+    await clock.pass(DISK_RESERVE_RETRY_MS - DISK_WATCH_MS);
+    expect(disk.attempts).toBe(1);
+    await clock.pass(DISK_WATCH_MS);
+    expect(disk.attempts).toBe(2);
     expect(logger.lines.filter((line) => line.includes('reserved'))).toHaveLength(1);
     disk.fails = false;
-    await pass();
-    expect(reserve.bytes).toBe(DISK_RESERVE_BYTES);
+    await clock.pass(DISK_RESERVE_RETRY_MS);
+    expect([disk.attempts, reserve.bytes]).toEqual([3, DISK_RESERVE_BYTES]);
     watch.stop();
   });
 });
