@@ -8,7 +8,7 @@ import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { descriptorBudget } from './descriptors.js';
 import { RaftkvError } from './errors.js';
-import { buildApp } from './http/app.js';
+import { abandonApp, buildApp } from './http/app.js';
 import { ownNames } from './http/own-names.js';
 import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
@@ -231,9 +231,8 @@ class Server implements Run {
     this.addresses?.stop();
     this.hints?.stop();
     this.service?.stop();
-    const closed = this.app?.close() ?? Promise.resolve();
-    await Promise.all([this.node?.stop(0, closed), closed]);
-    await this.transport?.stop(0);
+    const closed = this.app === null ? Promise.resolve() : abandonApp(this.app);
+    await Promise.all([this.node?.stop(0, closed), closed, this.transport?.stop(0)]);
     // The node has failed, so it leaves its state open.
     await this.stateMachine?.abandon();
     await this.logDatabase?.close();

@@ -190,6 +190,19 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   return app;
 }
 
+/**
+ * Closes the app without waiting for what was accepted, because nothing can finish it any more. Answers that are there leave
+ * before the connections are cut.
+ */
+export async function abandonApp(app: FastifyInstance): Promise<void> {
+  const cut = every(closeSweepMs, () => app.server.closeAllConnections());
+  try {
+    await app.close();
+  } finally {
+    cut.cancel();
+  }
+}
+
 const noQuery = {};
 
 function refusedByFramework(error: unknown): unknown {

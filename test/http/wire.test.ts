@@ -3,6 +3,7 @@ import { Agent, METHODS, type RequestOptions, request } from 'node:http';
 import fc from 'fast-check';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
+import { abandonApp } from '../../src/http/app.js';
 import { listen, RawConnection, type Served, serve } from './kit.js';
 
 const open: FastifyInstance[] = [];
@@ -77,6 +78,19 @@ describe('on the socket', () => {
     await used.until(/alive/);
     await app.close();
     await Promise.all([silent.untilEnd(), used.untilEnd()]);
+  });
+
+  it('is not held up when it is abandoned by clients that have sent a part of a request', async () => {
+    const { app, port } = await listening({ closeGraceMs: 3_600_000 });
+    const parts = ['GET /v1/kv/a HT', 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx'];
+    const connections = parts.map((part) => {
+      const connection = new RawConnection(port);
+      connection.send(get('/healthz') + part);
+      return connection;
+    });
+    for (const connection of connections) await connection.until(/alive/);
+    await abandonApp(app);
+    for (const connection of connections) await connection.untilEnd();
   });
 
   it('sends no body after HEAD, so that the next answer is found', async () => {
