@@ -135,7 +135,7 @@ export class Exchange implements Startable {
     try {
       if (closing.refusal !== undefined && !this.endpoint.answersWhileClosing) throw closing.refusal;
       this.checkHead();
-      if (this.namesCluster) refuseOtherCluster(this);
+      if (this.target.query !== '') refuseOtherCluster(this);
       this.run();
     } catch (error) {
       this.fail(error);
@@ -463,7 +463,7 @@ export class Exchange implements Startable {
     else response.end(body);
   }
 
-  /** Whether the request is to this cluster alone; one to another is refused before it is handled. */
+  /** Whether the request is to this cluster alone; one to another was refused before it was handled. */
   get namesCluster(): boolean {
     return this.target.query.includes('cluster=');
   }
@@ -584,11 +584,15 @@ export function endpoint(
   };
 }
 
+/** Also without a value. A percent-encoded name is one that no route knows. */
+const mayNameCluster = /(?:^|&)cluster/;
+
 /** Refuses a request that names another cluster: its revisions and ids mean nothing here. */
 function refuseOtherCluster({ context, target }: Exchange): void {
-  const asked = new URLSearchParams(target.query).get('cluster');
+  if (!mayNameCluster.test(target.query)) return;
   const { cluster } = context.port.position();
-  if (asked === null || asked === cluster || cluster === '') return;
+  const asked = new URLSearchParams(target.query).getAll('cluster');
+  if (cluster === '' || asked.every((named) => named === cluster)) return;
   throw new RaftkvError(
     'other_cluster',
     `This node belongs to cluster ${cluster}, and the request names another one. The cluster was rebuilt, or the address ` +

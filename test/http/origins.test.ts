@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { openApiDocument } from '../../src/http/openapi.js';
 import { ownNames } from '../../src/http/own-names.js';
 import { listen, RawConnection, serve } from './kit.js';
 
@@ -304,4 +305,20 @@ it('the names of this machine are its host name and those beside it in the hosts
   writeFileSync(file, '127.0.0.1 localhost\n# 10.0.0.9 db old.example\n10.0.0.5 db.example.com db # here\n');
   expect(ownNames(file, 'db')).toEqual(['db', 'db.example.com']);
   expect(ownNames(join(file, 'none'), 'db')).toEqual(['db']);
+});
+
+describe('another cluster under a percent-encoded name of the parameter', () => {
+  const routes = Object.entries(openApiDocument.paths).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => [method.toUpperCase(), path.replace(/\{[^}]*\}/, '1')] as const),
+  );
+
+  it.each(routes)('is asked for nothing: %s %s', async (method, path) => {
+    const { app: served, node } = serve();
+    const answer = await served.inject({
+      method: method as 'GET',
+      url: `${path}?%63luster=another`,
+    });
+    expect([answer.statusCode, answer.json().code]).toEqual([400, 'bad_request']);
+    expect(node.calls).toEqual([]);
+  });
 });

@@ -228,6 +228,13 @@ describe('a watch over HTTP', () => {
     const same = await put(app, 'a', 'x', '?cluster=c0ffee');
     expect([same.statusCode, same.headers['raftkv-cluster']]).toEqual([201, 'c0ffee']);
     expect((await put(app, 'a', 'y', '?cluster=another')).statusCode).toBe(409);
+    for (const query of [
+      '?cluster',
+      '?cluster=',
+      '?cluster=c0ffee&cluster=another',
+      '?ttl=1s&cluster=another',
+    ])
+      expect((await put(app, 'a', 'y', query)).statusCode, query).toBe(409);
     await app.close();
   });
 
