@@ -1,9 +1,6 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { after, every } from '../clock.js';
-import { type ErrorCode, errorCatalogue, RaftkvError } from '../errors.js';
+import { RaftkvError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { TurnShare } from '../turn-share.js';
 import { ByteBudget } from './byte-budget.js';
@@ -22,8 +19,9 @@ import { HttpMetrics, type ProcessCounts } from './metrics.js';
 import { registerOpenApiRoute } from './openapi.js';
 import { Origins } from './origins.js';
 import type { NodePort } from './port.js';
-import { problemBody, problemContentType } from './problem.js';
 import { RequestTurns } from './request-turns.js';
+import { afterAnswers, endWithProblem, headerBytesMax, refuseOnSocket } from './socket-answers.js';
+import { surplusRefuser } from './surplus-connections.js';
 import { routedUrl } from './target.js';
 import { registerTxnRoute } from './txn-routes.js';
 import { registerWatchRoute } from './watch-routes.js';
@@ -54,8 +52,6 @@ export interface AppDependencies {
   readonly closeGraceMs?: number;
 }
 
-/** Room for a prefix and a cursor of 4096 bytes each, percent-encoded, and for ordinary headers. */
-const headerBytesMax = 65_536;
 /** The head of a request must have arrived by then: a client that sends it byte by byte holds a connection, and room for the head. */
 const headTimeoutMs = 20_000;
 /** The whole request must have arrived by then; nothing of ours takes this long to send. */
@@ -132,7 +128,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   // Node would close the connection without a word.
   app.server.on('connect', (_, socket) => {
     const refuse = () =>
-      endOnSocket(
+      endWithProblem(
         socket,
         405,
         'method_not_allowed',
@@ -160,15 +156,8 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
   // An answer may come after the client has closed its side; `Connections` bounds how long that is waited for.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   connections.follow(app.server);
-  connections.limit(app.server, dependencies.connectionsMax, (socket) => {
-    endOnSocket(
-      socket,
-      503,
-      'overloaded',
-      `${dependencies.connectionsMax} clients are connected to this node, which its limit of file descriptors allows. Ask ` +
-        'another node, or raise the limit (ulimit -n).',
-    );
-  });
+  const { connectionsMax } = dependencies;
+  connections.limit(app.server, connectionsMax, surplusRefuser(connectionsMax, context.origins));
   metrics.followConnections(connections);
   // Before it listens: the first client that asked for it would keep all others waiting.
   app.addHook('onReady', async () => {
@@ -240,85 +229,6 @@ function refuseUnknown(exchange: Exchange, methods: ReadonlyMap<RegExp, Set<stri
     'not_found',
     'There is nothing at this path. Keys are at /v1/kv/<key>; GET /openapi.json lists all paths.',
   );
-}
-
-/** Connections on which something arrived that is no request; what follows it is not looked at. */
-const refused = new WeakSet<Socket>();
-
-/**
- * Answers what is not HTTP, or too large or too slow to be a request, where no request could be made of it. Requests that came
- * before on the same connection get their answers first.
- */
-function refuseOnSocket(error: Error & { readonly code?: string }, socket: Socket): void {
-  // Gone, or this was answered already and more of the same arrives.
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  if (refused.has(socket)) return;
-  refused.add(socket);
-  afterAnswers(socket, () => refuseNow(error, socket));
-}
-
-/** Calls `next` once every whole request on this connection is answered, unless the connection ends with one of the answers. */
-function afterAnswers(socket: Duplex, next: () => void): void {
-  const { _httpMessage: response, parser } = socket as ServedSocket;
-  if (!socket.writable) return;
-  if (response?.req.complete) {
-    response.once('close', () => afterAnswers(socket, next));
-    return;
-  }
-  // No change begins before its request is whole, so a refusal is true. A request that was answered early gets no second answer.
-  const isAnswered = response ? response.headersSent : parser?.incoming?.complete === false;
-  if (isAnswered) end(socket, '');
-  else next();
-}
-
-/** What Node keeps at a socket, and its own handlers look at. */
-interface ServedSocket extends Duplex {
-  /** The answer whose turn it is. */
-  readonly _httpMessage?: ServerResponse | null;
-  /** Has the request that is being read, whether it is answered or not. */
-  readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
-}
-
-function refuseNow(error: Error & { readonly code?: string }, socket: Socket): void {
-  const [status, code, detail] =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? ([408, 'request_timeout', 'The request did not arrive in time. Send it again, faster.'] as const)
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? ([
-            431,
-            'bad_request',
-            `The request line and the headers are larger than ${headerBytesMax} bytes. Shorten them.`,
-          ] as const)
-        : ([
-            400,
-            'bad_request',
-            'What arrived is not a well-formed HTTP/1.1 request. Check the client.',
-          ] as const);
-  endOnSocket(socket, status, code, detail);
-}
-
-/** An answer where there is none of Node's to write it with, after which the connection ends. */
-function endOnSocket(socket: Duplex, status: number, code: ErrorCode, detail: string): void {
-  const body = problemBody(status, code, errorCatalogue[code].title, detail);
-  // Of all that there is, nothing takes CONNECT.
-  const allow = status === 405 ? 'Allow:\r\n' : '';
-  end(
-    socket,
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemContentType}\r\n${allow}` +
-      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-/** Ends the connection once what was written has left, and `last` behind it. */
-function end(socket: Duplex, last: string): void {
-  // A client that is gone is no error of ours; without a listener it would end the process.
-  socket.on('error', () => socket.destroy());
-  socket.end(last);
-  // A client that neither reads nor hangs up must not hold the socket.
-  after(1_000, () => socket.destroy());
 }
 
 /**

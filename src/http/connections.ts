@@ -118,7 +118,7 @@ export class Connections {
     server.on('drop', () => {
       this.refused += 1;
     });
-    // Of a connection that is refused, the server must not read: it would do what is asked there.
+    // The server must not read from a connection that is refused: it would do what is asked there.
     const serve = server.listeners('connection');
     server.removeAllListeners('connection');
     server.on('connection', (socket) => {
@@ -127,7 +127,6 @@ export class Connections {
         return;
       }
       this.refused += 1;
-      socket.resume();
       refuse(socket);
     });
   }

@@ -18,7 +18,7 @@ import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
 import type { RequestTurns, Startable } from './request-turns.js';
 import { originForm, splitTarget, type Target } from './target.js';
-import { refusedStream, serverSentEvents } from './watch-events.js';
+import { acceptsEventStream, refusedStream, serverSentEvents } from './watch-events.js';
 
 /** What all routes share. */
 export interface HttpContext {
@@ -395,10 +395,7 @@ export class Exchange implements Startable {
   }
 
   private isEventSource(): boolean {
-    return (
-      this.endpoint.route === '/v1/watch' &&
-      this.request.headers.accept?.includes('text/event-stream') === true
-    );
+    return this.endpoint.route === '/v1/watch' && acceptsEventStream(this.request.headers);
   }
 
   /** To a browser's EventSource any status but 200 is final, while it asks again when a connection is lost. */

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Item, Revision, WatchEvent } from '../kv/types.js';
 import { bytesMember } from './bytes.js';
 import { itemSlices } from './page.js';
@@ -33,6 +34,11 @@ export const serverSentEvents: WatchFormat = {
 
 /** How long an EventSource waits before it asks again after a refusal; its own default is about as long, and differs by browser. */
 const RETRY_MS = 5_000;
+
+/** Whether the client takes Server-Sent Events, as an EventSource does. */
+export function acceptsEventStream({ accept }: IncomingHttpHeaders): boolean {
+  return accept?.includes(serverSentEvents.contentType) === true;
+}
 
 /**
  * A stream that says why there is none, and ends. To an EventSource any status but 200 is final, and to one whose connection

@@ -25,6 +25,56 @@ it('a connection too many is refused with 503, and what it asks for is not done'
   await app.close();
 });
 
+/** Takes up the bound of two with watches. */
+async function fill(port: number): Promise<void> {
+  for (const connection of [new RawConnection(port), new RawConnection(port)]) {
+    connection.send('GET /v1/watch?prefix= HTTP/1.1\r\nHost: h\r\n\r\n');
+    await connection.until(/200 OK/);
+  }
+}
+
+it('an EventSource past the bound is told to ask again, since any status but 200 is final to it', async () => {
+  const { app } = serve({ connectionsMax: 2, corsOrigins: ['https://app.example'] });
+  const port = await listen(app);
+  await fill(port);
+  const head = 'GET /v1/watch?prefix= HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n';
+  const refused = new RawConnection(port);
+  refused.send(head);
+  refused.send('Origin: https://app.example\r\n\r\n');
+  const received = await refused.untilEnd();
+  expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\nContent-Type: text\/event-stream\r\n/);
+  expect(received).toContain('\r\nAccess-Control-Allow-Origin: https://app.example\r\n');
+  expect(received.slice(received.indexOf('\r\n\r\n') + 4)).toMatch(
+    /^retry: \d+\nevent: error\ndata: \{.*"code":"overloaded".*\}\n\n$/,
+  );
+  const foreign = new RawConnection(port);
+  foreign.send(`${head}Origin: https://evil.example\r\n\r\n`);
+  expect(await foreign.untilEnd()).not.toContain('Access-Control');
+  await app.close();
+});
+
+it.each([
+  ['a watch of lines', 'GET /v1/watch?prefix= HTTP/1.1\r\nHost: h\r\nAccept: application/x-ndjson\r\n\r\n'],
+  ['another path', 'GET /v1/kv/a HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n'],
+  ['requests one behind the other', `${put}${put}`],
+  ['a body that is awaited', put.replace('\r\n\r\nx', '\r\nExpect: 100-continue\r\n\r\n')],
+  ['CONNECT', 'CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n'],
+  ['garbage', 'garbage\r\n\r\n'],
+  ['a part of a head', 'GET /v1/watch'],
+  ['nothing', ''],
+])('whatever else comes past the bound gets 503 once (%s)', async (_, text) => {
+  const { app, node } = serve({ connectionsMax: 2 });
+  const port = await listen(app);
+  await fill(port);
+  const refused = new RawConnection(port);
+  refused.send(text);
+  const received = await refused.untilEnd();
+  expect(received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 503']);
+  expect(received).toMatch(/"code":"overloaded".*}$/);
+  expect(node.calls).toEqual([]);
+  await app.close();
+});
+
 it('idle connections make room for new ones', async () => {
   const { app } = serve({ connectionsMax: 2 });
   const port = await listen(app);

@@ -1,5 +1,7 @@
 import { Buffer } from 'node:buffer';
+import { once } from 'node:events';
 import { Agent, METHODS, type RequestOptions, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -257,6 +259,21 @@ describe('what is no request, after requests', () => {
     await connection.until(/not_found.*}$/);
     connection.send('junk\r\n');
     expect(statuses(await connection.untilEnd())).toEqual(['404']);
+  });
+
+  it('does not cut its answer short when more of the same arrives behind it', async () => {
+    const { app, port } = await listening();
+    const accepted = once(app.server, 'connection');
+    const client = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    const [served] = (await accepted) as [Socket];
+    client.write('junk\r\n\r\n');
+    client.resume();
+    await once(client, 'end');
+    const { bytesRead } = served;
+    client.write('more junk\r\n\r\n');
+    while (served.bytesRead === bytesRead) await new Promise(setImmediate);
+    expect(served.destroyed).toBe(false);
+    client.destroy();
   });
 
   it('ends with the connection when the client does not wait for the answers before it', async () => {
