@@ -113,9 +113,12 @@ export class WalkingWrites {
   async #enter(command: WalkingCommand, patience: Patience): Promise<Leave | undefined> {
     const { measure } = this.#parts;
     const { signal } = patience;
-    const few = await patience.bounds(measure(command, lightBounds, signal));
-    const weight = few === undefined ? Number.POSITIVE_INFINITY : few + WALK_COST_KEYS * prefixesOf(command);
-    if (weight <= LIGHT_WALK_KEYS_MAX) return this.#light.enter(weight, signal);
+    const prefixesCost = WALK_COST_KEYS * prefixesOf(command);
+    if (prefixesCost <= LIGHT_WALK_KEYS_MAX) {
+      const keys = await patience.bounds(measure(command, lightBounds, signal));
+      if (keys !== undefined && keys + prefixesCost <= LIGHT_WALK_KEYS_MAX)
+        return this.#light.enter(keys + prefixesCost, signal);
+    }
     const leave = await this.#heavy.enter(1, signal);
     try {
       // One after the other, so that the first of many are answered in time.

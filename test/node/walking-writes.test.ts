@@ -28,11 +28,19 @@ class WritesKit {
     whenApplied: () => new Promise<void>((resolve) => (this.apply = resolve)),
   });
 
-  write({ timeoutMs = 1_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {}): Outcome {
+  write({
+    timeoutMs = 1_000,
+    signal,
+    prefixes = 1,
+  }: {
+    timeoutMs?: number;
+    signal?: AbortSignal;
+    prefixes?: number;
+  } = {}): Outcome {
     const command: WalkingCommand = {
       kind: 'txn',
       compare: [],
-      success: [{ kind: 'getPrefix', prefix: Buffer.from('p') }],
+      success: Array(prefixes).fill({ kind: 'getPrefix', prefix: Buffer.from('p') }),
       failure: [],
     };
     const propose = (leftMs: number) =>
@@ -157,6 +165,14 @@ describe('writes that walk many keys', () => {
     ]);
     const full = kit.measured.filter(({ existing }) => existing > LIGHT_WALK_KEYS_MAX);
     expect([full.length, kit.proposed.length]).toEqual([1, 1]);
+  });
+
+  it('are those with many prefixes as well, whose keys are counted once', async () => {
+    const kit = new WritesKit();
+    kit.write({ prefixes: 128 });
+    kit.write({ prefixes: 128 });
+    await kit.clock.settle();
+    expect([kit.proposed.length, kit.measured.length]).toEqual([1, 1]);
   });
 
   it('do not hold up those that walk few', async () => {
