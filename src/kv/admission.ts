@@ -7,8 +7,9 @@ import type { CommandKind } from './types.js';
 const LOOK = 64;
 /** What is remembered, in bytes; beyond it the oldest commands are decoded again when they are applied. */
 const REMEMBERED_BYTES_MAX = 16 * 1024 * 1024;
-/** What remembering a command takes beside its payload, roughly. */
-const COMMAND_OVERHEAD_BYTES = 256;
+/** What remembering a command takes beside its payload, and what each operation or comparison of a transaction takes, roughly. */
+const COMMAND_OVERHEAD_BYTES = 512;
+const PART_OVERHEAD_BYTES = 256;
 
 interface Admitted {
   readonly payload: Uint8Array;
@@ -88,7 +89,7 @@ export class Admission {
   #admit(payload: Uint8Array): DecodedCommand {
     const decoded = decodeCommand(payload);
     this.#admitted.push({ payload, decoded });
-    this.#bytes += bytesOf(payload);
+    this.#bytes += bytesOf(payload, decoded);
     while (this.#bytes > REMEMBERED_BYTES_MAX) this.#forgetBefore(this.#first + 1);
     return decoded;
   }
@@ -96,7 +97,7 @@ export class Admission {
   #forgetBefore(end: number): void {
     for (let at = this.#first; at < end; at += 1) {
       const admitted = this.#admitted[at];
-      if (admitted !== undefined) this.#bytes -= bytesOf(admitted.payload);
+      if (admitted !== undefined) this.#bytes -= bytesOf(admitted.payload, admitted.decoded);
     }
     this.#first = end;
     if (end === this.#admitted.length) {
@@ -110,6 +111,9 @@ export class Admission {
   }
 }
 
-function bytesOf(payload: Uint8Array): number {
-  return payload.length + COMMAND_OVERHEAD_BYTES;
+function bytesOf(payload: Uint8Array, { command }: DecodedCommand): number {
+  const bytes = payload.length + COMMAND_OVERHEAD_BYTES;
+  if (command.kind !== 'txn') return bytes;
+  const { compare, success, failure } = command;
+  return bytes + (compare.length + success.length + failure.length) * PART_OVERHEAD_BYTES;
 }
