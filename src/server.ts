@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { showHostAndPort } from './addresses.js';
+import {
+  answerWhileWaiting,
+  clientApp,
+  GOODBYE_MS,
+  listenForClients,
+  STATE_PREFIX,
+  STOP_PATIENCE_MS,
+} from './client-app.js';
 import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { descriptorBudget } from './descriptors.js';
 import { RaftkvError } from './errors.js';
-import { abandonApp, buildApp } from './http/app.js';
-import { ownNames } from './http/own-names.js';
+import { abandonApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
@@ -20,14 +25,13 @@ import { AddressKeeper } from './node/address-keeper.js';
 import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
-import type { DiskUsage } from './node/disk-space.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX, APPLY_SHARE_MS, READ_SHARE_MS } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
 import { emptyConfiguration, memberOf } from './raft/configuration.js';
+import { diskUsageOf, hasRoomToStart, roomToStart } from './room.js';
 import { type Run, type RunEnds, Runs } from './runs.js';
-import { diskBytesOf } from './storage/disk-bytes.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
@@ -40,17 +44,8 @@ import { type Refused, refusalReasons } from './transport/refusals.js';
 import { TurnShare } from './turn-share.js';
 import { version } from './version.js';
 
-/** How long stopping waits for what was accepted, and then for a successor. */
-const STOP_PATIENCE_MS = 5000;
-/** How long a stop then waits for the last answers to leave. All together must stay below the 10 s of `docker stop`. */
-const GOODBYE_MS = 1000;
 /** How long the end of a node waits for its last log lines to be written. */
 const LAST_LINES_MS = 500;
-const STATE_PREFIX = 'state-';
-/** A node that a full disk ended starts again when this much is free, or an eighth of the disk, its reserve included. */
-const START_BYTES = 64 * 1024 * 1024;
-/** How often it looks whether that is so. */
-const ROOM_LOOK_MS = 500;
 /** The time from one start to the next at least: where a quota is used up, the disk seems to have room and starts fail all the same. */
 const RESTART_MS = 5000;
 
@@ -85,7 +80,8 @@ export async function startServer(config: ServerConfig, stopping: AbortSignal): 
       mayStartAt = systemClock.now() + RESTART_MS;
       return new Server(config, logger, sink, failed, ends);
     },
-    room: (signal) => roomToStart(config.dataDirectory, mayStartAt, logger, signal),
+    room: (signal) =>
+      roomToStart(config.dataDirectory, mayStartAt, signal, () => answerWhileWaiting(config, logger, sink)),
     lacksRoom: (error) => {
       if (!isDiskFull(error)) return false;
       logger.error(fieldsOf(error), `This node cannot start yet. ${messageOf(error)}`);
@@ -367,30 +363,10 @@ class Server implements Run {
   }
 
   private async listen(port: LatePort, connectionsMax: number): Promise<void> {
-    const { config, logger } = this;
-    const { clientRouting, valueBytesMax } = config;
-    const { host, port: number } = config.http;
-    this.app = buildApp({
-      port,
-      clientRouting,
-      valueBytesMax,
-      allowedHosts: [...ownNames(), ...config.allowedHosts],
-      corsOrigins: config.corsOrigins,
-      logger,
-      counts: {
-        logLinesDropped: () => this.sink.dropped,
-        diskBytes: () => diskBytesOf(config.dataDirectory, STATE_PREFIX),
-        peerRefusals: () => this.transport?.refusals ?? new Map(),
-      },
-      readShare: this.readShare,
-      connectionsMax,
-      closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
-    });
-    try {
-      await this.app.listen({ host, port: number });
-    } catch (error) {
-      throw new RaftkvError('address_in_use', explainListenError(error, host, number));
-    }
+    const { config, logger, sink, readShare } = this;
+    const peerRefusals = () => this.transport?.refusals ?? new Map();
+    this.app = clientApp(config, logger, sink, { port, peerRefusals, readShare, connectionsMax });
+    await listenForClients(this.app, config);
   }
 
   /**
@@ -439,39 +415,6 @@ function fieldsOf(error: unknown): object {
   return error instanceof RaftkvError ? { code: error.code } : { err: error };
 }
 
-/**
- * Resolves once a node could start in this directory, its reserve included, and not before `notBefore`, a reading of the clock; at
- * once when the signal is aborted.
- */
-async function roomToStart(
-  dataDirectory: string,
-  notBefore: number,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let waits = false; !signal.aborted; waits = true) {
-    const { bytes } = await DiskReserve.in(dataDirectory);
-    if (systemClock.now() >= notBefore && (await hasRoomToStart(dataDirectory, bytes))) return;
-    if (!waits)
-      logger.warn({}, `This node waits for room on the disk that holds ${dataDirectory}. Make room.`);
-    await new Promise<void>((resolve) => {
-      const end = () => {
-        timer.cancel();
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = systemClock.after(ROOM_LOOK_MS, end);
-      signal.addEventListener('abort', end);
-    });
-  }
-}
-
-/** Whether LevelDB can put away what it finds in the logs of two databases. */
-async function hasRoomToStart(dataDirectory: string, reserved = 0): Promise<boolean> {
-  const { free, total } = await diskUsageOf(dataDirectory, true);
-  return free + reserved >= Math.min(START_BYTES, total / 8);
-}
-
 /** Where this node listens, and where it tells others to reach it. */
 function listening(bound: string, advertised: string): string {
   return bound === advertised ? bound : `${bound} (others reach it at ${advertised})`;
@@ -482,24 +425,4 @@ async function removeStaleStates(directory: LevelDirectory, live: string): Promi
   for (const name of await directory.list()) {
     if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
   }
-}
-
-/** @param mayBeMissing Whether a directory that is still to be made is looked for where it will be. */
-async function diskUsageOf(path: string, mayBeMissing = false): Promise<DiskUsage> {
-  try {
-    const { bavail, blocks, bsize } = await statfs(path);
-    return { free: bavail * bsize, total: blocks * bsize };
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (mayBeMissing && isMissing && dirname(path) !== path) return diskUsageOf(dirname(path), true);
-    throw error;
-  }
-}
-
-function explainListenError(error: unknown, host: string, port: number): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'EADDRINUSE') {
-    return `${host}:${port} is in use by another process. Stop it, or choose another address with --http.`;
-  }
-  return `Cannot listen for clients at ${host}:${port} (${code ?? String(error)}). Choose another address with --http.`;
 }

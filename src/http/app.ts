@@ -48,6 +48,8 @@ export interface AppDependencies {
   readonly idleMs?: number;
   /** Connections that are open at a time; more are refused. */
   readonly connectionsMax: number;
+  /** What refuses everything but /healthz and /metrics from the start, for a node that cannot serve. */
+  readonly refusal?: RaftkvError;
   /** How long closing waits for what was accepted before it cuts the connections; 10 s unless told otherwise. */
   readonly closeGraceMs?: number;
 }
@@ -139,6 +141,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     afterAnswers(socket, refuse);
   });
 
+  if (dependencies.refusal !== undefined) closing.begin(dependencies.refusal);
   const methods = collectMethods(app);
   registerKeyValueRoutes(app, context);
   registerTxnRoute(app, context);

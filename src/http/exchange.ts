@@ -81,7 +81,12 @@ const acceptsGzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^
 const joinedBytesMax = 4_096;
 
 /** Failures that pass without the client changing anything. */
-const passing: ReadonlySet<RaftkvError['code']> = new Set(['shutting_down', 'no_leader', 'unavailable']);
+const passing: ReadonlySet<RaftkvError['code']> = new Set([
+  'shutting_down',
+  'no_leader',
+  'unavailable',
+  'not_ready',
+]);
 
 /**
  * One request and its answer. Exactly one of {@link send} and what is built on it ({@link sendJson}, {@link fail},

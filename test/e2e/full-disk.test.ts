@@ -95,6 +95,11 @@ describe.skipIf(!SmallDisk.areAllowed)('data disks that fill up (needs root, to 
     await until('every node waiting for room', () => (logsSay('waits for room') === 3 ? true : undefined));
     endedNone();
     const [one] = cluster.nodes;
+    const { status, text } = await until('an answer', () => call('GET', 'kv/before').catch(() => undefined));
+    const reason = 'waiting for room on its disk';
+    expect([status, JSON.parse(text)]).toMatchObject([503, { code: 'not_ready', reason }]);
+    expect((await fetch(`${one?.url}/readyz`)).status).toBe(503);
+    for (const path of ['healthz', 'metrics']) expect((await fetch(`${one?.url}/${path}`)).status).toBe(200);
     expect(await one?.stop()).toEqual({ code: 0, signal: null });
     expect(one?.run?.output).toContain('This node stops: SIGTERM arrived.');
     one?.start();

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
+import { RaftkvError } from '../../src/errors.js';
 import { abandonApp } from '../../src/http/app.js';
 import { listen, RawConnection, type Served, serve } from './kit.js';
 
@@ -93,6 +94,27 @@ describe('on the socket', () => {
     for (const connection of connections) await connection.until(/alive/);
     await abandonApp(app);
     for (const connection of connections) await connection.untilEnd();
+  });
+
+  it('refuses everything but /healthz and /metrics where it is made to, and hangs up on an event source', async () => {
+    const refusal = new RaftkvError('not_ready', 'This node waits.', { reason: 'waiting' });
+    const { port, node } = await listening({ refusal });
+    const answered = async (text: string) => {
+      const connection = new RawConnection(port);
+      connection.send(text);
+      await connection.untilEnd();
+      return connection.received;
+    };
+    expect(await answered(get('/healthz'))).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await answered(get('/metrics'))).toMatch(/^HTTP\/1\.1 200 /);
+    for (const path of ['/readyz', '/v1/kv/a', '/v1/status']) {
+      const refused = await answered(get(path));
+      expect(refused).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"not_ready"/);
+      expect(refused).toContain('"reason":"waiting"');
+    }
+    const events = 'GET /v1/watch HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n';
+    expect(await answered(events)).toBe('');
+    expect(node.calls).toEqual([]);
   });
 
   it('sends no body after HEAD, so that the next answer is found', async () => {
