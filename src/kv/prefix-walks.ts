@@ -1,5 +1,6 @@
 import { type FoundKey, type Layers, walk } from './reader.js';
 import type { KeyId } from './sorted-map.js';
+import { SparseDisk } from './sparse-disk.js';
 import type { Revision } from './types.js';
 import { keyId } from './write-buffer.js';
 
@@ -25,7 +26,7 @@ export class PrefixWalks {
 
   /** @param revision The revision that is read: of the view, or of its past. */
   constructor(layers: Layers, revision: Revision) {
-    this.#layers = layers;
+    this.#layers = { ...layers, disk: new SparseDisk(layers.disk) };
     this.#revision = revision;
   }
 
