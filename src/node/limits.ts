@@ -82,8 +82,9 @@ export const LIGHT_WALKS_KEYS_MAX = 4096;
 /** What may wait for its turn, in writes and in keys; further ones are refused as overloaded. */
 export const HEAVY_WALKS_WAITING_MAX = 16;
 export const LIGHT_WALKS_WAITING_KEYS_MAX = 65_536;
-/** After a write that walks prefixes, others get as much time as it took, but no more than this. */
-export const WALK_PAUSE_MS_MAX = 500;
+/** After a write that walks prefixes, others get nine times as long as it took, but no more than two seconds. */
+export const WALK_PAUSE_FACTOR = 9;
+export const WALK_PAUSE_MS_MAX = 2_000;
 /** The leader gives up another node's write this much earlier, or a quarter of its time, so that the client hears that nothing was changed. */
 export const FORWARDED_WALK_MARGIN_MS = 100;
 /** A write that walks prefixes, and whose fate is not known, is waited for this long. */
