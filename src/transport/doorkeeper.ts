@@ -28,12 +28,16 @@ const NO_ADDRESS = 'an unknown address';
 /** How every HTTP/2 connection begins. */
 const HTTP2_START = Buffer.from('PRI ');
 
+/** As whom a caller introduces itself. */
+type Sender = Pick<Party, 'id' | 'incarnation'>;
+
 /**
  * A connection to the peer port.
  *
  * It is a `stranger` until it has proven that it knows the cluster secret or, where that is not required, has introduced
  * itself as a node of this cluster. Then it is a `member`, or a `guest` where it introduced itself as a node that this
- * one does not know as a member; a learner that was promoted a moment ago may be one.
+ * one does not know as a member. A node that starts or joins knows nobody for a while, so a guest may turn out to be a
+ * member later.
  */
 export class Entrant {
   /** Stands for it in the headers of its calls. */
@@ -41,6 +45,8 @@ export class Entrant {
   readonly socket: Socket;
   readonly address: string;
   standing: 'stranger' | 'guest' | 'member' = 'stranger';
+  /** As whom a guest introduced itself last. */
+  guest: Sender | undefined;
   /** Who it proved to be; undefined where it proved nothing. */
   proven: Party | undefined;
   /** The secret by which it did. */
@@ -122,26 +128,35 @@ export class Doorkeeper {
     return this.#entrants.get(key);
   }
 
-  /** It introduced itself as a node of this cluster. */
-  introduced(entrant: Entrant, isMember: boolean): void {
-    if (entrant.standing === 'member' || (entrant.standing === 'guest' && !isMember)) return;
+  /** The connection introduced itself as a node of this cluster. Returns whether this node knows that one as a member. */
+  introduced(entrant: Entrant, sender: Sender): boolean {
+    const isMember = entrant.proven !== undefined || this.#local.knows(sender.id, sender.incarnation);
+    if (entrant.standing === 'member') return isMember;
     this.#strangers.delete(entrant);
     entrant.patience?.cancel();
     if (isMember) {
       this.#guests.delete(entrant);
       entrant.standing = 'member';
-      return;
+      return true;
     }
+    entrant.guest = sender;
+    if (entrant.standing === 'guest') return false;
     entrant.standing = 'guest';
     this.#guests.add(entrant);
-    const [oldest] = this.#guests;
-    if (oldest !== undefined && this.#guests.size > GUESTS_MAX) this.refuse(oldest, 'too_many');
+    if (this.#guests.size > GUESTS_MAX) this.#endOldestGuest();
+    return false;
+  }
+
+  /** Whether the connection belongs to a member, as far as this node knows by now. */
+  isMember(entrant: Entrant): boolean {
+    if (entrant.standing === 'guest' && entrant.guest !== undefined) this.introduced(entrant, entrant.guest);
+    return entrant.standing === 'member';
   }
 
   /** Counts a call of a connection without a proof. False when it was one too many, and the connection is ended. */
   countCall(entrant: Entrant): boolean {
     entrant.calls += 1;
-    if (entrant.standing === 'member' || entrant.calls <= STRANGERS_CALLS_MAX) return true;
+    if (entrant.calls <= STRANGERS_CALLS_MAX || this.isMember(entrant)) return true;
     if (entrant.calls === STRANGERS_CALLS_MAX + 1) this.refuse(entrant, 'flood');
     return false;
   }
@@ -161,6 +176,11 @@ export class Doorkeeper {
     if (entrant.proven !== undefined) return;
     entrant.nonsense += 1;
     if (entrant.nonsense > NONSENSE_MAX) this.refuse(entrant, 'flood');
+  }
+
+  /** Counts a call that only members may make, and that its connection outlives. */
+  noteGuest(entrant: Entrant): void {
+    this.#refusals.note(entrant.address, 'not_a_member');
   }
 
   /** Counts bytes that a message holds which has not arrived in full; negative once it has, or never will. */
@@ -198,7 +218,7 @@ export class Doorkeeper {
         const { dialer, secret } = await proveAsListener(preamble, me, this.#local.auth.secrets());
         entrant.proven = dialer;
         entrant.secret = secret;
-        this.introduced(entrant, true);
+        this.introduced(entrant, dialer);
         return true;
       }
       if (!first.equals(HTTP2_START)) throw new ProofFailure('foreign');
@@ -257,6 +277,14 @@ export class Doorkeeper {
     const [oldest] = isCrowded ? ofAddress : this.#strangers;
     if (oldest !== undefined && (isCrowded || this.#strangers.size >= this.#strangersMax)) {
       this.refuse(oldest, 'too_many');
+    }
+  }
+
+  #endOldestGuest(): void {
+    for (const guest of [...this.#guests]) {
+      if (this.isMember(guest)) continue;
+      if (this.#guests.size > GUESTS_MAX) this.refuse(guest, 'too_many');
+      return;
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Http2Server, Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { type Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { assert, present } from '../assert.js';
 import type { Doorkeeper, Entrant } from './doorkeeper.js';
 import { MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, STRANGERS_CALL_BYTES_MAX } from './limits.js';
@@ -80,7 +80,7 @@ export class Gate {
       return false;
     }
     const path = headers[':path'] ?? '';
-    const isBounded = entrant.standing !== 'member' && singleRequests.has(path);
+    const isBounded = singleRequests.has(path) && !this.#doorkeeper.isMember(entrant);
     const largest = smallMessages.has(path) ? SMALL_MESSAGE_BYTES_MAX : MESSAGE_BYTES_MAX;
     this.#measure(stream, entrant, isBounded ? STRANGERS_CALL_BYTES_MAX : largest, isBounded);
     return true;
@@ -91,24 +91,57 @@ export class Gate {
     const meter = new MessageMeter(messageBytesMax);
     let held = 0;
     let bytes = 0;
+    let isOver = false;
     const count = (now: number) => {
       if (now === held) return;
       const more = now - held;
       held = now;
       this.#doorkeeper.countUnfinished(entrant, more);
     };
-    stream.on('data', (piece: Buffer) => {
+    const onPiece = (piece: Buffer) => {
       if (entrant.socket.destroyed) return;
       entrant.contentBytes += piece.length;
+      if (isOver) return;
       bytes += piece.length;
       const isTooLarge = !meter.take(piece) || (isSingle && bytes > messageBytesMax);
-      if (isTooLarge) this.#doorkeeper.refuse(entrant, 'too_large');
-      else count(meter.heldBytes);
-    });
+      if (!isTooLarge) {
+        count(meter.heldBytes);
+        return;
+      }
+      if (!isSingle || entrant.standing === 'stranger' || stream.headersSent) {
+        this.#doorkeeper.refuse(entrant, 'too_large');
+        return;
+      }
+      isOver = true;
+      count(0);
+      this.#doorkeeper.noteGuest(entrant);
+      refuseCall(stream, onPiece);
+    };
+    stream.on('data', onPiece);
     stream.on('close', () => {
       if (!entrant.socket.destroyed) count(0);
     });
   }
+}
+
+/**
+ * Answers a call of which gRPC has not seen the whole request, and never will: what is still on its way is dropped, so the
+ * caller may take the call for not done.
+ *
+ * @param onPiece The only listener that stays.
+ */
+function refuseCall(stream: ServerHttp2Stream, onPiece: (piece: Buffer) => void): void {
+  stream.removeAllListeners('data').removeAllListeners('end');
+  stream.on('data', onPiece);
+  const answer = {
+    ':status': 200,
+    'content-type': 'application/grpc',
+    'grpc-status': String(status.ABORTED),
+    'grpc-message': 'This node does not know the caller as a member yet, and takes no large request from it.',
+  };
+  stream.respond(answer, { endStream: true });
+  // gRPC pauses the stream once more when it takes the present piece.
+  queueMicrotask(() => stream.resume());
 }
 
 /**

@@ -4,6 +4,9 @@
 
 const MEBIBYTE = 1024 * 1024;
 
+/** The largest cluster for which the bounds in this file leave room. */
+const MEMBERS_MAX = 9;
+
 /** One message at most. A larger one is refused by the receiving side and breaks its stream. */
 export const MESSAGE_BYTES_MAX = 64 * MEBIBYTE;
 /**
@@ -68,11 +71,12 @@ export const STRANGERS_CONTROL_FRAMES_MAX = 64;
 /** Bytes of one call with a single request from anybody but a member; a handshake takes one or two thousand. */
 export const STRANGERS_CALL_BYTES_MAX = 16 * 1024;
 /**
- * Streams of appends or snapshots that nodes hold open here which are no members as far as this node knows; at the bound the oldest
- * goes. A node that joins knows nobody until its snapshot has come: by then each member has two streams of appends to it, and the
- * leader has one more for the snapshot. This is enough for seven members.
+ * Streams of guests that are open at a time; at the bound the connection of the oldest goes. A node that joins knows nobody
+ * until its snapshot has arrived: until then each member has a stream of appends and one of heartbeats to it, and the leader
+ * has one more for the snapshot. Twice as many fit, because a member that connects anew may leave its old streams behind
+ * until keepalive ends them.
  */
-export const GUESTS_STREAMS_MAX = 16;
+export const GUESTS_STREAMS_MAX = 2 * (2 * MEMBERS_MAX + 1);
 /**
  * What all connections without a proof hold together in messages that have not arrived in full, in bytes of memory. The
  * largest append of a leader is a few mebibytes; at the bound the connection that holds most goes.

@@ -74,7 +74,7 @@ interface Caller {
   readonly route: Route;
   readonly entrant: Entrant;
   /** See {@link Receiver}. */
-  readonly isMember: boolean;
+  isMember: boolean;
 }
 
 /**
@@ -87,7 +87,6 @@ interface Caller {
 export class PeerServer {
   readonly #local: LocalNode;
   readonly #listen: Listen;
-  readonly #refusals: Refusals;
   readonly #receiver: Receiver;
   readonly #heard: (introduction: Introduction, isProven: boolean) => void;
   readonly #doorkeeper: Doorkeeper;
@@ -101,8 +100,8 @@ export class PeerServer {
     'grpc.enable_channelz': 0,
   });
   readonly #listener = createServer({ noDelay: true });
-  /** Streams of callers that are no members as far as this node knows, oldest first, and their connections. */
-  readonly #guests = new Map<object, Entrant>();
+  /** Callers with an open stream that are no members as far as this node knows, oldest first. */
+  readonly #guests = new Set<Caller>();
   readonly #appends = new ServedStreams();
   readonly #heartbeats = new ServedStreams();
   readonly #votes = new PendingVotes();
@@ -122,7 +121,6 @@ export class PeerServer {
   ) {
     this.#listen = listen;
     this.#local = local;
-    this.#refusals = refusals;
     this.#receiver = receiver;
     this.#heard = heard;
     this.#doorkeeper = new Doorkeeper(
@@ -218,12 +216,10 @@ export class PeerServer {
     if (isRefusal(introduction)) return introduction;
     const { sender } = introduction;
     if (!isAsProven(entrant, introduction)) return this.#refuseImpostor(entrant);
-    const isProven = entrant.proven !== undefined;
-    const isMember = isProven || this.#local.knows(sender.id, sender.incarnation);
-    this.#doorkeeper.introduced(entrant, isMember);
+    const isMember = this.#doorkeeper.introduced(entrant, sender);
     // At once, not with the first answer: the caller waits for it before it takes the stream for open.
     call.sendMetadata(introduce(me, sender));
-    if (isMember) this.#heard(introduction, isProven);
+    if (isMember) this.#heard(introduction, entrant.proven !== undefined);
     const route = { from: sender.id, fromIncarnation: sender.incarnation, to: me.id };
     return { route, entrant, isMember };
   }
@@ -249,8 +245,7 @@ export class PeerServer {
       return;
     }
     const { route, entrant } = caller;
-    let { isMember } = caller;
-    if (!isMember) this.#holdGuest(call, entrant);
+    this.#holdGuest(call, caller);
     const stream = streams.add(route, call);
     const cutOff = (why: string) => {
       streams.remove(stream);
@@ -267,8 +262,7 @@ export class PeerServer {
         cutOff(error instanceof Error ? error.message : String(error));
         return;
       }
-      // It may have become one, as this node has learned by now.
-      isMember ||= this.#local.knows(route.from, route.fromIncarnation);
+      const isMember = this.#isMember(caller);
       for (const message of messages) {
         const nonsense = this.#receiver.onMessage(message, isMember);
         if (nonsense === null || isMember) continue;
@@ -283,14 +277,28 @@ export class PeerServer {
     call.on('close', () => streams.remove(stream));
   }
 
-  /** Bounds the streams whose messages may be large and come from nodes that are no members: at the bound the oldest goes. */
-  #holdGuest(call: Stream | ServerReadableStream<Buffer, Buffer>, entrant: Entrant): void {
-    this.#guests.set(call, entrant);
-    call.on('close', () => this.#guests.delete(call));
-    const [oldest] = this.#guests;
+  /** Whether the caller is a member; this node may have learned that since the call began. */
+  #isMember(caller: Caller): boolean {
+    if (caller.isMember) return true;
+    const { entrant, route } = caller;
+    caller.isMember = this.#doorkeeper.introduced(entrant, {
+      id: route.from,
+      incarnation: route.fromIncarnation,
+    });
+    if (caller.isMember) this.#guests.delete(caller);
+    return caller.isMember;
+  }
+
+  /** Bounds the streams of nodes that are no members: at the bound the connection of the oldest goes. */
+  #holdGuest(call: Stream | ServerReadableStream<Buffer, Buffer>, caller: Caller): void {
+    if (caller.isMember) return;
+    this.#guests.add(caller);
+    call.on('close', () => this.#guests.delete(caller));
+    if (this.#guests.size <= GUESTS_STREAMS_MAX) return;
+    const oldest = [...this.#guests].find((guest) => !this.#isMember(guest));
     if (oldest === undefined || this.#guests.size <= GUESTS_STREAMS_MAX) return;
-    this.#guests.delete(oldest[0]);
-    this.#doorkeeper.refuse(oldest[1], 'too_many');
+    this.#guests.delete(oldest);
+    this.#doorkeeper.refuse(oldest.entrant, 'too_many');
   }
 
   #requestVote(call: Unary, answer: Answer): void {
@@ -336,16 +344,16 @@ export class PeerServer {
   }
 
   #installSnapshot(call: ServerReadableStream<Buffer, Buffer>, answer: Answer): void {
-    this.#serveCall(call, answer, ({ route, entrant, isMember }) => {
-      if (!isMember) this.#holdGuest(call, entrant);
+    this.#serveCall(call, answer, (caller) => {
+      this.#holdGuest(call, caller);
       const failed = (error: unknown) => ({
         term: 0,
         success: false,
         matchIndex: 0,
         failure: failureOf(error),
       });
-      const work = receiveSnapshot(call, route, this.#local)
-        .then(({ header, chunks }) => this.#receiver.onSnapshot(header, chunks, isMember))
+      const work = receiveSnapshot(call, caller.route, this.#local)
+        .then(({ header, chunks }) => this.#receiver.onSnapshot(header, chunks, this.#isMember(caller)))
         .then((answered) => ({ ...answered, failure: null }), failed)
         .then((response) => answer(null, wire.snapshotResponse.encode(response)));
       this.#track(work);
@@ -410,7 +418,7 @@ export class PeerServer {
         serve(caller);
         return;
       }
-      this.#refusals.note(entrant.address, 'not_a_member');
+      this.#doorkeeper.noteGuest(entrant);
       answer(notNow(`${route.from} is no member as far as ${route.to} knows.`));
     });
   }

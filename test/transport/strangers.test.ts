@@ -4,9 +4,10 @@ import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
-import type { Identity } from '../../src/transport/contract.js';
+import type { ForwardRequest, Identity } from '../../src/transport/contract.js';
 import {
   ARRIVALS_BURST,
+  GUESTS_STREAMS_MAX,
   NONSENSE_MAX,
   SMALL_MESSAGE_BYTES_MAX,
   STRANGERS_CALL_BYTES_MAX,
@@ -17,7 +18,7 @@ import {
   WASTED_BYTES_MAX,
 } from '../../src/transport/limits.js';
 import { service, wire } from '../../src/transport/wire.js';
-import { append, TestNode } from './conformance-world.js';
+import { append, codeOf, TestNode } from './conformance-world.js';
 import { GrpcWorld } from './grpc-world.js';
 
 const SECRET = Buffer.from('0123456789abcdef0123456789abcdef');
@@ -295,7 +296,7 @@ describe('a stranger, where no proof is required', () => {
     // Nobody, before the snapshot has come.
     world.knows = () => false;
     const members: TestNode[] = [];
-    for (let number = 1; number <= 7; number += 1) {
+    for (let number = 1; number <= 9; number += 1) {
       members.push(await TestNode.start(world, { id: `m${number}` }));
     }
     for (const member of members) {
@@ -305,21 +306,101 @@ describe('a stranger, where no proof is required', () => {
     }
     await world.until(() => a.received.length === members.length, 'all of it arrives');
     let bytes = 0;
+    let isUnderWay = () => {};
+    const underWay = new Promise<void>((resolve) => {
+      isUnderWay = resolve;
+    });
     a.onSnapshot = async (_header, chunks) => {
-      for await (const chunk of chunks) bytes += chunk.length;
+      for await (const chunk of chunks) {
+        bytes += chunk.length;
+        isUnderWay();
+      }
       return { success: true, matchIndex: 1, term: 1 };
     };
     const configuration = { members: [], voters: [], outgoingVoters: [], learners: [] };
     const snapshot = { index: 1, term: 1, configuration };
+    let goOn = () => {};
+    const rest = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
     async function* content() {
+      yield new Uint8Array(10);
+      await rest;
       yield new Uint8Array(10);
     }
     const [leader] = members;
     if (leader === undefined) throw new Error('There are members.');
     const { signal } = new AbortController();
-    await leader.transport.sendSnapshot('a', { ...leader.envelope(a), snapshot }, content(), signal);
-    expect(bytes).toBe(10);
+    const sent = leader.transport.sendSnapshot('a', { ...leader.envelope(a), snapshot }, content(), signal);
+    await underWay;
+    // Members other than the leader connect anew while the snapshot is under way, and their old streams are still there.
+    for (const { identity } of members.slice(1)) {
+      for (const path of [service.AppendEntries.path, service.Heartbeat.path]) {
+        await once(begin(dial(a), path, { ...identity, incarnation: 'earlier' }), 'response');
+      }
+    }
+    goOn();
+    expect(await sent).toMatchObject({ success: true });
+    expect(bytes).toBe(20);
     expect(world.refused).toEqual([]);
+  });
+
+  test('of this cluster cannot hold streams without end', async () => {
+    const sessions = Array.from({ length: GUESTS_STREAMS_MAX + 1 }, () => dial(a));
+    for (const [number, session] of sessions.entries()) {
+      await once(begin(session, service.AppendEntries.path, { incarnation: `x-${number}` }), 'response');
+    }
+    await world.until(() => sessions[0]?.destroyed === true, 'the oldest is ended');
+    expect(sessions.slice(1).every((session) => !session.destroyed)).toBe(true);
+    expect(reasons()).toEqual(['too_many']);
+  });
+
+  test('that turns out to be a member keeps its streams, whatever strangers open', async () => {
+    world.knows = () => false;
+    const member = dial(a);
+    await once(begin(member, service.AppendEntries.path, { id: 'm' }), 'response');
+    world.knows = (id) => id === 'm';
+    const others = Array.from({ length: GUESTS_STREAMS_MAX + 1 }, () => dial(a));
+    for (const [number, session] of others.entries()) {
+      await once(begin(session, service.AppendEntries.path, { incarnation: `x-${number}` }), 'response');
+    }
+    await world.until(() => others[0]?.destroyed === true, 'the oldest of the others is ended');
+    expect(member.destroyed).toBe(false);
+  });
+
+  describe('that forwards a large proposal over the connection of its stream', () => {
+    const large: ForwardRequest = { operation: 'propose', payload: new Uint8Array(1024 * 1024) };
+    let x: TestNode;
+    let receivedBytes: number[];
+    beforeEach(async () => {
+      receivedBytes = [];
+      a.onForward = async ({ payload }) => {
+        receivedBytes.push(payload.length);
+        return new Uint8Array();
+      };
+      x = await TestNode.start(world, { id: 'x' });
+      x.knows(a);
+      await world.until(() => x.isConnected(), 'it is connected');
+    });
+
+    test('is served once this node has learned that it is a member', async () => {
+      world.knows = () => true;
+      await x.transport.forward('a', large, 10_000);
+      expect(receivedBytes).toEqual([1024 * 1024]);
+      expect(world.refused).toEqual([]);
+    });
+
+    test('is told that nothing was done, and keeps its connection', async () => {
+      for (let count = 0; count < 3; count += 1) {
+        expect(await codeOf(x.transport.forward('a', large, 10_000))).toBe('no_leader');
+      }
+      expect(receivedBytes).toEqual([]);
+      expect([x.isConnected(), x.unreachable]).toEqual([true, []]);
+      world.knows = () => true;
+      await x.transport.forward('a', large, 10_000);
+      expect(receivedBytes).toEqual([1024 * 1024]);
+      expect(reasons()).toEqual(['not_a_member']);
+    });
   });
 
   test.each([
