@@ -48,10 +48,11 @@ export class Dial {
   readonly client: Client;
   /** Who the present connection proved to reach; undefined before that, and where nobody has to prove anything. */
   proven: Party | undefined;
-  /** What is wrong with whoever answers, as far as proofs tell; '' for nothing. */
+  /** What is wrong with whoever answers, as far as proofs tell; '' for nothing, or where HTTP/2 has begun without a proof. */
   objection = '';
   /** Whether it is that another node answers. */
   isWrongPeer = false;
+  #isClosed = false;
 
   /** @param onObjection Called when {@link objection} became something. */
   constructor(
@@ -67,6 +68,7 @@ export class Dial {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.client.close();
   }
 
@@ -90,15 +92,25 @@ export class Dial {
         const { remoteAddress, remotePort } = socket;
         socket.destroy();
         this.objection = '';
-        return await anotherTo(remoteAddress, remotePort, onSocket);
+        const isOfSecrets = error.kind === 'unknown_secret' || error.kind === 'no_secret';
+        return await anotherTo(remoteAddress, remotePort, (plain) => {
+          onSocket(plain);
+          // A peer that demands a proof ends the connection without a word; the first answer said why.
+          if (isOfSecrets) plain.once('close', () => plain.bytesRead === 0 && this.#object(objection));
+        });
       }
-      this.objection = objection;
       this.isWrongPeer = error.kind === 'wrong_peer';
-      if (objection !== '') this.onObjection();
+      if (objection !== '') this.#object(objection);
       throw new Error(objection || 'The connection broke before the peer had proven who it is.');
     } finally {
       preamble.release();
     }
+  }
+
+  #object(objection: string): void {
+    if (this.#isClosed) return;
+    this.objection = objection;
+    this.onObjection();
   }
 }
 

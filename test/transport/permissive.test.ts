@@ -37,6 +37,18 @@ describe('a node that need not prove the secret, and can', () => {
     expect(world.refused).toEqual([]);
   });
 
+  test('says so when the other demands a proof by another secret', async () => {
+    world.auth = { mode: 'required', secrets: () => [Buffer.alloc(32, 'x')] };
+    const other = await TestNode.start(world, { id: 'b' });
+    permissive.knows(other);
+    await world.until(() => permissive.connection()?.state === 'refused', 'it is refused');
+    expect(permissive.connection()?.reason).toMatch(/another cluster secret/);
+    const hello = { identity: permissive.identity, initialCluster: '' };
+    await expect(permissive.transport.handshake(other.address, hello, 10_000)).rejects.toThrow(
+      /another cluster secret/,
+    );
+  });
+
   describe('and a program that does not know the exchange of proofs', () => {
     let front: Server;
     const sockets = new Set<Socket>();
