@@ -20,6 +20,9 @@ import { Tally } from './tally.js';
 
 /** Attackers at work at a time; the next one waits for one to leave. */
 const CLIENTS_MAX = 400;
+/** How many requests a client sends, about, until enough clients have told. */
+const REQUESTS_PER_CLIENT = 1.6;
+const CLIENTS_TO_LEARN = 500;
 /** Connections that stay open although nobody looks at them any more. */
 const ABANDONED_MAX = 400;
 const LOOK_EVERY = 100;
@@ -91,6 +94,7 @@ async function attackNodes(
   const atWork = new Set<Promise<void>>();
   const startedAtMs = performance.now();
   const random = new Prng(seed, 'campaign');
+  let dueAtMs = startedAtMs;
   let failure: unknown;
   for (let number = 0; tally.requests < requests && failure === undefined; number += 1) {
     if (number % LOOK_EVERY === 0) {
@@ -105,14 +109,25 @@ async function attackNodes(
       })
       .finally(() => atWork.delete(client));
     atWork.add(client);
-    const aheadMs = startedAtMs + (tally.requests * 1000) / rate - performance.now();
-    if (aheadMs > 1) await sleep(aheadMs);
+    dueAtMs += pauseMs(number + 1, tally.requests, (performance.now() - startedAtMs) / 1000, rate);
+    const aheadMs = dueAtMs - performance.now();
+    if (aheadMs > 0) await sleep(aheadMs);
     if (atWork.size >= CLIENTS_MAX) await Promise.race(atWork);
   }
   await Promise.all(atWork);
   abandoned.cut();
   if (failure !== undefined) throw failure;
   cluster.assertAllUp();
+}
+
+/**
+ * How long after one client the next one begins, so that requests come evenly: a client sends its requests after it has connected,
+ * so what was sent tells only of clients that began earlier. Where too much or too little was sent, the pause is longer or shorter.
+ */
+function pauseMs(clients: number, requests: number, seconds: number, rate: number): number {
+  const perClient = clients < CLIENTS_TO_LEARN ? REQUESTS_PER_CLIENT : requests / clients;
+  const surplusSeconds = requests / rate - seconds;
+  return ((perClient * 1000) / rate) * Math.min(2, Math.max(0.5, 1 + surplusSeconds));
 }
 
 /** There is a hostile form of every route only where there is a valid one. */
