@@ -8,6 +8,7 @@ import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { Scan, StoreDirectory } from '../../src/storage/ordered-store.js';
 import { deletePrefix, perform } from '../kv/kit.js';
 import { put } from '../kv/model.js';
+import { observedStores } from '../kv/observed-stores.js';
 import { listen, RawConnection, serve } from './kit.js';
 
 /** Listings that pass over many deleted keys, which is where they take long and find nothing. */
@@ -30,28 +31,7 @@ class Steps {
       },
       close: () => scan.close(),
     });
-    return {
-      list: () => directory.list(),
-      remove: (name) => directory.remove(name),
-      open: async (name) => {
-        const store = await directory.open(name);
-        return {
-          get: (key) => store.get(key),
-          write: (operations) => store.write(operations),
-          compact: (range, bytes) => store.compact(range, bytes),
-          close: () => store.close(),
-          scan: (range) => observed(store.scan(range)),
-          snapshot: () => {
-            const view = store.snapshot();
-            return {
-              get: (key) => view.get(key),
-              scan: (range) => observed(view.scan(range)),
-              close: () => view.close(),
-            };
-          },
-        };
-      },
-    };
+    return observedStores(directory, { scan: observed });
   }
 }
 

@@ -11,9 +11,10 @@ import {
   type TxnCommand,
 } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
-import type { KeyRange, Scan, StoreDirectory } from '../../src/storage/ordered-store.js';
+import type { Scan, StoreDirectory } from '../../src/storage/ordered-store.js';
 import { deletePrefix, perform, reopen } from './kit.js';
 import { bytes, put, text } from './model.js';
+import { observedStores } from './observed-stores.js';
 
 /** A disk that counts the pairs that scans give. */
 class CountingDisk {
@@ -22,39 +23,15 @@ class CountingDisk {
 
   directory(): StoreDirectory {
     const directory = this.disk.directory();
-    const counted = (scan: (range: KeyRange) => Scan) => (range: KeyRange) => {
-      const made = scan(range);
-      return {
-        next: async (countMax: number) => {
-          const found = await made.next(countMax);
-          this.pairs += found.length;
-          return found;
-        },
-        close: () => made.close(),
-      };
-    };
-    return {
-      list: () => directory.list(),
-      remove: (name) => directory.remove(name),
-      open: async (name) => {
-        const store = await directory.open(name);
-        return {
-          get: (key: Uint8Array) => store.get(key),
-          write: (operations) => store.write(operations),
-          compact: (range, bytes) => store.compact(range, bytes),
-          close: () => store.close(),
-          scan: counted((range) => store.scan(range)),
-          snapshot: () => {
-            const view = store.snapshot();
-            return {
-              get: (key: Uint8Array) => view.get(key),
-              scan: counted((range) => view.scan(range)),
-              close: () => view.close(),
-            };
-          },
-        };
+    const counted = (made: Scan): Scan => ({
+      next: async (countMax) => {
+        const found = await made.next(countMax);
+        this.pairs += found.length;
+        return found;
       },
-    };
+      close: () => made.close(),
+    });
+    return observedStores(directory, { scan: counted });
   }
 }
 

@@ -5,6 +5,7 @@ import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { StoreDirectory } from '../../src/storage/ordered-store.js';
 import { deletePrefix, perform } from './kit.js';
 import { bytes, put } from './model.js';
+import { observedStores } from './observed-stores.js';
 
 /** Long reads of clients go on in slices, each of which waits for its turn; what writes wait for does not. */
 
@@ -39,31 +40,7 @@ class Turns {
   }
 
   over(directory: StoreDirectory): StoreDirectory {
-    return {
-      list: () => directory.list(),
-      remove: (name) => directory.remove(name),
-      open: async (name) => {
-        const store = await directory.open(name);
-        return {
-          get: (key) => store.get(key),
-          scan: (range) => store.scan(range),
-          write: (operations) => store.write(operations),
-          compact: (range, size) => store.compact(range, size),
-          close: () => store.close(),
-          snapshot: () => {
-            const view = store.snapshot();
-            return {
-              get: (key) => {
-                this.reads += 1;
-                return view.get(key);
-              },
-              scan: (range) => view.scan(range),
-              close: () => view.close(),
-            };
-          },
-        };
-      },
-    };
+    return observedStores(directory, { viewRead: () => (this.reads += 1) });
   }
 }
 

@@ -8,6 +8,7 @@ import type { Command, WatchEvent, Watcher } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { StoreDirectory } from '../../src/storage/ordered-store.js';
 import { bytes, commandEntry, put, text } from './model.js';
+import { observedStores } from './observed-stores.js';
 
 /** An event as one line: revision-number kind key value. */
 function line({ revision, number, kind, key, item }: WatchEvent): string {
@@ -34,32 +35,7 @@ class World {
   }
 
   private countingDirectory(): StoreDirectory {
-    const directory = this.disk.directory();
-    return {
-      list: () => directory.list(),
-      remove: (name) => directory.remove(name),
-      open: async (name) => {
-        const store = await directory.open(name);
-        return {
-          get: (key) => store.get(key),
-          scan: (range) => store.scan(range),
-          write: (operations) => store.write(operations),
-          compact: (range, bytes) => store.compact(range, bytes),
-          close: () => store.close(),
-          snapshot: () => {
-            const view = store.snapshot();
-            return {
-              get: (key) => {
-                this.reads += 1;
-                return view.get(key);
-              },
-              scan: (range) => view.scan(range),
-              close: () => view.close(),
-            };
-          },
-        };
-      },
-    };
+    return observedStores(this.disk.directory(), { viewRead: () => (this.reads += 1) });
   }
 
   async apply(command: Command): Promise<void> {
