@@ -50,7 +50,11 @@ const chosen = flags.operations.split(',').map((name) => {
 });
 /** What is measured of raftkv alone, and says whether it is within its bounds. */
 const report = reportOf(flags);
-if (report !== undefined && !flags.gaps && !existsSync('/proc/self/status')) {
+if (
+  (report !== undefined || flags.against !== undefined) &&
+  !flags.gaps &&
+  !existsSync('/proc/self/status')
+) {
   refuse(
     '--listing, --watchers, --leases and --against read figures of a node from /proc, which only Linux has.',
   );
@@ -67,11 +71,10 @@ const systems = {};
 let isEnding = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));
 try {
-  if (report !== undefined) {
+  if (flags.against !== undefined) {
+    if (!(await compareWith(resolve(flags.against)))) process.exitCode = 1;
+  } else if (report !== undefined) {
     await startSystem('raftkv');
-    if (flags.against !== undefined) {
-      systems.before = await startRaftkv(join(directory, 'before'), resolve(flags.against));
-    }
     if (!(await report(systems.raftkv))) process.exitCode = 1;
   } else {
     await measureAll();
@@ -154,20 +157,28 @@ function printMachine(etcd) {
   );
 }
 
-function reportOf({ listing, watchers, leases, gaps, against }) {
+/** @param {string} root the other build */
+function compareWith(root) {
+  const directoryOf = (side) => join(directory, side);
+  const start = async (side, pair) => {
+    systems[side] = await startRaftkv(
+      join(directoryOf(side), String(pair)),
+      side === 'before' ? root : undefined,
+    );
+    return systems[side];
+  };
+  const stop = async () => {
+    await Promise.all([systems.before.stop(), systems.now.stop()]);
+    if (flags.directory !== undefined) return;
+    for (const side of ['before', 'now']) rmSync(directoryOf(side), { recursive: true, force: true });
+  };
+  const requests = ['put', 'get'].filter((name) => chosen.some((operation) => operation.name === name));
+  const pairs = positive('pairs', flags.pairs);
+  return compareProcessorTime(start, stop, { requests, pairs, seconds, warmUpSeconds, connectionCounts });
+}
+
+function reportOf({ listing, watchers, leases, gaps }) {
   if (gaps) return reportGaps;
-  if (against !== undefined) {
-    const pairs = positive('pairs', flags.pairs);
-    const requests = ['put', 'get'].filter((name) => chosen.some((operation) => operation.name === name));
-    return (raftkv) =>
-      compareProcessorTime(systems.before, raftkv, {
-        requests,
-        pairs,
-        seconds,
-        warmUpSeconds,
-        connectionCounts,
-      });
-  }
   if (listing) return reportListingMemory;
   if (watchers !== undefined) {
     const count = positive('watchers', watchers);

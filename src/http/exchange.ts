@@ -17,6 +17,7 @@ import type { Origins } from './origins.js';
 import type { NodePort } from './port.js';
 import { problemBody, problemContentType, problemOf } from './problem.js';
 import type { RequestTurns, Startable } from './request-turns.js';
+import { endWith, writeHead } from './response-writes.js';
 import { originForm, splitTarget, type Target } from './target.js';
 import { acceptsEventStream, refusedStream, serverSentEvents } from './watch-events.js';
 
@@ -76,9 +77,6 @@ const preflightSeconds = 600;
 const compressedBytesMin = 1_400;
 /** One of the codings that the client takes, unless it says that it does not (`q=0`). */
 const acceptsGzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)/i;
-
-/** Values up to this size are sent together with the headers. */
-const joinedBytesMax = 4_096;
 
 /** Failures that pass without the client changing anything. */
 const passing: ReadonlySet<RaftkvError['code']> = new Set([
@@ -418,12 +416,19 @@ export class Exchange implements Startable {
     this.send(307, problemContentType, body, ['Location', location]);
   }
 
-  /** Sends the answer. `body` is null where the status has none. */
+  /**
+   * Sends the answer.
+   *
+   * @param body Null where the status has none.
+   * @param headers Names and values in turn.
+   * @param lines More headers, of nothing that a client sent; see {@link writeHead}.
+   */
   send(
     status: number,
     contentType: string | null,
     body: Buffer | string | null,
     headers: readonly string[],
+    lines = '',
   ): void {
     const { request, response, context } = this;
     // Fastify must not touch the reply any more; from here on only Node's response is used.
@@ -437,7 +442,8 @@ export class Exchange implements Startable {
         return;
       }
     }
-    const allHeaders = this.commonHeaders(contentType);
+    const ownLines = this.ownLines() + lines;
+    const allHeaders = this.furtherHeaders(contentType);
     if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
     for (const part of headers) allHeaders.push(part);
     context.metrics.observe(
@@ -450,19 +456,15 @@ export class Exchange implements Startable {
     const unread = !this.bodyWasRead && this.announcesBody && !request.complete;
     if (unread && this.mustLinger()) {
       allHeaders.push('Connection', 'close');
-      response.writeHead(status, allHeaders);
+      writeHead(response, status, ownLines, allHeaders);
       if (body !== null && request.method !== 'HEAD') response.write(body);
       this.linger();
       return;
     }
     if (context.closing.refusal !== undefined) allHeaders.push('Connection', 'close');
-    response.writeHead(status, allHeaders);
+    writeHead(response, status, ownLines, allHeaders);
     if (body === null || request.method === 'HEAD') response.end();
-    else if (typeof body === 'string') response.end(body);
-    // Node sends headers and a text in one piece, but headers and a buffer in two; for a small value that is dearer than
-    // the conversion. One character of latin1 is one byte.
-    else if (body.length <= joinedBytesMax) response.end(body.toString('latin1'), 'latin1');
-    else response.end(body);
+    else endWith(response, body);
   }
 
   /** Whether the request is to this cluster alone; one to another was refused before it was handled. */
@@ -476,43 +478,38 @@ export class Exchange implements Startable {
     this.reply.hijack();
     if (response.headersSent || response.destroyed) return undefined;
     // Between here and the client nobody may keep the stream, or hold it back until it is larger.
-    const headers = [...this.commonHeaders(contentType), 'X-Accel-Buffering', 'no'];
+    const headers = [...this.furtherHeaders(contentType), 'X-Accel-Buffering', 'no'];
     context.metrics.observe(
       this.endpoint.route,
       request.method ?? '',
       200,
       performance.now() - this.startedAtMs,
     );
-    response.writeHead(200, headers);
+    writeHead(response, 200, this.ownLines(), headers);
     response.flushHeaders();
     request.resume();
     return response;
   }
 
-  private commonHeaders(contentType: string | null): string[] {
-    const { origins, port } = this.context;
-    const position = port.position();
-    const headers = [
-      'Raftkv-Revision',
-      String(Math.max(position.revision, this.writtenRevision)),
-      'Raftkv-Term',
-      String(position.term),
-      'Raftkv-Node',
-      port.id,
-      'Raftkv-Consistency',
-      this.consistency,
-      'X-Content-Type-Options',
-      'nosniff',
-      'Cache-Control',
-      this.caching,
-    ];
+  /** The headers of every answer. */
+  private ownLines(): string {
+    const { port } = this.context;
+    const { revision, term, cluster } = port.position();
+    const lines =
+      `Raftkv-Revision: ${Math.max(revision, this.writtenRevision)}\r\nRaftkv-Term: ${term}\r\nRaftkv-Node: ${port.id}\r\n` +
+      `Raftkv-Consistency: ${this.consistency}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: ${this.caching}\r\n`;
+    return cluster === '' ? lines : `${lines}Raftkv-Cluster: ${cluster}\r\n`;
+  }
+
+  /** Headers that depend on who asked, and on the answer. */
+  private furtherHeaders(contentType: string | null): string[] {
+    const headers: string[] = [];
     // No credentials are allowed, so that a star stands for all headers.
     if (this.origin !== undefined)
       headers.push('Access-Control-Allow-Origin', this.origin, 'Access-Control-Expose-Headers', '*');
-    if (this.isAskedByPage || (this.caching === 'no-cache' && origins.servesOthers)) {
+    if (this.isAskedByPage || (this.caching === 'no-cache' && this.context.origins.servesOthers)) {
       headers.push('Vary', 'Origin');
     }
-    if (position.cluster !== '') headers.push('Raftkv-Cluster', position.cluster);
     if (contentType !== null) headers.push('Content-Type', contentType);
     return headers;
   }
