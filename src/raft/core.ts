@@ -159,6 +159,11 @@ export class Core {
   /** Leaders: the running handover. `sent` once TimeoutNow is on its way. */
   transfer: { readonly to: NodeId; readonly startedAtTick: number; sent: boolean } | null = null;
 
+  /** Leaders: a write that is pending here, and the tick since which another voter has its entries on disk. */
+  lateWrite: { readonly sequence: number; readonly sinceTick: number } | null = null;
+  /** Leaders: the write that was pending when this process last got no turn for an election timeout. */
+  heldUpWrite: number | null = null;
+
   /** Leaders: learners that are not promoted by themselves for now, because somebody waits for them with other plans. */
   heldLearners: ReadonlySet<NodeId> = new Set();
 

@@ -182,6 +182,8 @@ function becomeLeader(core: Core): void {
   core.round = 0;
   core.roundsSent = [];
   core.hasGivenUpLease = false;
+  core.lateWrite = null;
+  core.heldUpWrite = null;
   core.leaderSilenceTicks = core.options.electionTimeoutTicks;
   core.uncommittedBytes = 0;
   core.termStartIndex = core.log.lastIndex + 1;

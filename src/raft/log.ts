@@ -24,7 +24,7 @@ export class RaftLog {
   /** The lowest truncation that no `Persist` carries yet. */
   private truncation: Index | null = null;
   /** Writes handed out and not reported back, oldest first. */
-  private outstanding: { sequence: number; lastIndex: Index; tick: number }[] = [];
+  private outstanding: { sequence: number; lastIndex: Index }[] = [];
   private bytesHeld = 0;
   private committedBytesHeld = 0;
   /** The last slice handed out, so that all followers and the disk share one array, and so its encoded bytes. */
@@ -76,9 +76,9 @@ export class RaftLog {
     return this.committedBytesHeld;
   }
 
-  /** The tick at which the oldest write that is not on disk yet was handed out, or undefined. */
-  get oldestOutstandingTick(): number | undefined {
-    return this.outstanding[0]?.tick;
+  /** The oldest write under way that brings entries which this disk does not have yet, or undefined. */
+  get oldestPendingWrite(): { readonly sequence: number; readonly lastIndex: Index } | undefined {
+    return this.outstanding.find(({ lastIndex }) => lastIndex > this.durable);
   }
 
   /** Whether something waits to be put into a `Persist`. */
@@ -175,12 +175,12 @@ export class RaftLog {
   }
 
   /** The parts of the next `Persist` that concern the log. They count as handed out under `sequence`. */
-  takeUnpersisted(sequence: number, tick: number): Pick<Persist, 'truncateFrom' | 'entries'> {
+  takeUnpersisted(sequence: number): Pick<Persist, 'truncateFrom' | 'entries'> {
     const truncateFrom = this.truncation;
     const entries = this.slice(this.unpersistedFrom, this.lastIndex);
     this.truncation = null;
     this.unpersistedFrom = this.lastIndex + 1;
-    this.outstanding.push({ sequence, lastIndex: this.lastIndex, tick });
+    this.outstanding.push({ sequence, lastIndex: this.lastIndex });
     return { truncateFrom, entries };
   }
 

@@ -118,8 +118,8 @@ export class Outbox {
     );
   }
 
-  takeReady(log: RaftLog, tick: number, committed: readonly Entry[]): Ready {
-    const persist = this.takePersist(log, tick);
+  takeReady(log: RaftLog, committed: readonly Entry[]): Ready {
+    const persist = this.takePersist(log);
     const sendAfterPersist: DelayedMessage[] = [];
     for (const message of this.messagesAfterPersist) {
       if (this.lastSequence > this.persistedSequence) {
@@ -151,7 +151,7 @@ export class Outbox {
     return this.hardStateIsDirty || log.hasUnpersisted || this.snapshot !== null || this.compact !== null;
   }
 
-  private takePersist(log: RaftLog, tick: number): Persist | null {
+  private takePersist(log: RaftLog): Persist | null {
     if (!this.needsPersist(log)) return null;
     this.lastSequence += 1;
     const sequence = this.lastSequence;
@@ -167,7 +167,7 @@ export class Outbox {
       hardState,
       snapshot: this.snapshot,
       compact: this.compact,
-      ...log.takeUnpersisted(sequence, tick),
+      ...log.takeUnpersisted(sequence),
     };
     this.hardStateIsDirty = false;
     this.commitOnDisk = commit;

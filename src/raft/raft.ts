@@ -30,13 +30,7 @@ import {
 } from './replication.js';
 import { compactLog, handleSnapshotFailure } from './snapshots.js';
 import { dispatch } from './table.js';
-import {
-  continueTransfer,
-  startTransfer,
-  tickTransfer,
-  yieldIfDiskStalls,
-  yieldIfHeldUp,
-} from './transfer.js';
+import { continueTransfer, noteHeldUp, startTransfer, tickTransfer, yieldIfDiskStalls } from './transfer.js';
 import {
   type Configuration,
   type DiskSpace,
@@ -231,10 +225,9 @@ export class Raft {
     return id === core.options.id ? core.diskSpace === 'ok' : core.progress.get(id)?.lowSpace !== true;
   }
 
-  /** The process was held up for so many ticks, which nobody counts: to be said before the next tick. */
+  /** The process got no turn for this many ticks, which are not counted. To be called before the next tick. */
   heldUp(ticks: number): void {
-    yieldIfHeldUp(this.core, ticks);
-    this.settle();
+    noteHeldUp(this.core, ticks);
   }
 
   /** One tick of time passed. */
@@ -330,7 +323,7 @@ export class Raft {
     this.prepare();
     const { core } = this;
     const committed = this.takeCommitted();
-    return core.outbox.takeReady(core.log, core.now, committed);
+    return core.outbox.takeReady(core.log, committed);
   }
 
   /** Members, and removed ones that are still to be told. */

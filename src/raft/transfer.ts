@@ -1,7 +1,7 @@
 import { allVoters, isVoter } from './configuration.js';
 import type { Core } from './core.js';
 import { bestSuccessor } from './replication.js';
-import type { NodeId } from './types.js';
+import type { Index, NodeId } from './types.js';
 
 /**
  * Leadership transfer (thesis §3.10): the leader takes no more proposals, brings the target's log up to its own, and asks
@@ -47,33 +47,45 @@ export function tickTransfer(core: Core): void {
 }
 
 /**
- * Leader: its own disk has not finished a write for an election timeout. The others would wait for ever, since heartbeats
- * do not need the disk; so it hands over to somebody whose disk works, or steps down (correctness rule 7).
+ * Leader: its disk has not finished a write whose entries another voter has had on disk for an election timeout. Clients would
+ * wait for ever, since heartbeats do not need the disk; so it hands over, or steps down (correctness rule 7). The time counts
+ * from the other voter's acknowledgement: while all disks are as late, as on a busy machine, nobody would lead better.
  */
 export function yieldIfDiskStalls(core: Core): void {
-  const since = core.log.oldestOutstandingTick;
-  if (since === undefined || isAlone(core)) return;
-  const stalledTicks = core.now - since;
-  const { electionTimeoutTicks } = core.options;
-  if (stalledTicks > 2 * electionTimeoutTicks) {
-    core.becomeFollower(core.term, null, `A write to this disk has been pending for ${stalledTicks} ticks.`);
-  } else if (stalledTicks >= electionTimeoutTicks && stalledTicks < 2 * electionTimeoutTicks) {
+  const pending = core.log.oldestPendingWrite;
+  if (pending === undefined || !isOnAnotherDisk(core, pending.lastIndex)) {
+    core.lateWrite = null;
+    return;
+  }
+  const { sequence } = pending;
+  if (core.lateWrite?.sequence !== sequence) core.lateWrite = { sequence, sinceTick: core.now - 1 };
+  const { electionTimeoutTicks, heartbeatTicks } = core.options;
+  const heldUpTicks = core.heldUpWrite === sequence ? electionTimeoutTicks - heartbeatTicks : 0;
+  const lateTicks = core.now - core.lateWrite.sinceTick + heldUpTicks;
+  if (lateTicks > 2 * electionTimeoutTicks) {
+    core.becomeFollower(
+      core.term,
+      null,
+      `A write to this disk has been pending for ${lateTicks} ticks, and another voter has it on disk.`,
+    );
+  } else if (lateTicks >= electionTimeoutTicks && lateTicks < 2 * electionTimeoutTicks) {
     // Again on each tick, for as long as nobody is there to take over.
     if (!core.transfer) startTransfer(core, undefined);
   }
 }
 
 /**
- * Leader: the process got no turn for so many ticks, which were not counted. If a write is still pending, clients have waited
- * as long as for a stalled disk, and what held this process up may do so again: somebody else had better lead (rule 7).
+ * Leader: the process got no turn for this many ticks, which were not counted. If a write was pending, clients have waited as long
+ * as for a stalled disk. The write may only have got no turn either, so it has one more heartbeat period until this leader yields.
  */
-export function yieldIfHeldUp(core: Core, ticks: number): void {
-  if (core.role !== 'leader' || isAlone(core)) return;
-  if (ticks < core.options.electionTimeoutTicks || core.log.oldestOutstandingTick === undefined) return;
-  if (!core.transfer) startTransfer(core, undefined);
+export function noteHeldUp(core: Core, ticks: number): void {
+  if (core.role !== 'leader' || ticks < core.options.electionTimeoutTicks) return;
+  core.heldUpWrite = core.log.oldestPendingWrite?.sequence ?? null;
 }
 
-/** Whether nobody else could lead. */
-function isAlone(core: Core): boolean {
-  return allVoters(core.configuration).every((id) => id === core.options.id);
+/** Whether a voter other than this node has the log on disk up to this index. */
+function isOnAnotherDisk(core: Core, index: Index): boolean {
+  return allVoters(core.configuration).some(
+    (id) => id !== core.options.id && (core.progress.get(id)?.match ?? 0) >= index,
+  );
 }

@@ -31,7 +31,7 @@ type Command = (log: RaftLog, model: Model) => void;
 function handOut(log: RaftLog, model: Model): void {
   if (!log.hasUnpersisted && !model.isReset) return;
   model.sequence += 1;
-  const { truncateFrom, entries } = log.takeUnpersisted(model.sequence, 0);
+  const { truncateFrom, entries } = log.takeUnpersisted(model.sequence);
   const before = model.isReset ? [] : (model.writes.at(-1)?.onDisk ?? model.onDisk);
   const end = truncateFrom ?? Number.POSITIVE_INFINITY;
   const onDisk = [...before.filter((entry) => entry.index < end), ...entries];
