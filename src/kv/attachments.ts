@@ -20,6 +20,7 @@ export async function* walkAttached(
       after: after && keyId(attachmentKey(lease, after)),
       turn: layers.turn,
       step: layers.step,
+      stepSize: layers.sizes.keys,
     },
     walkedAttachments,
   );

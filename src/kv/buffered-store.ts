@@ -21,6 +21,7 @@ import {
   type Version,
 } from './record-codec.js';
 import type { KeyId, Turn } from './sorted-map.js';
+import type { StepSizes } from './step-sizes.js';
 import type { Item, Revision } from './types.js';
 import { type BufferedChange, type BufferedKey, keyId, WriteBuffer } from './write-buffer.js';
 
@@ -46,6 +47,7 @@ export interface StateOptions {
   readonly applyTurn: Turn;
   /** Resolves when the next step of a read may run. */
   readonly readTurn: Turn;
+  readonly sizes: StepSizes;
 }
 
 /**
@@ -94,13 +96,14 @@ export class BufferedStore {
   readonly #soon: (task: () => void) => void;
   readonly #applyTurn: Turn;
   readonly #readTurn: Turn;
+  readonly #sizes: StepSizes;
   #failure: { readonly error: unknown } | undefined;
 
   private constructor(
     name: string,
     store: OrderedStore,
     meta: Meta,
-    { answerIndex, soon, applyTurn, readTurn }: StateOptions,
+    { answerIndex, soon, applyTurn, readTurn, sizes }: StateOptions,
     hasTombstones: boolean,
   ) {
     this.name = name;
@@ -109,6 +112,7 @@ export class BufferedStore {
     this.#soon = soon;
     this.#applyTurn = applyTurn;
     this.#readTurn = readTurn;
+    this.#sizes = sizes;
     this.meta = { ...meta };
     this.#active = new WriteBuffer(meta.answersDigest);
     this.leases = new Leases(this.meta, (lease, record) => this.#active.setLease(lease, record));
@@ -319,7 +323,7 @@ export class BufferedStore {
       const note: Operation = { kind: 'put', key: metaKey, value };
       const tombstonesApart = meta.clusterVersion >= 2;
       this.#hasTombstones ||= tombstonesApart && buffer.deletes;
-      const changes = buffer.operations(tombstonesApart);
+      const changes = buffer.operations(tombstonesApart, this.#sizes.journalBytes);
       await this.#store.write(inTurn(pruning.operations, departure.operations, changes, [note]));
       this.#prunedRevision = prunedRevision;
       // What this flush brought, and history has dropped already, was not there to be pruned.
@@ -383,7 +387,7 @@ export class BufferedStore {
     const buffers = this.#flushing === undefined ? [this.#active] : [this.#active, this.#flushing];
     const { revision, compactedRevision } = this.meta;
     const turn = this.#applyTurn;
-    return { buffers, disk, revision, compactedRevision, turn, step: turn };
+    return { buffers, disk, revision, compactedRevision, turn, step: turn, sizes: this.#sizes };
   }
 }
 

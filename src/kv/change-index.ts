@@ -32,8 +32,8 @@ export function encodeChange(change: Change): Uint8Array {
 }
 
 /** The records for the changes of one flush, each as {@link encodeChange} made it, in their order. */
-export function changeRecords(changes: readonly Uint8Array[]): Iterable<Operation> {
-  return journalRecords(TAG_CHANGES, changes);
+export function changeRecords(changes: readonly Uint8Array[], recordBytes: number): Iterable<Operation> {
+  return journalRecords(TAG_CHANGES, changes, recordBytes);
 }
 
 /** A record of the index as it is on disk. */

@@ -12,6 +12,7 @@ import {
 import { type JournalRecord, journalRecords, readJournal } from './journal.js';
 import type { Meta } from './meta-codec.js';
 import { TAG_ANSWERS, TAG_FILED_ANSWERS } from './record-codec.js';
+import { STEP_SIZES } from './step-sizes.js';
 import { IDEMPOTENCY_MS, type LogTime } from './types.js';
 
 /** What one flush does about answers that are on disk. */
@@ -80,7 +81,9 @@ export class DepartingAnswers implements Departure {
       for (const entry of entries) {
         this.operations.push({ kind: 'put', key: answerKey(entry.key), value: encodeAnswer(entry) });
       }
-      this.operations.push(...journalRecords(TAG_FILED_ANSWERS, entries.map(encodeListing)));
+      this.operations.push(
+        ...journalRecords(TAG_FILED_ANSWERS, entries.map(encodeListing), STEP_SIZES.journalBytes),
+      );
       this.#remove(record.key);
       this.#left -= entries.length;
       this.filedAnswer = record.lastNumber;

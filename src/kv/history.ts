@@ -73,14 +73,6 @@ export function boundBytes(meta: MutableMeta, { bytes: bytesMax }: HistoryBounds
   return dropped;
 }
 
-/**
- * Changes that one flush prunes: twice as many as it brings, so that history shrinks faster than it grows, and at
- * least this many. What is left over waits for the next flush, which follows at once; until then it only takes room on disk.
- */
-const PRUNED_CHANGES_MIN = 1000;
-/** Changes that are looked at in one turn of the event loop: each costs up to a read from the disk. */
-const CHANGES_PER_TURN = 128;
-
 export interface Pruning {
   readonly operations: readonly Operation[];
   readonly prunedRevision: Revision;
@@ -103,12 +95,13 @@ export async function pruneHistory(
   if (prunedRevision >= layers.compactedRevision) return { operations: [], prunedRevision, isCut: false };
   const operations: Operation[] = [];
   const remove = (key: Uint8Array) => operations.push({ kind: 'delete', key });
-  let left = Math.max(2 * changesInFlush, PRUNED_CHANGES_MIN);
+  const { changes: stepSize, prunedChanges } = layers.sizes;
+  let left = Math.max(2 * changesInFlush, prunedChanges);
   let through = prunedRevision;
   for await (const record of readChanges(layers.disk, prunedRevision, layers.compactedRevision)) {
     if (left <= 0) return { operations, prunedRevision: through, isCut: true };
     for (const [at, change] of record.changes.entries()) {
-      if (at % CHANGES_PER_TURN === CHANGES_PER_TURN - 1) await layers.turn();
+      if (at % stepSize === stepSize - 1) await layers.turn();
       if (change.previous > 0) remove(versionKey(change.key, change.previous));
       if (change.kind === 'delete') {
         remove(versionKey(change.key, change.revision));

@@ -8,8 +8,6 @@ import {
   unsealParts,
 } from './record-codec.js';
 
-/** A record of a journal is closed at this size. One entry, with a key of at most 4 KiB, may exceed it. */
-const RECORD_BYTES = 128 * 1024;
 /** Records read in one step; the store also bounds a step in bytes. */
 const RECORDS_PER_STEP = 64;
 const NUMBER_BYTES = 6;
@@ -17,15 +15,21 @@ const NUMBER_BYTES = 6;
 /**
  * The records for the entries of one flush, in their order. Each entry begins with its number, in 6 bytes; numbers grow,
  * and several entries may have the same.
+ *
+ * @param recordBytes Bytes at which a record is closed.
  */
-export function* journalRecords(tag: JournalTag, entries: readonly Uint8Array[]): Generator<Operation> {
+export function* journalRecords(
+  tag: JournalTag,
+  entries: readonly Uint8Array[],
+  recordBytes: number,
+): Generator<Operation> {
   let made = 0;
   let parts: Uint8Array[] = [];
   let bytes = 0;
   for (const [at, entry] of entries.entries()) {
     parts.push(entry);
     bytes += entry.length;
-    if (bytes < RECORD_BYTES && at < entries.length - 1) continue;
+    if (bytes < recordBytes && at < entries.length - 1) continue;
     yield { kind: 'put', key: journalKey(tag, numberOf(entry), made), value: sealParts(parts) };
     made += 1;
     parts = [];

@@ -1,10 +1,8 @@
 import type { Pair, Scan } from '../storage/ordered-store.js';
 import type { KeyId, SortedMap, Turn } from './sorted-map.js';
 
-/** What is found in one step, which is about a millisecond's work where each value is read as well. */
-const FOUND_PER_STEP = 128;
-/** What one read of the disk gives. Each takes a turn of the event loop, which may be a long one, so that it is several steps. */
-const PAIRS_PER_READ = 4 * FOUND_PER_STEP;
+/** Steps that one read of the disk gives. Each read takes a turn of the event loop, which may be a long one. */
+const STEPS_PER_READ = 4;
 
 /** How what lies in buffers and on disk is told apart and read. */
 export interface Walked<Value, Found> {
@@ -18,7 +16,8 @@ export interface Walked<Value, Found> {
  * What stands under ids with the prefix, or under those of them after another, in byte order and a bounded number at a
  * time: from buffers, the newest first, laid over what a scan gives of the same ids. Closes the scan.
  *
- * Ids in buffers are sorted once for all walks, so the pauses of sorting are `turn`'s. Before each step, a walk waits for `step`.
+ * Ids in buffers are sorted once for all walks, so the pauses of sorting are `turn`'s. Before each step of `stepSize` ids, a walk
+ * waits for `step`.
  */
 export async function* mergedWalk<Value, Found>(
   buffers: readonly SortedMap<Value>[],
@@ -28,26 +27,28 @@ export async function* mergedWalk<Value, Found>(
     after,
     turn,
     step,
+    stepSize,
   }: {
     readonly prefix: KeyId;
     readonly after?: KeyId | undefined;
     readonly turn: Turn;
     readonly step: Turn;
+    readonly stepSize: number;
   },
   walked: Walked<Value, Found>,
 ): AsyncGenerator<readonly Found[]> {
   try {
     const buffered = await BufferCursor.over(buffers, prefix, after, turn, walked.fromBuffer);
     for (;;) {
-      const pairs = await scan.next(PAIRS_PER_READ);
+      const pairs = await scan.next(STEPS_PER_READ * stepSize);
       if (pairs.length === 0) break;
       await step();
       let found: Found[] = [];
       for (const pair of pairs) {
         const id = walked.idOf(pair);
         for (;;) {
-          buffered.takeBefore(id, FOUND_PER_STEP, found);
-          if (found.length < FOUND_PER_STEP) break;
+          buffered.takeBefore(id, stepSize, found);
+          if (found.length < stepSize) break;
           yield found;
           found = [];
           await step();
@@ -59,7 +60,7 @@ export async function* mergedWalk<Value, Found>(
     while (buffered.peek() !== undefined) {
       await step();
       const found: Found[] = [];
-      buffered.takeBefore(undefined, FOUND_PER_STEP, found);
+      buffered.takeBefore(undefined, stepSize, found);
       yield found;
     }
   } finally {

@@ -7,9 +7,6 @@ import type { KeyId } from './sorted-map.js';
 import type { Revision, WatchPosition } from './types.js';
 import { keyId } from './write-buffer.js';
 
-/** Changes in one step of a walk: finding one out costs up to a read from the disk. */
-const CHANGES_PER_STEP = 128;
-
 /** The next changes of the past. */
 export interface PastStep {
   /** The last of them, whether it is asked for or not. */
@@ -30,6 +27,7 @@ export async function* pastEvents(
   isAskedFor: (id: KeyId) => boolean,
 ): AsyncGenerator<PastStep> {
   const { disk, buffers } = layers;
+  const { changes: stepSize } = layers.sizes;
   // Changes that are applied while this is read are not of the view. A buffer may hold fewer than a step now, and more later.
   const parts = buffers.toReversed().map((buffer) => ({ buffer, end: buffer.changes.length }));
   const numbers = new Numbers();
@@ -43,17 +41,17 @@ export async function* pastEvents(
     return { last: numbers.position, events: eventsOf(layers, found) };
   };
   for await (const { changes } of readChanges(disk, from, REVISION_MAX - 1)) {
-    for (let at = 0; at < changes.length; at += CHANGES_PER_STEP) {
+    for (let at = 0; at < changes.length; at += stepSize) {
       await layers.step();
-      yield stepOf(changes.slice(at, at + CHANGES_PER_STEP));
+      yield stepOf(changes.slice(at, at + stepSize));
     }
   }
   for (const { buffer, end } of parts) {
     // A buffer holds whole revisions.
     const onDisk = numbers.position.revision;
-    for (let at = 0; at < end; at += CHANGES_PER_STEP) {
+    for (let at = 0; at < end; at += stepSize) {
       await layers.step();
-      const upTo = Math.min(at + CHANGES_PER_STEP, end);
+      const upTo = Math.min(at + stepSize, end);
       const changes = buffer.changes.slice(at, upTo).map((bytes) => decodeChange(bytes));
       yield stepOf(changes.filter(({ revision }) => revision > onDisk));
     }

@@ -7,8 +7,6 @@ import { keyId } from './write-buffer.js';
 /** Keys that are remembered of finished walks, and bytes of their names. */
 const KEPT_KEYS_MAX = 20_000;
 const KEPT_KEY_BYTES_MAX = 4 * 1024 * 1024;
-/** What is given in one step from memory. */
-const KEYS_PER_STEP = 128;
 
 /**
  * The keys under the prefixes of one command, in a view that does not change. What a walk has found is remembered, so that a
@@ -70,9 +68,10 @@ export class PrefixWalks {
       if ((keys[middle]?.id ?? id) < id) low = middle + 1;
       else high = middle;
     }
-    for (let at = low; at < keys.length; at += KEYS_PER_STEP) {
-      await this.#layers.step();
-      const step = keys.slice(at, at + KEYS_PER_STEP);
+    const { step: turn, sizes } = this.#layers;
+    for (let at = low; at < keys.length; at += sizes.keys) {
+      await turn();
+      const step = keys.slice(at, at + sizes.keys);
       const end = step.findIndex((key) => !key.id.startsWith(id));
       this.passed += end < 0 ? step.length : end;
       if (end >= 0) {

@@ -16,6 +16,7 @@ import {
   versionKey,
 } from './record-codec.js';
 import type { KeyId, Turn } from './sorted-map.js';
+import type { StepSizes } from './step-sizes.js';
 import type { Item, ListRequest, ListResult, Revision } from './types.js';
 import { type BufferedKey, keyId, versionOf, type WriteBuffer } from './write-buffer.js';
 
@@ -43,6 +44,7 @@ export interface Layers {
   readonly turn: Turn;
   /** Resolves when the next step of a walk through this view may run. */
   readonly step: Turn;
+  readonly sizes: StepSizes;
 }
 
 function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Current | undefined {
@@ -78,13 +80,13 @@ export function walk(
   after: Uint8Array | undefined,
   revision: Revision,
 ): AsyncGenerator<readonly FoundKey[]> {
-  const { buffers, disk, turn, step } = layers;
+  const { buffers, disk, turn, step, sizes } = layers;
   const current = disk.scan(currentRange(prefix, after));
   const isPast = revision < layers.revision;
   return mergedWalk(
     buffers.map((buffer) => buffer.keys),
     isPast ? new JoinedScan(current, disk.scan(tombstoneRange(prefix, after))) : current,
-    { prefix: keyId(prefix), after: after && keyId(after), turn, step },
+    { prefix: keyId(prefix), after: after && keyId(after), turn, step, stepSize: sizes.keys },
     walkedKeys,
   );
 }

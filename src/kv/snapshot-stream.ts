@@ -26,8 +26,6 @@ const TRAILER_BYTES = 10;
 /** A frame that says it is longer than this is damaged: keys and values are bounded far below. */
 const FRAME_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** A chunk is sent once it would exceed this; a record that is larger by itself makes a chunk of its own. */
-const CHUNK_BYTES_MAX = 256 * 1024;
 /** Pairs read in one step; the store also bounds a step in bytes. */
 const PAIRS_PER_STEP = 512;
 
@@ -35,6 +33,7 @@ const PAIRS_PER_STEP = 512;
 export async function* encodeSnapshot(
   metadata: SnapshotMetadata,
   open: () => Scan,
+  chunkBytes: number,
 ): AsyncGenerator<Uint8Array> {
   const scan = open();
   try {
@@ -54,7 +53,7 @@ export async function* encodeSnapshot(
       if (pairs.length === 0) break;
       for (const { key, value } of pairs) {
         const frame = encodeFrame(TAG_PAIR, key, value);
-        if (bytes > 0 && bytes + frame.length > CHUNK_BYTES_MAX) yield cut();
+        if (bytes > 0 && bytes + frame.length > chunkBytes) yield cut();
         frames.push(frame);
         bytes += frame.length;
         pairCount += 1;

@@ -5,9 +5,6 @@ import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { stateDamaged } from './damage.js';
 import { decodeSnapshot } from './snapshot-stream.js';
 
-/** A snapshot that arrives is written in synced batches of about this size; no more of it is held in memory. */
-const BATCH_BYTES = 4 * 1024 * 1024;
-
 const STATE_NAME = /^state-([1-9]\d*)$/;
 
 /** Snapshots that arrived and wait to become the live state. */
@@ -31,7 +28,7 @@ export class SnapshotStaging {
     const name = await this.#newName();
     const store = await this.#directory.open(name);
     try {
-      for await (const pairs of decodeSnapshot(metadata, chunks, BATCH_BYTES)) {
+      for await (const pairs of decodeSnapshot(metadata, chunks, this.#options.sizes.batchBytes)) {
         await store.write(pairs.map(({ key, value }) => ({ kind: 'put', key, value })));
       }
       const state = await BufferedStore.load(name, store, this.#options);

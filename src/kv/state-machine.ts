@@ -24,6 +24,7 @@ import type { Lease } from './record-codec.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import type { Turn } from './sorted-map.js';
 import { SnapshotStaging } from './staging.js';
+import { STEP_SIZES, type StepSizes } from './step-sizes.js';
 import { branchesOf, measureWalks, walksPrefix } from './transaction.js';
 import type {
   CommandKind,
@@ -42,7 +43,7 @@ import type {
   Watcher,
   WatchRequest,
 } from './types.js';
-import { WatchHub } from './watch-hub.js';
+import { WATCH_READS, WatchHub, type WatchReads } from './watch-hub.js';
 
 export interface KvOptions {
   /** Only tests shorten it. */
@@ -53,6 +54,10 @@ export interface KvOptions {
   readonly answerIndex?: IndexBounds;
   /** What is kept in memory for watches; only tests shorten it. */
   readonly window?: WindowBounds;
+  /** How much is done in one step; only the simulator has smaller ones. */
+  readonly stepSizes?: StepSizes;
+  /** What one read of a watch gives, and how many are served at once; only the simulator has less. */
+  readonly watchReads?: WatchReads;
   /** Runs a task in another turn of the event loop; `setImmediate` unless time is simulated. */
   readonly soon?: (task: () => void) => void;
   /** Resolves when work that writes wait for goes on; in another turn of the event loop unless told otherwise. */
@@ -101,6 +106,7 @@ export async function openKv(
 export class KvStateMachine {
   readonly #directory: StoreDirectory;
   readonly #staging: SnapshotStaging;
+  readonly #sizes: StepSizes;
   readonly #history: HistoryBounds;
   readonly #admission = new Admission();
   readonly #onBackgroundError: (error: unknown) => void;
@@ -114,6 +120,7 @@ export class KvStateMachine {
   constructor(directory: StoreDirectory, live: BufferedStore, options: KvOptions) {
     this.#directory = directory;
     this.#staging = new SnapshotStaging(directory, stateOptions(options));
+    this.#sizes = options.stepSizes ?? STEP_SIZES;
     this.#live = live;
     const { historyRevisions: revisions = HISTORY_REVISIONS, historyBytes: bytes = HISTORY_BYTES } = options;
     this.#history = { revisions, bytes };
@@ -123,6 +130,7 @@ export class KvStateMachine {
       () => this.#live,
       options.soon ?? setImmediate,
       options.window ?? WINDOW_BOUNDS,
+      options.watchReads ?? WATCH_READS,
     );
     live.follow((change) => this.#watches.record(change));
   }
@@ -340,7 +348,7 @@ export class KvStateMachine {
     const metadata = { index, term, configuration };
     return {
       metadata,
-      chunks: () => encodeSnapshot(metadata, () => disk.scan({})),
+      chunks: () => encodeSnapshot(metadata, () => disk.scan({}), this.#sizes.chunkBytes),
       close: () => disk.close(),
     };
   }
@@ -417,7 +425,8 @@ export class KvStateMachine {
 function stateOptions(options: KvOptions): StateOptions {
   const { answerIndex = INDEX_BOUNDS, soon = setImmediate } = options;
   const turn: Turn = () => new Promise((resolve) => soon(resolve));
-  return { answerIndex, soon, applyTurn: options.applyTurn ?? turn, readTurn: options.readTurn ?? turn };
+  const { applyTurn = turn, readTurn = turn, stepSizes: sizes = STEP_SIZES } = options;
+  return { answerIndex, soon, applyTurn, readTurn, sizes };
 }
 
 function infoOf({ lease, ttlMs, expiresAtMs, generation, own }: Lease, logTimeMs: LogTime): LeaseInfo {

@@ -9,18 +9,29 @@ import type { Item, Revision, WatchEvent, Watcher, WatchPosition, WatchRequest }
 import { WatchIndex } from './watch-index.js';
 import { type BufferedChange, keyId } from './write-buffer.js';
 
-/**
- * What one read gives at most; a single event may exceed the bytes. A slow reader holds as much, so it is not more; and it is
- * not less, because each read of the past opens a view of the state, which costs as much as some hundred kilobytes.
- */
-const READ_EVENTS_MAX = 256;
-const READ_BYTES_MAX = 256 * 1024;
-/** Events that one read looks through, whether they are asked for or not. */
-const READ_LOOKED_AT_MAX = 4_096;
-/** Those who wait and are woken in one turn of the event loop, so that thousands of them do not hold it. */
-const WAKES_PER_TURN = 128;
-/** Reads of the past at once, each until its reader has taken the events (see `reportsTaken`); others wait for their turn. */
-const PAST_READS_MAX = 8;
+/** What watches are served at a time. */
+export interface WatchReads {
+  /**
+   * What one read gives at most; a single event may exceed the bytes. A slow reader holds as much, so it is not more; and it is
+   * not less, because each read of the past opens a view of the state, which costs as much as some hundred kilobytes.
+   */
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+  /** Events that one read looks through, whether they are asked for or not. */
+  readonly lookedAtMax: number;
+  /** Those who wait and are woken in one turn of the event loop, so that thousands of them do not hold it. */
+  readonly wakesPerTurn: number;
+  /** Reads of the past at once, each until its reader has taken the events (see `reportsTaken`); others wait for their turn. */
+  readonly pastReadsMax: number;
+}
+
+export const WATCH_READS: WatchReads = {
+  eventsMax: 256,
+  bytesMax: 256 * 1024,
+  lookedAtMax: 4_096,
+  wakesPerTurn: 128,
+  pastReadsMax: 8,
+};
 
 /** The applied state as watches see it. */
 export interface WatchedState {
@@ -46,7 +57,7 @@ export class WatchHub {
   readonly #bounds: WindowBounds;
   readonly #waiting = new WatchIndex<HubWatcher>();
   readonly #watchers = new Set<HubWatcher>();
-  readonly #pastReads = new Turns(PAST_READS_MAX);
+  readonly #pastReads: Turns;
   /** Only kept while anybody watches. */
   #window: ChangeWindow;
   #last: WatchPosition = { revision: 0, number: 0 };
@@ -55,10 +66,16 @@ export class WatchHub {
   #isWaking = false;
 
   /** @param soon Runs a task in another turn of the event loop. */
-  constructor(state: () => WatchedState, soon: (task: () => void) => void, bounds: WindowBounds) {
+  constructor(
+    state: () => WatchedState,
+    soon: (task: () => void) => void,
+    bounds: WindowBounds,
+    readonly reads: WatchReads,
+  ) {
     this.#state = state;
     this.#soon = soon;
     this.#bounds = bounds;
+    this.#pastReads = new Turns(reads.pastReadsMax);
     this.#window = new ChangeWindow(state().revision, bounds);
   }
 
@@ -166,7 +183,7 @@ export class WatchHub {
     this.#isWaking = true;
     this.#soon(() => {
       this.#isWaking = false;
-      const rest = this.#woken.splice(WAKES_PER_TURN);
+      const rest = this.#woken.splice(this.reads.wakesPerTurn);
       const woken = this.#woken;
       this.#woken = rest;
       for (const watcher of woken) watcher.resume();
@@ -321,6 +338,7 @@ class HubWatcher implements Watcher {
     let bytes = 0;
     let lookedAt = 0;
     let isFull = false;
+    const { eventsMax, bytesMax, lookedAtMax } = this.#hub.reads;
     for (const event of found) {
       if (!isAfter(event, position)) continue;
       position = event;
@@ -330,9 +348,9 @@ class HubWatcher implements Watcher {
         bytes += sizeOf(event);
       }
       isFull =
-        countBefore + events.length >= READ_EVENTS_MAX ||
-        bytesBefore + bytes >= READ_BYTES_MAX ||
-        lookedAt >= READ_LOOKED_AT_MAX;
+        countBefore + events.length >= eventsMax ||
+        bytesBefore + bytes >= bytesMax ||
+        lookedAt >= lookedAtMax;
       if (isFull) break;
     }
     // The event itself would keep its value, and the bytes that were made of it, as long as the watch comes no further.

@@ -138,8 +138,9 @@ export class WriteBuffer {
    * one, because all together would hold the event loop; the buffer must not change meanwhile.
    *
    * @param tombstonesApart Whether tombstones stand apart from the keys that exist: from cluster version 2 on.
+   * @param journalBytes Bytes at which a record of the change index is closed.
    */
-  *operations(tombstonesApart: boolean): Generator<Operation> {
+  *operations(tombstonesApart: boolean, journalBytes: number): Generator<Operation> {
     for (const { key, current, versions } of this.keys.values()) {
       const isApart = tombstonesApart && current.deleted;
       yield {
@@ -164,7 +165,7 @@ export class WriteBuffer {
       yield value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
     }
     yield* this.answers.operations();
-    yield* changeRecords(this.changes);
+    yield* changeRecords(this.changes, journalBytes);
   }
 }
 

@@ -50,8 +50,20 @@ export interface RaftNodeOptions {
   readonly logBytesMax: number;
   /** Encoded bytes of entries in one append; a larger entry travels alone. */
   readonly appendBytesMax: number;
+  /** Bounds of what is on its way, in place of those in limits.ts; only the simulator has smaller ones. */
+  readonly flow?: Partial<FlowBounds>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+}
+
+/** What a leader lets be on its way. */
+export interface FlowBounds {
+  /** Appends per follower. */
+  readonly messagesInFlightMax: number;
+  /** Bytes of entries per follower. */
+  readonly bytesInFlightMax: number;
+  /** Bytes proposed and not committed; past it, proposals are refused as overloaded. */
+  readonly uncommittedBytesMax: number;
 }
 
 export interface RaftNodeParts<Result> {
@@ -133,6 +145,7 @@ export class RaftNode<Result> {
         messagesInFlightMax: limits.APPENDS_IN_FLIGHT_MAX,
         bytesInFlightMax: limits.APPEND_BYTES_IN_FLIGHT_MAX,
         uncommittedBytesMax: limits.UNCOMMITTED_BYTES_MAX,
+        ...options.flow,
         logEntriesMax: options.logEntriesMax,
         logBytesMax: options.logBytesMax,
         refuseCommand: (payload) => stateMachine.refuse(payload),

@@ -20,9 +20,24 @@ export type StoreKind = 'log' | 'state';
 /** `cut`: the end of the log is missing, as after a write that never finished. `damaged`: an open must refuse it. */
 export type LogDamage = 'none' | 'cut' | 'damaged';
 
+/** How long reads, steps of long reads and turns of the event loop take at most; the shortest take no time. */
+export interface ReadTimes {
+  readonly readMsMax: number;
+  /** How long a write may be on the disk before its process hears of it. */
+  readonly settleMsMax: number;
+  /** Bytes in one step of a scan. */
+  readonly scanStepBytes: number;
+}
+
+/** Every other read is answered at once. */
+const AT_ONCE_RATE = 0.5;
+/** Once the faults have ended, nothing takes longer than this. */
+const CALM_READ_MS_MAX = 0.5;
+
 /**
- * A disk whose writes take virtual time. A crash keeps or loses each write that was under way, as a coin falls; a write
- * may also fail, after which nobody knows whether it is there (correctness rule 30).
+ * A disk whose reads and writes take virtual time. A write can be read before its process hears that it is done. A crash keeps
+ * or loses each write that was under way, as a coin falls; a write may also fail, after which nobody knows whether it is there
+ * (correctness rule 30).
  */
 export class SimDisk {
   /** How long writes to the log take, and those to the states. */
@@ -35,6 +50,8 @@ export class SimDisk {
   damage: LogDamage = 'none';
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
   private readonly disk: MemoryDisk;
+  private readonly readRandom: Prng;
+  private isCalm = false;
   private readonly shadow = new LogShadow();
   private process: Process | null = null;
   /** When the last write to each store will be done: those to one store are done in their order. */
@@ -50,9 +67,12 @@ export class SimDisk {
       readonly onDurable: () => void;
     },
     private readonly calm: DiskPace,
+    private readonly readTimes: ReadTimes,
   ) {
     this.pace = { log: calm, state: calm };
-    this.disk = new MemoryDisk((write) => this.schedule(write));
+    this.readRandom = parts.random.fork('reads');
+    const pace = { stepBytes: readTimes.scanStepBytes, wait: () => this.waitToRead() };
+    this.disk = new MemoryDisk((write) => this.schedule(write), pace);
   }
 
   /** The directory for a process that has just started. */
@@ -64,6 +84,16 @@ export class SimDisk {
   /** Whether a write is under way. */
   get isWriting(): boolean {
     return this.disk.pendingWrites.length > 0;
+  }
+
+  /** Reads take next to no time from now on. */
+  calmReads(): void {
+    this.isCalm = true;
+  }
+
+  /** How long the next read, or step of one, takes. */
+  readMs(): number {
+    return this.drawMs(this.readTimes.readMsMax);
   }
 
   /** The process ended. */
@@ -112,11 +142,24 @@ export class SimDisk {
       scheduler.nowMs + random.between(latencyMsMin, latencyMsMax),
       this.busyUntilMs.get(write.store) ?? 0,
     );
-    this.busyUntilMs.set(write.store, doneAtMs);
-    scheduler.after(doneAtMs - scheduler.nowMs, process, () => this.complete(write));
+    const settleMs = this.drawMs(this.readTimes.settleMsMax);
+    this.busyUntilMs.set(write.store, doneAtMs + settleMs);
+    scheduler.after(doneAtMs - scheduler.nowMs, process, () => this.complete(write, process, settleMs));
   }
 
-  private complete(write: PendingWrite): void {
+  private waitToRead(): Promise<void> | undefined {
+    const { process } = this;
+    const readMs = this.readMs();
+    if (process === null || readMs === 0) return undefined;
+    return new Promise((resolve) => this.parts.scheduler.after(readMs, process, () => resolve()));
+  }
+
+  private drawMs(msMax: number): number {
+    if (msMax === 0 || this.readRandom.chance(AT_ONCE_RATE)) return 0;
+    return this.readRandom.between(0, this.isCalm ? Math.min(msMax, CALM_READ_MS_MAX) : msMax);
+  }
+
+  private complete(write: PendingWrite, process: Process, settleMs: number): void {
     if (this.failsNextWrite === kindOf(write)) {
       this.failsNextWrite = null;
       this.counts.failed += 1;
@@ -128,7 +171,9 @@ export class SimDisk {
     }
     this.note(write, 'done');
     this.reached(write);
-    write.complete();
+    write.reach();
+    if (settleMs === 0) write.settle();
+    else this.parts.scheduler.after(settleMs, process, () => write.settle());
   }
 
   private reached(write: PendingWrite): void {

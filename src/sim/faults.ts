@@ -76,6 +76,7 @@ export class Faults {
     for (const id of nodes.keys()) network.delay(id, 0);
     for (const node of nodes.values()) {
       node.disk.setPace(['log', 'state'], calmPace);
+      node.disk.calmReads();
       node.disk.failsNextWrite = null;
       if (node.process === null) continue;
       node.process.stepsLeft = Number.POSITIVE_INFINITY;

@@ -23,6 +23,8 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     /** What the program speaks that is simulated; an earlier one does as the commit before cluster versions did. */
     private readonly program: VersionRange,
     private readonly onApplied: (entry: Entry, result: CommandResult | undefined, digest: string) => void,
+    /** Resolves when the next entry may be applied; undefined for at once. */
+    private readonly pause: () => Promise<void> | undefined,
   ) {}
 
   get appliedIndex() {
@@ -61,8 +63,12 @@ export class ObservedStateMachine implements StateMachine<CommandResult> {
     return this.real.refuseProposal(payload, raisingTo, takes);
   }
 
+  /** Applying takes time: others have a turn between two entries. */
   prepare(entry: Entry) {
-    return this.real.prepare(entry);
+    const ahead = this.real.prepare(entry);
+    const pause = this.pause();
+    if (pause === undefined) return ahead;
+    return ahead === undefined ? pause : ahead.then(() => pause);
   }
 
   apply(entry: Entry) {

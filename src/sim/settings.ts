@@ -1,4 +1,7 @@
-import type { DiskPace } from './disk.js';
+import { STEP_SIZES, type StepSizes } from '../kv/step-sizes.js';
+import { WATCH_READS, type WatchReads } from '../kv/watch-hub.js';
+import type { FlowBounds } from '../node/raft-node.js';
+import type { DiskPace, ReadTimes } from './disk.js';
 import type { Prng } from './prng.js';
 import type { Weather } from './wires.js';
 
@@ -61,6 +64,15 @@ export interface Settings {
   readonly answerTableSlots: number;
   /** What is in memory for watches; whoever is further behind reads from the disk. */
   readonly windowEventsMax: number;
+  readonly windowBytesMax: number;
+  /** How much is done in one step. Small ones end within a revision. */
+  readonly stepSizes: StepSizes;
+  readonly watchReads: WatchReads;
+  /** What a leader lets be on its way. */
+  readonly flow: Partial<FlowBounds>;
+  readonly readTimes: ReadTimes;
+  /** Before how many entries others have a turn. */
+  readonly applyPauseRate: number;
   readonly keyCount: number;
   /** Now and then a value is as large as this: it fills buffers, or takes an append and a chunk for itself. */
   readonly valueBytesMax: number;
@@ -116,6 +128,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     startsEarlier: seed.fork('programs').chance(STARTS_EARLIER_RATE),
     answerTableSlots: random.pick([8, 4096]) ?? 4096,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,
+    ...drawSteps(seed.fork('steps')),
     keyCount: random.integer(2, 6),
     valueBytesMax: random.chance(0.12) ? 300_000 : 2000,
     thinkMsMax: random.pick([90, 180, 360]) ?? 180,
@@ -133,6 +146,45 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     faults: kinds.length > 0 ? kinds : ['crash'],
     faultPauseMsMin,
     faultPauseMsMax: 5 * faultPauseMsMin,
+  };
+}
+
+/** How finely the work of the state and of replication is cut, and how long each part takes. */
+function drawSteps(random: Prng) {
+  const ofTwo = <Value>(usual: Value, small: readonly Value[]): Value =>
+    random.chance(0.5) ? usual : (random.pick(small) ?? usual);
+  const readTimes: ReadTimes = {
+    readMsMax: random.pick([0, 0.3, 2, 6]) ?? 0,
+    settleMsMax: random.pick([0, 1, 10]) ?? 0,
+    scanStepBytes: ofTwo(256 * 1024, [1, 200]),
+  };
+  const stepSizes: StepSizes = {
+    keys: ofTwo(STEP_SIZES.keys, [1, 2, 3]),
+    changes: ofTwo(STEP_SIZES.changes, [1, 2, 3]),
+    prunedChanges: ofTwo(STEP_SIZES.prunedChanges, [1, 5]),
+    journalBytes: ofTwo(STEP_SIZES.journalBytes, [1, 80]),
+    chunkBytes: ofTwo(STEP_SIZES.chunkBytes, [1000, 10_000]),
+    batchBytes: ofTwo(STEP_SIZES.batchBytes, [1000, 10_000]),
+  };
+  const watchReads: WatchReads = {
+    eventsMax: ofTwo(WATCH_READS.eventsMax, [1, 2, 3]),
+    bytesMax: ofTwo(WATCH_READS.bytesMax, [10, 100]),
+    lookedAtMax: ofTwo(WATCH_READS.lookedAtMax, [2, 5]),
+    wakesPerTurn: ofTwo(WATCH_READS.wakesPerTurn, [1]),
+    pastReadsMax: ofTwo(WATCH_READS.pastReadsMax, [1]),
+  };
+  const flow: Partial<FlowBounds> = {
+    messagesInFlightMax: ofTwo(8, [1, 2]),
+    bytesInFlightMax: ofTwo(8 * 1024 * 1024, [300]),
+    uncommittedBytesMax: ofTwo(64 * 1024 * 1024, [1000]),
+  };
+  return {
+    readTimes,
+    stepSizes,
+    watchReads,
+    flow,
+    windowBytesMax: ofTwo(64 * 1024 * 1024, [2000]),
+    applyPauseRate: random.pick([0, 0, 0.05, 0.3]) ?? 0,
   };
 }
 

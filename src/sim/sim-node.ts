@@ -54,6 +54,7 @@ export class SimNode implements NodeView {
   disk: SimDisk;
   readonly address: string;
   process: Process | null = null;
+  private clock: NodeClock | null = null;
   server: Server | null = null;
   incarnation = '';
   /** Whether somebody keeps it running: a machine that was taken out of service stays off. */
@@ -63,6 +64,7 @@ export class SimNode implements NodeView {
   /** What the program spoke with which the newest process was started. */
   startedAs: VersionRange;
   private readonly random: Prng;
+  private readonly applyRandom: Prng;
   private readonly clockRate: number;
 
   constructor(
@@ -74,6 +76,7 @@ export class SimNode implements NodeView {
     seed: Prng,
   ) {
     this.random = seed.fork(id);
+    this.applyRandom = this.random.fork('applies');
     this.address = addressOf(id);
     const { clockDrift } = world.settings;
     this.clockRate = 1 + this.random.between(-clockDrift, clockDrift);
@@ -103,6 +106,7 @@ export class SimNode implements NodeView {
         onDurable: () => checkers.persisted(this),
       },
       settings.pace,
+      settings.readTimes,
     );
   }
 
@@ -116,6 +120,10 @@ export class SimNode implements NodeView {
 
   get core(): CoreView | null {
     return this.server?.node.raft ?? null;
+  }
+
+  get clockMs(): number | null {
+    return this.clock?.now() ?? null;
   }
 
   get isRunning(): boolean {
@@ -141,6 +149,7 @@ export class SimNode implements NodeView {
     this.note(why);
     world.counts.crashes += 1;
     this.process = null;
+    this.clock = null;
     this.server = null;
     process.end();
     this.disk.crash();
@@ -155,6 +164,7 @@ export class SimNode implements NodeView {
     const clock = new NodeClock(scheduler, process, this.clockRate, () =>
       settings.turnMsMax === 0 || this.random.chance(0.5) ? 0 : this.random.between(0, settings.turnMsMax),
     );
+    this.clock = clock;
     const directory = this.disk.open(process);
     const log = await LogStore.open(await directory.open(LOG_STORE));
     if (this.disk.damage === 'damaged') {
@@ -200,9 +210,11 @@ export class SimNode implements NodeView {
       historyRevisions: settings.historyRevisions,
       historyBytes: settings.historyBytes,
       answerIndex: { tablesMax: 1, slotsMax: settings.answerTableSlots },
-      window: { eventsMax: settings.windowEventsMax, bytesMax: WINDOW_BYTES_MAX },
+      window: { eventsMax: settings.windowEventsMax, bytesMax: settings.windowBytesMax },
+      stepSizes: settings.stepSizes,
+      watchReads: settings.watchReads,
       soon: (task) => {
-        scheduler.after(0, process, task);
+        scheduler.after(this.disk.readMs(), process, task);
       },
       onBackgroundError: (error) => this.stop(process, error),
     });
@@ -222,12 +234,17 @@ export class SimNode implements NodeView {
         logEntriesMax: settings.logEntriesMax,
         logBytesMax: LOG_BYTES_MAX,
         appendBytesMax: settings.appendBytesMax,
+        flow: settings.flow,
         random: () => this.random.real(),
       },
       {
         log,
-        stateMachine: new ObservedStateMachine(store, process, program, (entry, result, digest) =>
-          world.checkers.applied(this, entry, result, digest),
+        stateMachine: new ObservedStateMachine(
+          store,
+          process,
+          program,
+          (entry, result, digest) => world.checkers.applied(this, entry, result, digest),
+          () => this.pauseBeforeApply(process),
         ),
         transport,
         clock,
@@ -256,6 +273,12 @@ export class SimNode implements NodeView {
     world.checkers.started(this, node.raft);
     node.start();
     service.start();
+  }
+
+  private pauseBeforeApply(process: Process): Promise<void> | undefined {
+    const { scheduler, settings } = this.world;
+    if (settings.applyPauseRate === 0 || !this.applyRandom.chance(settings.applyPauseRate)) return undefined;
+    return new Promise((resolve) => scheduler.after(this.disk.readMs(), process, () => resolve()));
   }
 
   private receiver(process: Process, bootstrap: Bootstrap): Receiver {
@@ -315,9 +338,6 @@ const EARLIER_RATE = 0.7;
 
 /** Bytes never bound the log here: the number of entries does, long before. */
 const LOG_BYTES_MAX = 64 * 1024 * 1024;
-
-/** Bytes never bound the window: the number of events does. */
-const WINDOW_BYTES_MAX = 64 * 1024 * 1024;
 
 export function addressOf(id: NodeId): string {
   return `${id}:7100`;

@@ -24,14 +24,28 @@ export interface PendingWrite {
   /** The name of the store. */
   readonly store: string;
   readonly operations: readonly Operation[];
-  /** Puts the write on disk and resolves its promise. Writes to one store complete in the order of their making. */
+  /** Puts the write on disk, where reads see it. Writes to one store reach it in the order of their making. */
+  reach(): void;
+  /** Resolves the promise of a write that has reached the disk. */
+  settle(): void;
+  /** Does both. */
   complete(): void;
   /** Rejects the write's promise; `fate` says what the disk holds afterwards (correctness row 30). */
   fail(error: Error, fate: WriteFate): void;
 }
 
-/** Called with every write; it decides when {@link PendingWrite.complete} or `fail` is called. */
+/** Called with every write; it decides when {@link PendingWrite.complete}, or its two halves, or `fail` is called. */
 export type WriteScheduler = (write: PendingWrite) => void;
+
+/** How long reads take. */
+export interface ReadPace {
+  /** A step of a scan ends with the pair with which it reaches so many bytes. */
+  readonly stepBytes: number;
+  /** Resolves when a read, or a step of one, may go on; undefined for at once. */
+  wait(): Promise<void> | undefined;
+}
+
+const readAtOnce: ReadPace = { stepBytes: Number.POSITIVE_INFINITY, wait: () => undefined };
 
 const completeAtOnce: WriteScheduler = (write) => queueMicrotask(() => write.complete());
 
@@ -42,22 +56,25 @@ const never = new Promise<never>(() => {});
 export class MemoryDisk {
   readonly #contents = new Map<string, Content>();
   readonly #schedule: WriteScheduler;
+  readonly #pace: ReadPace;
   #pending: Write[] = [];
   #life = new Life();
 
-  constructor(schedule: WriteScheduler = completeAtOnce) {
+  constructor(schedule: WriteScheduler = completeAtOnce, pace: ReadPace = readAtOnce) {
     this.#schedule = schedule;
+    this.#pace = pace;
   }
 
   /** The data directory, for a process that lives until the next {@link crash}. */
   directory(): StoreDirectory {
-    return new MemoryDirectory(this.#contents, this.#life, (write) => {
+    const submit = (write: Write) => {
       this.#pending.push(write);
       this.#schedule(write);
-    });
+    };
+    return new MemoryDirectory(this.#contents, this.#life, submit, this.#pace);
   }
 
-  /** Writes that have not completed, oldest first. */
+  /** Writes whose promises have not settled, oldest first. */
   get pendingWrites(): readonly PendingWrite[] {
     this.#pending = this.#pending.filter((write) => write.pending);
     return this.#pending;
@@ -65,8 +82,8 @@ export class MemoryDisk {
 
   /**
    * Ends the process that uses this disk: no promise of its stores settles any more, and they read what they last
-   * held. Each pending write is lost or durable as `fate` says; after a lost one, later writes to the same store are
-   * lost too, because they stand behind it in one file.
+   * held. Each write that has not reached the disk is lost or durable as `fate` says; after a lost one, later writes to the
+   * same store are lost too, because they stand behind it in one file.
    */
   crash(fate: (write: PendingWrite) => WriteFate = () => 'lost'): void {
     const cut = new Set<string>();
@@ -75,10 +92,11 @@ export class MemoryDisk {
       this.#contents.set(name, present(this.#contents.get(name), 'The store is there.').fork());
     }
     for (const write of this.pendingWrites as readonly Write[]) {
+      if (write.hasReached) continue;
       if (cut.has(write.store) || fate(write) === 'lost') cut.add(write.store);
       else this.#contents.get(write.store)?.apply(write.operations);
-      write.drop();
     }
+    for (const write of this.#pending) write.drop();
     this.#pending = [];
     this.#life = new Life();
   }
@@ -116,14 +134,17 @@ class MemoryDirectory implements StoreDirectory {
   readonly #contents: Map<string, Content>;
   readonly #life: Life;
   readonly #submit: (write: Write) => void;
+  readonly #pace: ReadPace;
 
-  constructor(contents: Map<string, Content>, life: Life, submit: (write: Write) => void) {
+  constructor(contents: Map<string, Content>, life: Life, submit: (write: Write) => void, pace: ReadPace) {
     this.#contents = contents;
     this.#life = life;
     this.#submit = submit;
+    this.#pace = pace;
   }
 
   async open(name: string): Promise<OrderedStore> {
+    await this.#pace.wait();
     if (this.#life.ended) return never;
     if (this.#life.isOpen(name))
       throw new RaftkvError('storage_unusable', `The store ${name} is open already.`);
@@ -133,15 +154,17 @@ class MemoryDirectory implements StoreDirectory {
       this.#contents.set(name, content);
     }
     this.#life.opened(name);
-    return new MemoryStore(name, content, this.#life, this.#submit);
+    return new MemoryStore(name, content, this.#life, this.#submit, this.#pace);
   }
 
   async list(): Promise<readonly string[]> {
+    await this.#pace.wait();
     if (this.#life.ended) return never;
     return [...this.#contents.keys()].sort();
   }
 
   async remove(name: string): Promise<void> {
+    await this.#pace.wait();
     if (this.#life.ended) return never;
     assert(!this.#life.isOpen(name), `The store ${name} is open, so it cannot be removed.`);
     this.#contents.delete(name);
@@ -153,16 +176,18 @@ class MemoryStore implements OrderedStore {
   readonly #content: Content;
   readonly #life: Life;
   readonly #submit: (write: Write) => void;
+  readonly #pace: ReadPace;
   /** Writes in flight and views that are not closed. */
   #inUse = 0;
   #closed = false;
   #drained: (() => void) | undefined;
 
-  constructor(name: string, content: Content, life: Life, submit: (write: Write) => void) {
+  constructor(name: string, content: Content, life: Life, submit: (write: Write) => void, pace: ReadPace) {
     this.#name = name;
     this.#content = content;
     this.#life = life;
     this.#submit = submit;
+    this.#pace = pace;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -172,7 +197,7 @@ class MemoryStore implements OrderedStore {
 
   scan(range: KeyRange): Scan {
     this.#assertOpen();
-    return new MemoryScan(this.#content.share(), range, this.#life, this.#acquire());
+    return new MemoryScan(this.#content.share(), range, this.#life, this.#acquire(), this.#pace);
   }
 
   snapshot(): StoreSnapshot {
@@ -181,7 +206,7 @@ class MemoryStore implements OrderedStore {
     const release = this.#acquire();
     return {
       get: (key) => find(rows, key),
-      scan: (range) => new MemoryScan(rows, range, this.#life, this.#acquire()),
+      scan: (range) => new MemoryScan(rows, range, this.#life, this.#acquire(), this.#pace),
       close: async () => (this.#life.ended ? never : release()),
     };
   }
@@ -232,6 +257,8 @@ class Write implements PendingWrite {
   readonly store: string;
   readonly operations: readonly Operation[];
   pending = true;
+  /** It is on disk, and its promise has not settled. */
+  hasReached = false;
   readonly #content: Content;
   readonly #release: () => void;
   readonly #resolve: () => void;
@@ -254,17 +281,30 @@ class Write implements PendingWrite {
     content.queue.push(this);
   }
 
-  complete(): void {
-    if (!this.pending) return;
+  reach(): void {
+    if (!this.pending || this.hasReached) return;
     this.#leaveQueue();
+    this.hasReached = true;
     this.#content.apply(this.operations);
+  }
+
+  settle(): void {
+    if (!this.pending) return;
+    assert(this.hasReached, 'A write settles when it is on disk.');
+    this.pending = false;
     this.#release();
     this.#resolve();
+  }
+
+  complete(): void {
+    this.reach();
+    this.settle();
   }
 
   fail(error: Error, fate: WriteFate): void {
     if (!this.pending) return;
     this.#leaveQueue();
+    this.pending = false;
     if (fate === 'durable') this.#content.apply(this.operations);
     this.#release();
     this.#reject(error);
@@ -277,7 +317,6 @@ class Write implements PendingWrite {
   #leaveQueue(): void {
     assert(this.#content.queue[0] === this, 'Writes to one store complete in the order of their making.');
     this.#content.queue.shift();
-    this.pending = false;
   }
 }
 
@@ -331,22 +370,29 @@ class MemoryScan implements Scan {
   readonly #end: number;
   readonly #life: Life;
   readonly #release: () => void;
+  readonly #pace: ReadPace;
   #at: number;
   #closed = false;
 
-  constructor(rows: readonly Row[], range: KeyRange, life: Life, release: () => void) {
+  constructor(rows: readonly Row[], range: KeyRange, life: Life, release: () => void, pace: ReadPace) {
     this.#rows = rows;
     this.#life = life;
     this.#release = release;
+    this.#pace = pace;
     this.#at = range.gte === undefined ? 0 : position(rows, idOf(range.gte));
     this.#end = range.lt === undefined ? rows.length : position(rows, idOf(range.lt));
   }
 
   async next(countMax: number): Promise<readonly Pair[]> {
     assert(!this.#closed, 'The scan is closed.');
+    await this.#pace.wait();
     if (this.#life.ended) return never;
     const from = this.#at;
-    this.#at = Math.max(from, Math.min(this.#end, from + countMax));
+    const end = Math.max(from, Math.min(this.#end, from + countMax));
+    for (let bytes = 0; this.#at < end && bytes < this.#pace.stepBytes; this.#at += 1) {
+      const row = present(this.#rows[this.#at], 'Within bounds.');
+      bytes += row.key.length + row.value.length;
+    }
     return this.#rows.slice(from, this.#at);
   }
 

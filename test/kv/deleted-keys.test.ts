@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { currentKey, encodeCurrent } from '../../src/kv/record-codec.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
+import { STEP_SIZES } from '../../src/kv/step-sizes.js';
 import { branchesOf, measureWalks } from '../../src/kv/transaction.js';
 import {
   type Command,
@@ -200,7 +201,15 @@ describe('a deletion by prefix', () => {
       });
       const disk = { get: () => undefined, scan };
       const turn = async () => {};
-      const layers = { buffers: [], disk, revision: 2, compactedRevision: 0, turn, step: turn };
+      const layers = {
+        buffers: [],
+        disk,
+        revision: 2,
+        compactedRevision: 0,
+        turn,
+        step: turn,
+        sizes: STEP_SIZES,
+      };
       return measureWalks(layers, branchesOf(remove), bounds, undefined).then((keys) => keys === undefined);
     };
     expect(await passesTooMany(DELETED_KEYS_PASSED_MAX)).toBe(false);

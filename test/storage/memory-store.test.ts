@@ -69,6 +69,41 @@ describe('the disk in memory', () => {
     expect((await again.open('state')).get(key('other'))).toBeDefined();
   });
 
+  it('can show a write before its promise settles, and a crash in between keeps it', async () => {
+    const disk = new MemoryDisk(() => {});
+    const store = await disk.directory().open('state');
+    const written = store.write([put('a')]);
+    const [write] = disk.pendingWrites;
+    write?.reach();
+    expect(store.get(key('a'))).toBeDefined();
+    expect(await settled(written)).toBe(false);
+    expect(disk.pendingWrites).toHaveLength(1);
+    disk.crash(() => 'lost');
+    write?.settle();
+    expect(await settled(written)).toBe(false);
+    expect((await disk.directory().open('state')).get(key('a'))).toBeDefined();
+  });
+
+  it('takes its time for reads, and cuts scans into steps of some bytes', async () => {
+    const waiting: (() => void)[] = [];
+    const wait = () => new Promise<void>((resolve) => waiting.push(resolve));
+    const disk = new MemoryDisk(undefined, { stepBytes: 12, wait });
+    const proceed = async <Value>(task: Promise<Value>): Promise<Value> => {
+      expect(await settled(task)).toBe(false);
+      waiting.shift()?.();
+      return task;
+    };
+    const store = await proceed(disk.directory().open('state'));
+    await store.write(['a', 'b', 'c', 'd', 'e'].map(put));
+    const scan = store.scan({ lt: key('e') });
+    await store.write([{ kind: 'delete', key: key('b') }]);
+    // Each pair has six bytes.
+    expect(await proceed(scan.next(3))).toHaveLength(2);
+    expect(await proceed(scan.next(1))).toHaveLength(1);
+    expect(await proceed(scan.next(3))).toHaveLength(1);
+    expect(await proceed(scan.next(3))).toHaveLength(0);
+  });
+
   it('lets nothing of a crashed process reach the disk', async () => {
     const disk = new MemoryDisk();
     const directory = disk.directory();
