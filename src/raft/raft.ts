@@ -390,6 +390,11 @@ export class Raft {
     return this.core.log.lastIndex;
   }
 
+  /** Everything up to here is on disk as it stands in the log, for checkers. */
+  get durableIndex(): Index {
+    return this.core.log.durableIndex;
+  }
+
   /** The term of an entry that is still in the log (or the last compacted one), for checkers. */
   termAt(index: Index): Term | undefined {
     return this.core.log.termAt(index);

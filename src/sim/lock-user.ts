@@ -34,7 +34,7 @@ export class LockUser {
   }
 
   private acquire(node: SimNode): void {
-    const { referenceModel, lockOrder } = this.cluster.checkers;
+    const { referenceModel, lockOrder, lockEnds } = this.cluster.checkers;
     const fromIndex = referenceModel.lastIndex;
     const request = {
       name: Buffer.from(NAME),
@@ -56,6 +56,7 @@ export class LockUser {
           return;
         }
         this.cluster.check(() => lockOrder.held(node.id, NAME, result.token, fromIndex));
+        lockEnds.isTold(result.token);
         this.surroundings.later(() => this.letGo(result.token), this.random.between(0, TTL_MS_MAX));
       },
     );
@@ -68,6 +69,7 @@ export class LockUser {
       return;
     }
     this.note(`gives the lock back to ${node.id}`);
+    this.cluster.checkers.lockEnds.givesBack(token);
     this.cluster.ask(
       node,
       ({ service }) => service.releaseLock({ name: Buffer.from(NAME), token }, TIMEOUT_MS),

@@ -4,6 +4,7 @@ import { Acknowledged } from '../../src/sim/checkers/acknowledged.js';
 import { Violation } from '../../src/sim/checkers/checker.js';
 import { CounterOrder } from '../../src/sim/checkers/counter-order.js';
 import { LeaseTime } from '../../src/sim/checkers/lease-time.js';
+import { LockEnds } from '../../src/sim/checkers/lock-ends.js';
 import { MadeOnce } from '../../src/sim/checkers/made-once.js';
 import { ReferenceModel } from '../../src/sim/checkers/reference-model.js';
 import { ShownStates } from '../../src/sim/checkers/shown-states.js';
@@ -354,5 +355,40 @@ describe('the checker of counters', () => {
     late.answered(sum(2), 0);
     expect(() => late.answered(sum(1), late.highest)).toThrow('not above 2');
     expect(() => asked().answered(counted, 0)).toThrow('more than all that was asked for');
+  });
+});
+
+describe('A lock ends by its token or its time', () => {
+  const place = '.raftkv/locks/lock\0a';
+  const taken: Command = { ...put(place, ''), ttlMs: 500 } as Command;
+
+  /** A client holds the lock with token 1, which this command ends. */
+  function ending(command: Command, more: (checker: LockEnds) => void = () => {}): LockEnds {
+    const model = modelOf(taken);
+    const checker = new LockEnds(model);
+    checker.performed(1, taken, wasPut(1, true));
+    checker.isTold(1);
+    more(checker);
+    const result = model.store.apply(command, command.kind === 'leaseExpire' ? 1000 : undefined);
+    checker.performed(2, command, result);
+    return checker;
+  }
+
+  test('allows its time, its token, and the end of a place that nobody was told of', () => {
+    ending({ kind: 'leaseExpire', lease: 1, generation: 1 });
+    ending({ kind: 'leaseRevoke', lease: 1 }, (checker) => checker.givesBack(1));
+    const model = modelOf(taken);
+    new LockEnds(model).performed(2, remove(place), model.store.apply(remove(place)));
+  });
+
+  test('does not take a command that changes nothing for the one before it', () => {
+    const checker = ending({ kind: 'leaseExpire', lease: 1, generation: 1 });
+    checker.performed(3, { kind: 'tick' }, { kind: 'ticked', revision: 2 });
+  });
+
+  test('finds any other end', () => {
+    expect(() => ending({ kind: 'leaseRevoke', lease: 1 })).toThrow('ends the lock with token 1');
+    expect(() => ending(remove(place))).toThrow('The delete at index 2');
+    expect(() => ending(remove(place), (checker) => checker.givesBack(7))).toThrow('did not give it back');
   });
 });

@@ -1,6 +1,7 @@
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { emptyConfiguration } from '../../src/raft/configuration.js';
 import {
+  type Configuration,
   type Entry,
   EntryKind,
   type Envelope,
@@ -31,6 +32,9 @@ export function core(
     quarantine?: string | null;
     configurationIndex?: Index;
     matches?: Readonly<Record<string, Index>>;
+    durableIndex?: Index;
+    configuration?: Configuration;
+    holdsLease?: (reading: number) => boolean;
   } = {},
 ): CoreView {
   const {
@@ -44,6 +48,9 @@ export function core(
     quarantine = null,
     configurationIndex = 0,
     matches = {},
+    durableIndex = 0,
+    configuration,
+    holdsLease = () => false,
   } = given;
   const termAt = (index: Index) => (index === firstIndex - 1 ? compactedTerm : log[index - firstIndex]?.term);
   return {
@@ -52,7 +59,9 @@ export function core(
     commitIndex,
     firstIndex,
     lastIndex: firstIndex + log.length - 1,
-    configuration: {
+    durableIndex,
+    holdsLease,
+    configuration: configuration ?? {
       ...emptyConfiguration,
       voters,
       members: voters.map((id) => ({ id, incarnation: `${id}-a`, peerAddress: '', clientUrl: '' })),
@@ -96,6 +105,7 @@ export function node(id: string, disk: DurableView = durable()): NodeView {
     durable: disk,
     isDamaged: false,
     core: null,
+    clockMs: 0,
     program: SPOKEN_VERSIONS,
   };
 }

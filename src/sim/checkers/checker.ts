@@ -11,6 +11,8 @@ export interface CoreView {
   readonly commitIndex: Index;
   readonly firstIndex: Index;
   readonly lastIndex: Index;
+  /** Up to which index it takes its log to be on disk. */
+  readonly durableIndex: Index;
   readonly configuration: Configuration;
   /** Why the node is in quarantine; null while it is not. */
   readonly quarantine: string | null;
@@ -18,6 +20,8 @@ export interface CoreView {
   readonly configurationIndex: Index;
   termAt(index: Index): Term | undefined;
   entries(first: Index, last: Index): readonly Entry[];
+  /** Whether a read at this reading of the node's clock needs no round. */
+  holdsLease(reading: number): boolean;
   /** A leader's view of another server. */
   follower(id: NodeId): { readonly match: Index } | undefined;
 }
@@ -33,6 +37,8 @@ export interface NodeView {
   readonly isDamaged: boolean;
   /** Null while the node does not run. */
   readonly core: CoreView | null;
+  /** What the node's clock reads; null while it does not run. */
+  readonly clockMs: number | null;
 }
 
 /** One property. It is told what happens, keeps what it needs, and throws a {@link Violation}. */

@@ -15,21 +15,28 @@ import type { Checker, CoreView, NodeView } from './checker.js';
 import { CommitOnMajority } from './commit-on-majority.js';
 import { CommitVerified } from './commit-verified.js';
 import { ConfigurationInForce } from './configuration-in-force.js';
+import { CountedWrites } from './counted-writes.js';
 import { DurableBeforeAnswer } from './durable-before-answer.js';
+import { ElectedByMajority } from './elected-by-majority.js';
 import { ElectionSafety } from './election-safety.js';
+import { ExactMembers } from './exact-members.js';
 import { IdleOutside } from './idle-outside.js';
 import { LeaderAppendOnly } from './leader-append-only.js';
 import { LeaderCompleteness } from './leader-completeness.js';
 import { LeaderContact } from './leader-contact.js';
+import { LeaseAlone } from './lease-alone.js';
 import { LeaseTime, type TrueTime } from './lease-time.js';
+import { LockEnds } from './lock-ends.js';
 import { LockOrder } from './lock-order.js';
 import { LogCut } from './log-cut.js';
 import { LogMatching } from './log-matching.js';
+import { LoyalVoter } from './loyal-voter.js';
 import { MadeOnce } from './made-once.js';
 import { MatchIndex } from './match-index.js';
 import { Monotonic } from './monotonic.js';
 import { OneChangeAtATime } from './one-change-at-a-time.js';
 import { PreVote } from './pre-vote.js';
+import { PromotedInTime } from './promoted-in-time.js';
 import { RaisedByAll } from './raised-by-all.js';
 import { ReferenceModel } from './reference-model.js';
 import { RemovedLeader } from './removed-leader.js';
@@ -37,6 +44,7 @@ import { ShownStates } from './shown-states.js';
 import { SilentInQuarantine } from './silent-in-quarantine.js';
 import { StateMachineSafety } from './state-machine-safety.js';
 import { TermBegins } from './term-begins.js';
+import { TransferClaimed } from './transfer-claimed.js';
 import { TransferTarget } from './transfer-target.js';
 import { VoteOnce } from './vote-once.js';
 
@@ -48,6 +56,7 @@ interface Glance {
   firstIndex: Index;
   lastIndex: Index;
   lastTerm: Term | undefined;
+  durableIndex: Index;
 }
 
 /** All properties, told of everything that happens. */
@@ -59,6 +68,7 @@ export class Checkers {
   readonly referenceModel: ReferenceModel;
   readonly shownStates: ShownStates;
   readonly lockOrder: LockOrder;
+  readonly lockEnds: LockEnds;
   readonly leaseTime: LeaseTime;
   readonly silentInQuarantine = new SilentInQuarantine();
   private readonly all: readonly Checker[];
@@ -83,6 +93,7 @@ export class Checkers {
     this.referenceModel = new ReferenceModel(historyRevisions, historyBytes);
     this.shownStates = new ShownStates(this.referenceModel);
     this.lockOrder = new LockOrder(this.referenceModel);
+    this.lockEnds = new LockEnds(this.referenceModel);
     this.leaseTime = new LeaseTime(time);
     this.all = [
       this.electionSafety,
@@ -110,6 +121,14 @@ export class Checkers {
       new IdleOutside(),
       new LeaderContact(),
       new RaisedByAll(),
+      new LeaseAlone(nodes),
+      new LoyalVoter(time),
+      new ElectedByMajority(),
+      new TransferClaimed(),
+      new CountedWrites(),
+      new ExactMembers(),
+      new PromotedInTime(nodes, time),
+      this.lockEnds,
       this.silentInQuarantine,
       this.acknowledged,
     ];
@@ -125,7 +144,7 @@ export class Checkers {
 
   /** After every step of a node. When nothing changed that the properties speak of, nothing is checked. */
   stepped(node: NodeView, core: CoreView): void {
-    const { role, term, commitIndex, firstIndex, lastIndex } = core;
+    const { role, term, commitIndex, firstIndex, lastIndex, durableIndex } = core;
     const lastTerm = core.termAt(lastIndex);
     const before = this.glances.get(node.id);
     if (
@@ -135,11 +154,12 @@ export class Checkers {
       before.role === role &&
       before.term === term &&
       before.firstIndex === firstIndex &&
-      before.lastTerm === lastTerm
+      before.lastTerm === lastTerm &&
+      before.durableIndex === durableIndex
     ) {
       return;
     }
-    this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm });
+    this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm, durableIndex });
     this.tell(this.ofSteps, (checker) => checker.stepped?.(node, core));
   }
 
