@@ -14,6 +14,7 @@ import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { descriptorBudget } from './descriptors.js';
 import { RaftkvError } from './errors.js';
+import { fileChecks } from './file-checks.js';
 import { abandonApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
 import { type KvStateMachine, openKv } from './kv/state-machine.js';
@@ -115,6 +116,8 @@ class Server implements Run {
   private readonly readShare = new TurnShare(READ_SHARE_MS);
   private readonly auth: ConfiguredPeerAuth;
   private isStopping = false;
+  /** What this run does while it opens its state, in words. */
+  private opening = '';
   private logDatabase: OrderedStore | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
@@ -139,7 +142,7 @@ class Server implements Run {
     const { config, logger } = this;
     const descriptors = descriptorBudget();
     logger.debug({ descriptors }, `This process may have ${descriptors.limit} files and connections open.`);
-    const directory = await LevelDirectory.at(config.dataDirectory);
+    const directory = await LevelDirectory.at(config.dataDirectory, fileChecks(logger));
     // Said before anything is written: where a volume failed to mount, not even our own files may appear.
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
     const reserve = await DiskReserve.in(config.dataDirectory);
@@ -176,7 +179,7 @@ class Server implements Run {
     await transport.start(this.receiver(bootstrap));
     const port = new LatePort(
       () => bootstrap.identity,
-      () => bootstrap.waitingFor,
+      () => bootstrap.waitingFor || this.opening,
       () => this.warnings(),
       version,
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
@@ -247,12 +250,14 @@ class Server implements Run {
     if (this.aborted.signal.aborted) return;
     const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
     await removeStaleStates(directory, live);
+    this.opening = 'checking the files of its state';
     this.stateMachine = await openKv(directory, live, {
       applyTurn: () => this.applyShare.turn(),
       readTurn: () => this.readShare.turn(),
       onBackgroundError: (error) =>
         logger.warn({ err: error }, 'An old state directory could not be deleted.'),
     });
+    this.opening = '';
     checkStateAgainstLog(this.stateMachine, log);
     const transport = this.transport;
     if (transport === null) return;
@@ -346,7 +351,10 @@ class Server implements Run {
 
   private receiver(bootstrap: Bootstrap): Receiver {
     const notReady = () =>
-      new RaftkvError('unavailable', `${this.config.id} is ${bootstrap.waitingFor || 'starting'}.`);
+      new RaftkvError(
+        'unavailable',
+        `${this.config.id} is ${bootstrap.waitingFor || this.opening || 'starting'}.`,
+      );
     return {
       onHandshake: (hello) => {
         // Between the two, the cluster is known and its members are not: let the other side ask again.

@@ -1,5 +1,5 @@
 import { stateDamaged } from './damage.js';
-import { CRC_BYTES, REVISION_BYTES, seal, unseal } from './record-codec.js';
+import { CRC_BYTES, REVISION_BYTES, seal, TAG_ANSWER, unseal } from './record-codec.js';
 import { decodeResult, encodeResult } from './result-codec.js';
 import { type CommandResult, FINGERPRINT_BYTES, type Idempotency, type LogTime } from './types.js';
 
@@ -22,7 +22,6 @@ import { type CommandResult, FINGERPRINT_BYTES, type Idempotency, type LogTime }
  * An answer that is filed has a record of its own: CRC-32 of the rest, number, log time, fingerprint, and what the result codec
  * writes. It is listed with its number, its log time, the length of its key in 2 bytes, and the key.
  */
-const TAG_ANSWER = 0x69;
 
 /** Nearly all are puts that took no lease, whose answer is two facts: the codec would cost more than all the rest. */
 const ResultForm = { encoded: 0, put: 1, putThatCreated: 2 } as const;

@@ -31,11 +31,36 @@ const TAG_TOMBSTONE = 0x74;
 const TAG_VERSION = 0x76;
 const TAG_LEASE = 0x6c;
 const TAG_ATTACHMENT = 0x6b;
+const TAG_META = 0x6d;
+/** Of an answer that is filed. */
+export const TAG_ANSWER = 0x69;
 /** What begins the records of a journal, see journal.ts. */
 export type JournalTag = typeof TAG_CHANGES | typeof TAG_ANSWERS | typeof TAG_FILED_ANSWERS;
 export const TAG_CHANGES = 0x78;
 export const TAG_ANSWERS = 0x61;
 export const TAG_FILED_ANSWERS = 0x6a;
+
+const TAGS = new Set([
+  TAG_CURRENT,
+  TAG_TOMBSTONE,
+  TAG_VERSION,
+  TAG_LEASE,
+  TAG_ATTACHMENT,
+  TAG_META,
+  TAG_ANSWER,
+  TAG_CHANGES,
+  TAG_ANSWERS,
+  TAG_FILED_ANSWERS,
+]);
+const LEASE_KEY_BYTES = 1 + REVISION_BYTES;
+
+/** Whether a key that begins with these bytes, or is these, can be one of a state's store. */
+export function isStateKey(beginning: Uint8Array): boolean {
+  const tag = beginning[0] ?? 0;
+  if (tag === TAG_META) return beginning.length === 1;
+  if (tag === TAG_LEASE) return beginning.length === LEASE_KEY_BYTES;
+  return TAGS.has(tag);
+}
 
 /** What the first byte of a current record and of a version says. */
 const FLAG_DELETED = 1;

@@ -14,7 +14,8 @@ export async function diskBytesOf(
   return bytes;
 }
 
-async function bytesIn(directory: string): Promise<number> {
+/** The same of the files in one directory. */
+export async function bytesIn(directory: string): Promise<number> {
   const names = await namesIn(directory);
   const sizes = await Promise.all(
     names.map((name) =>

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../assert.js';
 import { RaftkvError } from '../errors.js';
+import { bytesIn } from './disk-bytes.js';
 import {
   explainFileError,
   explainOpenError,
@@ -20,6 +21,8 @@ import type {
   StoreDirectory,
   StoreSnapshot,
 } from './ordered-store.js';
+import { checkStore, type Finding } from './store-check.js';
+import { assertNotInUse } from './store-lock.js';
 
 /** LevelDB's cache of uncompressed blocks, per store. */
 const CACHE_BYTES = 32 * 1024 * 1024;
@@ -42,10 +45,21 @@ const MARKER = 'RAFTKV';
 const LAYOUT_VERSION = 1;
 const STORE_NAME = /^[a-z][a-z0-9-]*$/;
 const LEVELDB_FILE = /^(CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(ldb|sst|log|dbtmp))$/;
-/** Files that LevelDB makes only after CURRENT. */
-const LEVELDB_DATA = /^\d+\.(ldb|sst|log)$/;
 /** What a file system puts at the root of a volume by itself. */
 const IGNORED = new Set(['lost+found']);
+
+/** How the files of a store are checked before LevelDB opens them. */
+export interface FileChecks {
+  /** Whether a store can have a key that begins with these bytes, see `StoreCheckOptions`. */
+  readonly ownsKey?: (store: string, beginning: Uint8Array) => boolean;
+  readonly onBegin?: (store: string) => void;
+  /** Told of each piece that was read. `totalBytes` counts files too that need not be read. */
+  readonly onProgress?: (store: string, readBytes: number, totalBytes: number) => void;
+  /** The files are whole. */
+  readonly onEnd?: (store: string, readBytes: number) => void;
+  /** Told of a record that its writer did not finish. LevelDB drops it. */
+  readonly onTorn?: (path: string, finding: Finding) => void;
+}
 
 /**
  * A data directory with one LevelDB for each store. A directory that holds anything without our marker is refused and
@@ -54,18 +68,25 @@ const IGNORED = new Set(['lost+found']);
  */
 export class LevelDirectory implements StoreDirectory {
   readonly #path: string;
+  readonly #checks: FileChecks | null;
 
-  private constructor(path: string) {
+  private constructor(path: string, checks: FileChecks | null) {
     this.#path = path;
+    this.#checks = checks;
   }
 
-  /** Looks at the directory, which need not exist. Throws `storage_unusable` when it cannot be used. */
-  static async at(path: string): Promise<LevelDirectory> {
-    const directory = new LevelDirectory(path);
+  /**
+   * Looks at the directory, which need not exist. Throws `storage_unusable` when it cannot be used.
+   *
+   * @param checks null where the files of the stores have been checked already.
+   */
+  static async at(path: string, checks: FileChecks | null = {}): Promise<LevelDirectory> {
+    const directory = new LevelDirectory(path, checks);
     await directory.#check();
     return directory;
   }
 
+  /** Throws `storage_damaged` where a file of the store is not as LevelDB wrote it. */
   async open(name: string): Promise<OrderedStore> {
     assertName(name);
     const location = join(this.#path, name);
@@ -75,7 +96,7 @@ export class LevelDirectory implements StoreDirectory {
     } catch (error) {
       throw explainFileError(error, this.#path);
     }
-    await assertComplete(location);
+    await this.#checkFiles(name, location);
     const level = new ClassicLevel<Uint8Array, Uint8Array>(location, {
       ...ENCODINGS,
       compression: false,
@@ -111,6 +132,35 @@ export class LevelDirectory implements StoreDirectory {
       await rm(join(this.#path, name), { recursive: true, force: true });
     } catch (error) {
       throw explainFileError(error, this.#path);
+    }
+  }
+
+  /** LevelDB itself reads no checksum of a table, and drops damaged records of its logs in silence (correctness rule 29). */
+  async #checkFiles(name: string, location: string): Promise<void> {
+    const checks = this.#checks;
+    if (checks === null) return;
+    const totalBytes = await bytesIn(location);
+    checks.onBegin?.(name);
+    let readBytes = 0;
+    const options = {
+      ownsKey: (beginning: Uint8Array) => checks.ownsKey?.(name, beginning) ?? true,
+      afterPiece: (bytes: number) => {
+        readBytes += bytes;
+        checks.onProgress?.(name, readBytes, totalBytes);
+        return undefined;
+      },
+    };
+    try {
+      for await (const finding of checkStore(location, options)) {
+        const path = join(location, finding.file);
+        if (finding.kind === 'damage') throw storageDamaged(sentenceOf(name, path, finding), { path });
+        checks.onTorn?.(path, finding);
+      }
+      checks.onEnd?.(name, readBytes);
+    } catch (error) {
+      // The files of a store that another process uses change while they are read.
+      await assertNotInUse(location);
+      throw explainFileError(error, location);
     }
   }
 
@@ -334,12 +384,15 @@ async function makeDirectory(path: string, parent: string): Promise<void> {
   if (made !== undefined) await syncDirectory(parent);
 }
 
-/** Without its CURRENT file LevelDB takes a store for a new one, and deletes what is there. */
-async function assertComplete(location: string): Promise<void> {
-  const files = await readdir(location);
-  if (!files.includes('CURRENT') && files.some((file) => LEVELDB_DATA.test(file))) {
-    throw storageDamaged(`${location} holds data and no CURRENT file.`);
-  }
+/** Names the damaged file, and which of the two stores of a node it belongs to. */
+function sentenceOf(store: string, path: string, { offset, what }: Finding): string {
+  const which =
+    store === 'log'
+      ? "The node's log"
+      : store.startsWith('state-')
+        ? "The node's state"
+        : `The store ${store}`;
+  return `${which} is damaged: ${path}, at byte ${offset}: ${what}.`;
 }
 
 /** LevelDB syncs its files but not the entry of its own directory in the one above. */

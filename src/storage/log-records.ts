@@ -36,6 +36,12 @@ export const stateKey = Buffer.from('meta/state');
 export const startKey = Buffer.from('meta/start');
 export const identityKey = Buffer.from('meta/identity');
 
+/** Whether a key that begins with these bytes, or is these, can be one of the log's store. */
+export function isLogKey(beginning: Uint8Array): boolean {
+  const text = Buffer.from(beginning.buffer, beginning.byteOffset, beginning.byteLength).toString('latin1');
+  return text.startsWith('log/') || text.startsWith('meta/');
+}
+
 /** Who this node is. `cluster` is '' until the node knows which cluster it belongs to. */
 export interface NodeIdentity {
   readonly cluster: string;

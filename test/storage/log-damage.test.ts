@@ -97,11 +97,12 @@ async function copyStore(from: string, to: string): Promise<string[]> {
   return files.map((file) => join(to, 'log', file));
 }
 
-/** What an open makes of the log: its description, or the refusal. */
+/** What an open makes of the log, by what its own records say alone: its description, or the refusal. */
 async function tryOpen(path: string): Promise<string | RaftkvError> {
   let close = async () => {};
   try {
-    const store = await (await LevelDirectory.at(path)).open('log');
+    // The checks of LevelDB's files would refuse nearly all of this first.
+    const store = await (await LevelDirectory.at(path, null)).open('log');
     close = () => store.close();
     return describeLog(await LogStore.open(store));
   } catch (error) {

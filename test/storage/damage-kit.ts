@@ -1,0 +1,71 @@
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Prng } from '../../src/sim/prng.js';
+import { LevelDirectory } from '../../src/storage/level-store.js';
+import { checkStore, type Finding } from '../../src/storage/store-check.js';
+
+/** Files without which a store could not be read: all others of a directory mean nothing. */
+const MEANS_SOMETHING = /^(CURRENT|MANIFEST-\d+|\d+\.(ldb|log))$/;
+
+/**
+ * Makes a store of several tables, in levels, with values of all sizes, deletions, and a write-ahead log of several blocks. Each
+ * opening turns the log before it into a table.
+ */
+export async function makeStore(path: string, name: string, random: Prng): Promise<string> {
+  const key = () => Buffer.from(`key/${String(random.integer(0, 4000)).padStart(5, '0')}`);
+  for (let opening = 0; opening < 6; opening += 1) {
+    const store = await (await LevelDirectory.at(path)).open(name);
+    for (let write = 0; write < 40; write += 1) {
+      const bytes = random.chance(0.02) ? 300_000 : random.integer(0, 3000);
+      await store.write([
+        { kind: 'put', key: key(), value: Buffer.alloc(bytes, random.integer(0, 255)) },
+        { kind: 'put', key: key(), value: Buffer.from(`${write}`) },
+        { kind: 'delete', key: key() },
+      ]);
+    }
+    // One that is larger than what is read at a time.
+    if (opening === 3)
+      await store.write([{ kind: 'put', key: key(), value: Buffer.alloc(1_500_000, 'large') }]);
+    await store.close();
+  }
+  return join(path, name);
+}
+
+export async function copyOf(directory: string, to: string): Promise<string> {
+  await cp(directory, to, { recursive: true, force: true });
+  return to;
+}
+
+/** The files of a store that mean something, the shortest name first. */
+export async function filesOf(
+  location: string,
+): Promise<readonly { name: string; path: string; size: number }[]> {
+  const names = (await readdir(location)).filter((name) => MEANS_SOMETHING.test(name)).toSorted();
+  return await Promise.all(
+    names.map(async (name) => {
+      const path = join(location, name);
+      return { name, path, size: (await stat(path)).size };
+    }),
+  );
+}
+
+/** Changes a file, and returns what puts it back. */
+export async function spoil(path: string, change: (bytes: Buffer) => Buffer): Promise<() => Promise<void>> {
+  const before = await readFile(path);
+  await writeFile(path, change(Buffer.from(before)));
+  return () => writeFile(path, before);
+}
+
+export function flip(bit: number): (bytes: Buffer) => Buffer {
+  return (bytes) => {
+    const at = Math.floor(bit / 8);
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8));
+    return bytes;
+  };
+}
+
+export async function findingsIn(location: string): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for await (const finding of checkStore(location)) findings.push(finding);
+  return findings;
+}
