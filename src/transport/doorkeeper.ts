@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { every, systemClock, type Timer } from '../clock.js';
 import { Arrivals } from './arrivals.js';
+import { largestGroup } from './crowding.js';
 import {
   CALL_OVERHEAD_BYTES,
   CONTROL_FRAMES_PER_SECOND,
@@ -143,7 +144,7 @@ export class Doorkeeper {
     if (entrant.standing === 'guest') return false;
     entrant.standing = 'guest';
     this.#guests.add(entrant);
-    if (this.#guests.size > GUESTS_MAX) this.#endOldestGuest();
+    if (this.#guests.size > GUESTS_MAX) this.#endGuest();
     return false;
   }
 
@@ -274,18 +275,15 @@ export class Doorkeeper {
   #makeRoom(address: string): void {
     const ofAddress = [...this.#strangers].filter((stranger) => stranger.address === address);
     const isCrowded = ofAddress.length >= STRANGERS_PER_ADDRESS_MAX;
-    const [oldest] = isCrowded ? ofAddress : this.#strangers;
-    if (oldest !== undefined && (isCrowded || this.#strangers.size >= this.#strangersMax)) {
-      this.refuse(oldest, 'too_many');
-    }
+    if (!isCrowded && this.#strangers.size < this.#strangersMax) return;
+    const [oldest] = isCrowded ? ofAddress : largestGroup(this.#strangers, addressOf);
+    if (oldest !== undefined) this.refuse(oldest, 'too_many');
   }
 
-  #endOldestGuest(): void {
-    for (const guest of [...this.#guests]) {
-      if (this.isMember(guest)) continue;
-      if (this.#guests.size > GUESTS_MAX) this.refuse(guest, 'too_many');
-      return;
-    }
+  #endGuest(): void {
+    const guests = [...this.#guests].filter((guest) => !this.isMember(guest));
+    const [oldest] = largestGroup(guests, addressOf);
+    if (oldest !== undefined && guests.length > GUESTS_MAX) this.refuse(oldest, 'too_many');
   }
 
   #forget(entrant: Entrant): void {
@@ -299,4 +297,8 @@ export class Doorkeeper {
     this.#wasteReview?.cancel();
     this.#wasteReview = undefined;
   }
+}
+
+function addressOf({ address }: Entrant): string {
+  return address;
 }

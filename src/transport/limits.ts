@@ -50,8 +50,8 @@ export const KEEPALIVE_TIMEOUT_MS = 3_000;
 export const PROOF_TIMEOUT_MS = 2_000;
 /**
  * A stranger is a connection whose other end has not been accepted as a member yet: it may still be proving itself, or,
- * where no proof is required, introduce itself in a call. At either bound the oldest stranger goes, because a member
- * stays one for milliseconds only.
+ * where no proof is required, introduce itself in a call. At either bound the oldest stranger of the address with the most
+ * strangers goes, because a member stays one for milliseconds only.
  */
 export const STRANGERS_MAX = 256;
 export const STRANGERS_PER_ADDRESS_MAX = 128;
@@ -63,7 +63,10 @@ export const ARRIVALS_BURST = 256;
 export const ARRIVALS_PER_SECOND = 200;
 /** How long a connection may stay a stranger. */
 export const STRANGER_MS = 10_000;
-/** Connections of nodes of this cluster that are no members as far as this node knows; at the bound the oldest goes. */
+/**
+ * Connections of nodes of this cluster that are no members as far as this node knows. At the bound the oldest of the address with
+ * the most of them goes.
+ */
 export const GUESTS_MAX = 64;
 /** Streams that a connection may open, and frames of HTTP/2's own that it may send, before it belongs to a member. */
 export const STRANGERS_CALLS_MAX = 64;
@@ -71,10 +74,10 @@ export const STRANGERS_CONTROL_FRAMES_MAX = 64;
 /** Bytes of one call with a single request from anybody but a member; a handshake takes one or two thousand. */
 export const STRANGERS_CALL_BYTES_MAX = 16 * 1024;
 /**
- * Streams of guests that are open at a time; at the bound the connection of the oldest goes. A node that joins knows nobody
- * until its snapshot has arrived: until then each member has a stream of appends and one of heartbeats to it, and the leader
- * has one more for the snapshot. Twice as many fit, because a member that connects anew may leave its old streams behind
- * until keepalive ends them.
+ * Streams of guests that are open at a time. At the bound the connection with the most streams goes, at the address with the most. A
+ * node that joins knows nobody until its snapshot has arrived: until then each member has a stream of appends and one of
+ * heartbeats to it, and the leader has one more for the snapshot. Twice as many fit, because a member that connects anew may leave
+ * its old streams behind until keepalive ends them.
  */
 export const GUESTS_STREAMS_MAX = 2 * (2 * MEMBERS_MAX + 1);
 /**

@@ -11,7 +11,7 @@ export const refusalReasons = {
   impostor: 'introduced itself as another node than the one that it had proven to be',
   not_a_member: 'is no member of this cluster, and asked for what only members may',
   too_slow: 'took too long to say who it is',
-  too_many: 'was the oldest of too many connections of nobody known',
+  too_many: 'was one of too many connections of nobody known',
   too_often: 'connected too often',
   flood: 'opened streams, sent control frames or sent nonsense without end',
   too_large: 'sent a request that is larger than any that a peer sends',

@@ -16,6 +16,7 @@ import type {
   RequestVoteResponse,
 } from '../raft/types.js';
 import type { Hello, Receiver } from './contract.js';
+import { largestGroup } from './crowding.js';
 import { Doorkeeper, type Entrant } from './doorkeeper.js';
 import { failureOf } from './failure.js';
 import { isForwardOperation } from './forward.js';
@@ -289,16 +290,22 @@ export class PeerServer {
     return caller.isMember;
   }
 
-  /** Bounds the streams of nodes that are no members: at the bound the connection of the oldest goes. */
+  /**
+   * Bounds the streams of nodes that are no members. At the bound a connection goes: of the address with the most streams, the one
+   * with the most of them, and of such ones the oldest.
+   */
   #holdGuest(call: Stream | ServerReadableStream<Buffer, Buffer>, caller: Caller): void {
     if (caller.isMember) return;
     this.#guests.add(caller);
     call.on('close', () => this.#guests.delete(caller));
     if (this.#guests.size <= GUESTS_STREAMS_MAX) return;
-    const oldest = [...this.#guests].find((guest) => !this.#isMember(guest));
-    if (oldest === undefined || this.#guests.size <= GUESTS_STREAMS_MAX) return;
-    this.#guests.delete(oldest);
-    this.#doorkeeper.refuse(oldest.entrant, 'too_many');
+    const guests = [...this.#guests].filter((guest) => !this.#isMember(guest));
+    if (guests.length <= GUESTS_STREAMS_MAX) return;
+    const ofOneAddress = largestGroup(guests, ({ entrant }) => entrant.address);
+    const ofOneConnection = largestGroup(ofOneAddress, ({ entrant }) => entrant);
+    for (const guest of ofOneConnection) this.#guests.delete(guest);
+    const [guest] = ofOneConnection;
+    if (guest !== undefined) this.#doorkeeper.refuse(guest.entrant, 'too_many');
   }
 
   #requestVote(call: Unary, answer: Answer): void {
