@@ -354,22 +354,25 @@ export class Exchange implements Startable {
     return false;
   }
 
-  /** Compressed where the client takes that and it is worth it; values are never, since their tags say that they are as put. */
-  sendJson(status: number, json: Buffer | string, headers: readonly string[] = []): void {
+  /**
+   * Compressed where the client takes that and it is worth it; values are never, since their tags say that they are as put. For
+   * `lines` see {@link send}.
+   */
+  sendJson(status: number, json: Buffer | string, headers: readonly string[] = [], lines = ''): void {
     if (json.length < compressedBytesMin) {
-      this.send(status, 'application/json', json, headers);
+      this.send(status, 'application/json', json, headers, lines);
       return;
     }
     const varying = [...headers, 'Vary', 'Accept-Encoding'];
     if (!acceptsGzip.test(this.request.headers['accept-encoding'] ?? '')) {
-      this.send(status, 'application/json', json, varying);
+      this.send(status, 'application/json', json, varying, lines);
       return;
     }
     // Both are there for a while.
     this.hold(json.length);
     gzip(json, { level: constants.Z_BEST_SPEED }, (error, compressed) => {
       if (error) this.fail(error);
-      else this.send(status, 'application/json', compressed, [...varying, 'Content-Encoding', 'gzip']);
+      else this.send(status, 'application/json', compressed, [...varying, 'Content-Encoding', 'gzip'], lines);
     });
   }
 
@@ -444,7 +447,8 @@ export class Exchange implements Startable {
     }
     const ownLines = this.ownLines() + lines;
     const allHeaders = this.furtherHeaders(contentType);
-    if (body !== null) allHeaders.push('Content-Length', String(Buffer.byteLength(body)));
+    const bytes = body === null ? 0 : Buffer.byteLength(body);
+    if (body !== null) allHeaders.push('Content-Length', String(bytes));
     for (const part of headers) allHeaders.push(part);
     context.metrics.observe(
       this.endpoint.route,
@@ -464,7 +468,7 @@ export class Exchange implements Startable {
     if (context.closing.refusal !== undefined) allHeaders.push('Connection', 'close');
     writeHead(response, status, ownLines, allHeaders);
     if (body === null || request.method === 'HEAD') response.end();
-    else endWith(response, body);
+    else endWith(response, body, body.length === bytes);
   }
 
   /** Whether the request is to this cluster alone; one to another was refused before it was handled. */

@@ -72,7 +72,7 @@ function put(exchange: Exchange): void {
         const { created, revision, lease } = expectResult(exchange, result, 'put');
         const granted = lease === undefined ? '' : `,"lease":"${lease}"`;
         const json = `{${bytesMember('key', key)},"revision":${revision},"created":${created}${granted}}`;
-        exchange.sendJson(created ? 201 : 200, json, ['ETag', `"${revision}"`]);
+        exchange.sendJson(created ? 201 : 200, json, [], `ETag: "${revision}"\r\n`);
       },
     );
   });

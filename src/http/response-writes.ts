@@ -56,8 +56,10 @@ function pairsOf(lines: string): string[] {
  *   a text of it: one character of latin1 is one byte.
  * - `end(body)` adds an empty piece behind the content, so that even a text becomes a gathering write. `end()` adds none where
  *   everything has left already.
+ *
+ * @param isAscii Whether a text is of ASCII alone, which is written faster.
  */
-export function endWith(response: ServerResponse, body: Buffer | string): void {
+export function endWith(response: ServerResponse, body: Buffer | string, isAscii: boolean): void {
   const { socket } = response;
   // An answer that waits for its turn behind others on its connection has no socket yet.
   if (socket === null) {
@@ -66,7 +68,7 @@ export function endWith(response: ServerResponse, body: Buffer | string): void {
   }
   // Otherwise Node corks the socket itself, until the next tick.
   socket.cork();
-  if (typeof body === 'string') response.write(body);
+  if (typeof body === 'string') response.write(body, isAscii ? 'latin1' : 'utf8');
   else if (body.length <= joinedBytesMax) response.write(body.toString('latin1'), 'latin1');
   else response.write(body);
   socket.uncork();

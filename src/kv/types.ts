@@ -16,10 +16,17 @@ export type LogTime = number;
 
 /** How long the answer to a command with an idempotency key is kept, in milliseconds of log time. Replicas agree on it. */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+/** The longest key, in bytes. A longer one is refused before it is proposed (400). */
+export const KEY_BYTES_MAX = 4096;
 /** The longest value that a node can be told to accept, in bytes: one has to fit into a message between peers. */
 export const VALUE_BYTES_LIMIT = 16 * 1024 * 1024;
 /** The longest media type that is kept with a value, in characters. */
 export const CONTENT_TYPE_LENGTH_MAX = 256;
+/** A media type stands in a header of HTTP as it is, so it has no line breaks. */
+export const mediaTypeText = /^[\t\x20-\x7e]*$/;
+
+/** More than a cluster can reach, in about 4,500 years; with a time to live it still fits into 48 bits. */
+export const LOG_TIME_MS_MAX = 2 ** 47;
 /** How many revisions the condition of a write may name. */
 export const CONDITION_REVISIONS_MAX = 100;
 

@@ -4,12 +4,11 @@ import { AssertionError } from '../../src/assert.js';
 import {
   decodeCommand,
   encodeCommand,
-  KEY_BYTES_MAX,
   needsRoom,
   stampCommand,
   walkingCommand,
 } from '../../src/kv/command-codec.js';
-import type { Command, TxnOperation } from '../../src/kv/types.js';
+import { type Command, KEY_BYTES_MAX, type TxnOperation } from '../../src/kv/types.js';
 import { plainBytes } from './model.js';
 
 /** A command as some later version might write it. */

@@ -2,15 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
 import { Admission } from '../../src/kv/admission.js';
-import {
-  COMMAND_BYTES_MAX,
-  decodeCommand,
-  encodeCommand,
-  KEY_BYTES_MAX,
-  stampCommand,
-} from '../../src/kv/command-codec.js';
+import { COMMAND_BYTES_MAX, decodeCommand, encodeCommand, stampCommand } from '../../src/kv/command-codec.js';
 import { messageType } from '../../src/kv/protobuf-schema.js';
-import type { Command } from '../../src/kv/types.js';
+import { type Command, KEY_BYTES_MAX } from '../../src/kv/types.js';
 import { EntryKind } from '../../src/raft/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { open, perform } from './kit.js';
