@@ -1,6 +1,12 @@
 import type { NodeId } from './raft/types.js';
 
-export { clientUrlPattern, hostAndPortPattern, incarnationPattern, nodeIdPattern } from './raft/names.js';
+export {
+  clientUrlPattern,
+  hostAndPortPattern,
+  incarnationPattern,
+  nodeIdPattern,
+  opaqueIdPattern,
+} from './raft/names.js';
 
 /** A host and a port to listen on. */
 export interface ListenAddress {

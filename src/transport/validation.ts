@@ -1,5 +1,6 @@
 import { clientUrl, parseHostAndPort, parseNodeId } from '../addresses.js';
 import type { VersionRange } from '../cluster-version.js';
+import { opaqueIdPattern } from '../config.js';
 import { printable } from '../text.js';
 import type { WireIdentity, WireParty } from './wire.js';
 
@@ -8,8 +9,7 @@ import type { WireIdentity, WireParty } from './wire.js';
  * client URLs in redirects, addresses in what this node connects to.
  */
 
-/** What a node makes at random, or computes as a hash. */
-const opaque = /^[A-Za-z0-9._-]{1,64}$/;
+const opaque = new RegExp(opaqueIdPattern);
 
 /** `n1=host:port,n2=host:port`; nine members need far less. */
 const INITIAL_CLUSTER_LENGTH_MAX = 8192;
