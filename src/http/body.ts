@@ -135,21 +135,32 @@ export function parseJson(body: Buffer): unknown {
     throw new RaftkvError('bad_request', `The body is not JSON in UTF-8: ${reason}.`);
   }
   // Only an escape can be half of a character; few bodies have one.
-  if (escapedSurrogate.test(text)) JSON.parse(text, refuseHalves);
+  if (escapedSurrogate.test(text)) checkTexts(value);
   return value;
 }
 
 const escapedSurrogate = /\\ud[89a-f]/i;
 
-/** Half of a pair of surrogates stands for no bytes: U+FFFD would be stored in its place, and other keys would become the same. */
-function refuseHalves(name: string, value: unknown): unknown {
-  for (const text of [name, value]) {
-    if (typeof text !== 'string' || !/\p{Surrogate}/u.test(text)) continue;
-    throw new RaftkvError(
-      'bad_request',
-      `The body holds ${JSON.stringify(text.slice(0, 40))}, in which half of a surrogate pair stands for no bytes. Escape both halves, ` +
-        'or give bytes that are not text in base64.',
-    );
+/**
+ * Throws `bad_request` where a name or a text holds half of a pair of surrogates. It stands for no bytes: U+FFFD would be stored in
+ * its place, and other keys would become the same. The value may be nested more deeply than functions can call themselves.
+ */
+function checkTexts(value: unknown): void {
+  const left = [value];
+  while (left.length > 0) {
+    const next = left.pop();
+    if (typeof next === 'string') checkText(next);
+    else if (Array.isArray(next)) for (const element of next) left.push(element);
+    else if (typeof next === 'object' && next !== null)
+      for (const [name, member] of Object.entries(next)) left.push(name, member);
   }
-  return value;
+}
+
+function checkText(text: string): void {
+  if (!/\p{Surrogate}/u.test(text)) return;
+  throw new RaftkvError(
+    'bad_request',
+    `The body holds ${JSON.stringify(text.slice(0, 40))}, in which half of a surrogate pair stands for no bytes. Escape both halves, ` +
+      'or give bytes that are not text in base64.',
+  );
 }

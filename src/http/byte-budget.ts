@@ -35,7 +35,8 @@ function shareOfMemory(): number {
 export class ByteBudget {
   readonly #bytesMax: number;
   readonly #productionsMax: number;
-  readonly #waiting: (() => void)[] = [];
+  /** In the order of asking. */
+  readonly #waiting = new Set<() => void>();
   #productions = 0;
   #held = 0;
   #refusals = 0;
@@ -77,21 +78,41 @@ export class ByteBudget {
   }
 
   /**
-   * Makes a large answer. So many are made at a time as there is memory for; the others wait in the order of asking. One whose
-   * client has left meanwhile is not made, and rejects with the signal's reason.
+   * Makes a large answer. As many are made at a time as there is memory for; the others wait in the order of asking. When the signal
+   * aborts, an answer that waits rejects with its reason and leaves the line.
    */
   async produce<Value>(signal: AbortSignal, task: () => Promise<Value>): Promise<Value> {
-    if (this.#productions >= this.#productionsMax)
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#productions >= this.#productionsMax) await this.#turn(signal);
     else this.#productions += 1;
     try {
       signal.throwIfAborted();
       return await task();
     } finally {
       // The place goes to the next in line, if there is one.
-      const next = this.#waiting.shift();
+      const [next] = this.#waiting;
       if (next === undefined) this.#productions -= 1;
       else next();
     }
+  }
+
+  /** Resolves when it has the place of an answer that was made. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      const leaveLine = (): void => {
+        this.#waiting.delete(begin);
+        signal.removeEventListener('abort', abort);
+      };
+      const begin = (): void => {
+        leaveLine();
+        resolve();
+      };
+      const abort = (): void => {
+        leaveLine();
+        reject(signal.reason);
+      };
+      this.#waiting.add(begin);
+      signal.addEventListener('abort', abort);
+    });
   }
 }

@@ -34,6 +34,7 @@ function show(exchange: Exchange): void {
 function raise(exchange: Exchange): void {
   refuseIdempotencyKey(exchange);
   const timeoutMs = checkedTimeoutMs(exchange);
+  waitForLeader(exchange);
   exchange.withJson(timeoutMs, (json) => {
     const { clusterVersion: version } = clusterVersionBody.check(json);
     const { port } = exchange.context;
@@ -50,6 +51,7 @@ function raise(exchange: Exchange): void {
 function hold(exchange: Exchange, held: boolean): void {
   refuseIdempotencyKey(exchange);
   const timeoutMs = checkedTimeoutMs(exchange);
+  waitForLeader(exchange);
   exchange.withoutBody(timeoutMs, () => {
     exchange.settle(
       exchange.context.port.holdClusterVersion(held, exchange.unheldMs(timeoutMs), exchange.signal),
@@ -59,6 +61,11 @@ function hold(exchange: Exchange, held: boolean): void {
       },
     );
   });
+}
+
+/** Without a leader, a change is held as any other. With one, nobody is redirected. */
+function waitForLeader(exchange: Exchange): void {
+  exchange.staysHere(true);
 }
 
 function checkedTimeoutMs(exchange: Exchange): number {

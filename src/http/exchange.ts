@@ -78,6 +78,9 @@ const compressedBytesMin = 1_400;
 /** One of the codings that the client takes, unless it says that it does not (`q=0`). */
 const acceptsGzip = /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)/i;
 
+/** As Node recognizes it, which leaves the answer to such a request to us. */
+const continueExpectation = /(?:^|\W)100-continue(?:$|\W)/i;
+
 /** Failures that pass without the client changing anything. */
 const passing: ReadonlySet<RaftkvError['code']> = new Set([
   'shutting_down',
@@ -138,7 +141,6 @@ export class Exchange implements Startable {
     try {
       if (closing.refusal !== undefined && !this.endpoint.answersWhileClosing) throw closing.refusal;
       this.checkHead();
-      if (this.target.query !== '') refuseOtherCluster(this);
       this.run();
     } catch (error) {
       this.fail(error);
@@ -147,6 +149,8 @@ export class Exchange implements Startable {
 
   /** A handler fails at once for want of a leader before it has done anything, so it can be tried again. */
   private run(): void {
+    // A node that starts may learn only while it holds a request to which cluster it belongs.
+    if (this.target.query !== '') refuseOtherCluster(this);
     try {
       this.endpoint.handler(this);
     } catch (error) {
@@ -282,9 +286,13 @@ export class Exchange implements Startable {
     return late.signal;
   }
 
-  /** Makes an answer that may be large, when it is its turn, and answers with what `use` makes of it. */
-  produce<Value>(task: () => Promise<Value>, use: (value: Value) => void): void {
-    this.settle(this.context.budget.produce(this.signal, task), use);
+  /**
+   * Makes an answer that may be large, when it is its turn, and answers with what `use` makes of it.
+   *
+   * @param signal Ends the waiting for the turn.
+   */
+  produce<Value>(task: () => Promise<Value>, use: (value: Value) => void, signal = this.signal): void {
+    this.settle(this.context.budget.produce(signal, task), use);
   }
 
   /** Resolves when the next slice of a long piece of work may run; rejects with the signal's reason once that is aborted. */
@@ -547,8 +555,8 @@ export class Exchange implements Startable {
   }
 
   private expectsContinue(): boolean {
-    const expect = this.request.headers.expect;
-    return expect !== undefined && expect.toLowerCase() === '100-continue';
+    const { expect } = this.request.headers;
+    return expect !== undefined && continueExpectation.test(expect);
   }
 }
 

@@ -18,7 +18,7 @@ import { idempotencyKey, idempotencyOf, withIdempotency } from './idempotency.js
 import { contentTypeDefault, keptContentType, mediaTypePattern } from './media-type.js';
 import { pageJson } from './page.js';
 import { parseDurationMs, Query, type QueryNames, queryNames } from './query.js';
-import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
+import { planRead, type ReadPlan, readNames, requireStarted, withRead } from './reads.js';
 import { refuseReserved, refuseReservedPrefix } from './reserved.js';
 import { expectResult, keyNotFound, preconditionFailed } from './results.js';
 import { keyOfPath, keyRoutePath } from './target.js';
@@ -232,6 +232,7 @@ function list(exchange: Exchange): void {
   }
   const revision = cursor?.revision ?? asked;
   const plan = planRead(query, revision ?? 0);
+  requireStarted(exchange);
   withRead(exchange, plan, () => {
     const signal = exchange.readSignal(plan.timeoutMs);
     const makePage = async () => {
@@ -239,7 +240,7 @@ function list(exchange: Exchange): void {
       const result = await context.port.list({ prefix, after, limit, keysOnly, revision, signal });
       return pageJson(result, prefix, keysOnly, () => exchange.longWorkTurn(signal));
     };
-    exchange.produce(makePage, (json) => exchange.sendJson(200, json));
+    exchange.produce(makePage, (json) => exchange.sendJson(200, json), signal);
   });
 }
 

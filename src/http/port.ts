@@ -169,7 +169,11 @@ export type Route =
   | { readonly kind: 'leader' }
   /** `url` is '' when the leader is known but its client URL is not yet. */
   | { readonly kind: 'follower'; readonly leader: NodeId; readonly url: string }
-  | { readonly kind: 'noLeader' };
+  | {
+      readonly kind: 'noLeader';
+      /** This node does not serve its cluster yet: not even its own state can be read. */
+      readonly isStarting?: true;
+    };
 
 export interface Readiness {
   readonly ready: boolean;

@@ -30,6 +30,19 @@ export function planRead(query: Query, revision: Revision): ReadPlan {
   };
 }
 
+/**
+ * For a stale read that goes to the store later than in its handler, where a failure comes too late for the request to be held:
+ * throws `no_leader` while this node starts.
+ */
+export function requireStarted({ context: { port } }: Exchange): void {
+  const route = port.route();
+  if (route.kind !== 'noLeader' || route.isStarting !== true) return;
+  throw new RaftkvError(
+    'no_leader',
+    'This node is starting, and has nothing to read yet. Try again shortly.',
+  );
+}
+
 /** Calls `read` as soon as the plan's conditions hold, at once where they hold already. */
 export function withRead(exchange: Exchange, plan: ReadPlan, read: () => void): void {
   const { port } = exchange.context;

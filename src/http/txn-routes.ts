@@ -8,7 +8,7 @@ import { type Exchange, endpoint, type HttpContext, jsonBytesMax } from './excha
 import { idempotencyKey, withIdempotency } from './idempotency.js';
 import { itemSlices, JsonSlices } from './page.js';
 import { Query, queryNames } from './query.js';
-import { planRead, type ReadPlan, readNames, withRead } from './reads.js';
+import { planRead, type ReadPlan, readNames, requireStarted, withRead } from './reads.js';
 import { expectResult, refusalOf } from './results.js';
 import { onlyReads, txnCommand } from './txn-body.js';
 
@@ -26,7 +26,8 @@ function transact(exchange: Exchange): void {
   const plan = planRead(query, revision ?? 0);
   const repeat = idempotencyKey(exchange);
   // What is read as this node has it needs no leader.
-  if (plan.consistency !== 'stale' && !exchange.staysHere(plan.redirectNever)) return;
+  if (plan.consistency === 'stale') requireStarted(exchange);
+  else if (!exchange.staysHere(plan.redirectNever)) return;
   // The largest value fits, also where it is not text.
   const bytesMax = Math.ceil((context.valueBytesMax * 4) / 3) + jsonBytesMax;
   exchange.withBody(bytesMax, plan.timeoutMs, (body) => {
@@ -65,7 +66,7 @@ function readTxn(
       if (result.kind !== 'txn') throw refusalOf(result);
       return resultsJson(result, () => exchange.longWorkTurn(signal));
     };
-    exchange.produce(read, (json) => exchange.sendJson(200, json));
+    exchange.produce(read, (json) => exchange.sendJson(200, json), signal);
   });
 }
 

@@ -38,7 +38,7 @@ export class LatePort implements NodePort {
   }
 
   route(): Route {
-    return this.real?.route() ?? { kind: 'noLeader' };
+    return this.real?.route() ?? { kind: 'noLeader', isStarting: true };
   }
 
   position() {

@@ -302,4 +302,34 @@ describe('large answers', () => {
     expect(await outcomes[5]).toBe('left');
     await Promise.all(outcomes);
   });
+
+  it('leave the line as soon as their client does', async () => {
+    const budget = new ByteBudget(0);
+    const stays = new AbortController().signal;
+    for (let number = 0; number < 4; number += 1) void budget.produce(stays, () => new Promise(() => {}));
+    const left = new AbortController();
+    const waiting = budget.produce(left.signal, async () => 'made');
+    left.abort('left');
+    await expect(waiting).rejects.toBe('left');
+    await expect(budget.produce(left.signal, async () => 'made')).rejects.toBe('left');
+  });
+
+  it.each([
+    ['GET', '/v1/kv?prefix=', ''],
+    ['POST', '/v1/txn', '{"success":[{"get":{"prefix":""}}]}'],
+  ] as const)(
+    'are refused when their time is up while others are made: %s %s',
+    async (method, path, payload) => {
+      const { app, node } = await listening({ budgetBytes: 0 });
+      const { list } = node;
+      node.list = () => new Promise(() => {});
+      for (let number = 0; number < 4; number += 1) void app.inject('/v1/kv?timeout=1h').catch(() => {});
+      await until(async () => node.calls.filter((call) => call.startsWith('confirmRead')).length === 4);
+      await new Promise(setImmediate);
+      node.list = list;
+      const url = `${path}${path.includes('?') ? '&' : '?'}timeout=50ms`;
+      const late = await app.inject({ method, url, payload });
+      expect([late.statusCode, JSON.parse(late.body).code]).toEqual([503, 'unavailable']);
+    },
+  );
 });

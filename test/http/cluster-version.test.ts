@@ -31,6 +31,23 @@ describe('the cluster version', () => {
     ]);
   });
 
+  it.each([
+    ['PUT', url, '{"clusterVersion":2}'],
+    ['PUT', `${url}/hold`, ''],
+    ['DELETE', `${url}/hold`, ''],
+  ] as const)('waits for a leader to be changed: %s %s', async (method, path, payload) => {
+    const { app, node } = serve();
+    node.routed = { kind: 'noLeader' };
+    const late = await app.inject({ method, url: `${path}?timeout=40ms`, payload });
+    expect([late.statusCode, JSON.parse(late.body).code]).toEqual([503, 'no_leader']);
+    expect(node.calls).toEqual([]);
+    const changed = app.inject({ method, url: path, payload });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(node.calls).toEqual([]);
+    node.routeTo({ kind: 'follower', leader: 'n2', url: 'http://10.0.0.2:8101' });
+    expect((await changed).statusCode).toBe(200);
+  });
+
   it('is refused with 409 while a member does not speak it', async () => {
     const { app } = serve();
     const answer = await app.inject({ method: 'PUT', url, payload: '{"clusterVersion":3}' });

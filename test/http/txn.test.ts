@@ -258,6 +258,16 @@ describe('a transaction', () => {
     expect(node.position().revision).toBe(0);
   });
 
+  it('refuses what is nested too deeply for any schema, surrogate pairs beside it or not', async () => {
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+    for (const text of ['a', '\\ud83d\\ude00', '\\ud83d']) {
+      const { app } = serve({ valueBytesMax: 1_000_000 });
+      const payload = `{"success":[{"put":{"key":"${text}","value":"b"}}],"x":${deep}}`;
+      const answer = await app.inject({ method: 'POST', url: '/v1/txn', payload });
+      expect([answer.statusCode, JSON.parse(answer.body).code]).toEqual([400, 'bad_request']);
+    }
+  });
+
   it('takes a whole surrogate pair, and text that only looks like one', async () => {
     const { app } = serve();
     await txn(app, '{"success":[{"put":{"key":"\\ud83d\\ude00","value":"\\\\ud800"}}]}');

@@ -368,6 +368,23 @@ describe('bodies that are not wanted', () => {
     expect(received).toContain('Connection: close');
   });
 
+  it.each(['100-continue, x', 'x,100-Continue', '100-continue;q=1'])(
+    'recognizes the expectation beside others: %s',
+    async (expectation) => {
+      const { port } = await listening();
+      const asked = expecting.replace('100-continue', expectation);
+      const connection = new RawConnection(port);
+      connection.send(asked);
+      await connection.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+      connection.send('abc');
+      await connection.until(/201 Created/);
+      // What is refused before its content was asked for is followed by that content, or by another request: nobody can tell.
+      const refused = new RawConnection(port);
+      refused.send(asked.replace('Expect:', 'If-Match: nonsense\r\nExpect:'));
+      expect(await refused.untilEnd()).toMatch(/^HTTP\/1\.1 400 (?:.|\r\n)*\r\nConnection: close\r\n/);
+    },
+  );
+
   it('keeps the connection after a redirect of a small body', async () => {
     const { port, node } = await listening();
     node.routed = { kind: 'follower', leader: 'n2', url: 'http://leader:1' };

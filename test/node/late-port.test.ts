@@ -49,7 +49,7 @@ describe('a node that does not know its cluster yet', () => {
       reason: 'This node is waiting for n2.',
     });
     expect(port.readiness()).toEqual({ ready: false, reason: 'waiting for n2' });
-    expect(port.route()).toEqual({ kind: 'noLeader' });
+    expect(port.route()).toEqual({ kind: 'noLeader', isStarting: true });
     expect(() => port.get(new Uint8Array(1), undefined)).toThrow(
       expect.objectContaining({ code: 'no_leader' }),
     );
