@@ -98,10 +98,14 @@ export async function runProgram(
     // Commander has printed its own, and the help that was asked for is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
     const problem = json ? problemOf(error, name) : undefined;
-    if (problem !== undefined) terminal.stderr.write(`${JSON.stringify(problem)}\n`);
-    else
+    if (problem !== undefined) {
+      // Characters that steer a terminal stand in JSON as they are, from U+0080 on.
+      const text = JSON.stringify(problem);
+      terminal.stderr.write(`${terminal.stderr.isTTY === true ? printable(text) : text}\n`);
+    } else {
       for (const line of describe(error, name).split('\n'))
         terminal.stderr.write(`raftkv: ${printable(line)}\n`);
+    }
     return exitCodeOf(error);
   }
 }

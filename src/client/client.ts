@@ -377,6 +377,7 @@ export class RaftkvClient {
 
   /** Who was elected, or undefined while nobody is. */
   async leader(name: string, options: CallOptions = {}): Promise<ElectedLeader | undefined> {
+    checkOptions('leader', options, callOptionNames);
     const { held, token, value } = await this.lockState(name, options);
     return held && token !== undefined ? { token, value: value ?? '' } : undefined;
   }
@@ -495,7 +496,8 @@ export class RaftkvClient {
   }
 
   /** The cluster version, and what each member speaks. */
-  clusterVersion(options: CallOptions = {}): Promise<ClusterVersionStatus> {
+  async clusterVersion(options: CallOptions = {}): Promise<ClusterVersionStatus> {
+    checkOptions('clusterVersion', options, callOptionNames);
     return this.caller.callJson({ ...options, ...clusterVersionCall, method: 'GET' });
   }
 
@@ -504,6 +506,7 @@ export class RaftkvClient {
    * `cluster_not_upgraded` while a member does not speak it.
    */
   async raiseClusterVersion(version: number, options: CallOptions = {}): Promise<number> {
+    checkOptions('raiseClusterVersion', options, callOptionNames);
     const body = JSON.stringify({ clusterVersion: version });
     const { clusterVersion }: { clusterVersion: number } = await this.caller.callJson({
       ...options,
@@ -516,6 +519,7 @@ export class RaftkvClient {
 
   /** Stops the leader from moving the cluster to the next version by itself, or lets it go on. */
   async holdClusterVersion(hold: boolean, options: CallOptions = {}): Promise<void> {
+    checkOptions('holdClusterVersion', options, callOptionNames);
     const path = `${clusterVersionCall.path}/hold`;
     await this.caller.callJson({ ...options, ...clusterVersionCall, method: hold ? 'PUT' : 'DELETE', path });
   }

@@ -1,10 +1,10 @@
 import type { Caller } from './caller.js';
-import type { OptionNames } from './check-options.js';
+import { checkOptions, type OptionNames } from './check-options.js';
 import { isPassing, RaftkvClientError } from './errors.js';
 import type { KeptLease } from './kept-lease.js';
 import { changeCall, patience } from './key-values.js';
 import { keepAlive, keepLease } from './leases.js';
-import type { CallOptions } from './options.js';
+import { type CallOptions, callOptionNames } from './options.js';
 import type { AcquiredLock, LockState, ReleasedLock } from './results.js';
 import { nowMs, Pauses, sleep } from './timing.js';
 import { pathBelow } from './wire.js';
@@ -124,6 +124,7 @@ export class LockGuard {
 
   /** Gives the lock back. Harmless where it is lost already. */
   async release(options: CallOptions = {}): Promise<void> {
+    checkOptions('release', options, callOptionNames);
     this.kept.stop();
     try {
       await unlock(this.caller, this.name, this.token, options);

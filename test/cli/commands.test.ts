@@ -129,6 +129,16 @@ describe('put and get', () => {
     expect(JSON.parse(nobody.errors)).toMatchObject({ code: 'unreachable' });
   });
 
+  it('gives a terminal a problem document without what would steer it, and programs all of it', async () => {
+    const holder = 'host\u009b2J\u202e';
+    node.failure = new RaftkvError('lock_not_held', 'Somebody else has it.', { value: holder });
+    const parameters = ['put', 'a', 'x', '--json'];
+    const atTerminal = await on(parameters, { terminal: true });
+    expect(JSON.parse(atTerminal.errors)).toMatchObject({ value: 'host\ufffd2J\ufffd' });
+    const elsewhere = await on(parameters);
+    expect(JSON.parse(elsewhere.errors)).toMatchObject({ value: holder });
+  });
+
   it('puts with a time to live of its own, or with a lease', async () => {
     expect((await on(['put', 'a', 'x', '--ttl', '90s'])).output).toBe(
       'a created at revision 1 with lease 1\n',

@@ -52,6 +52,9 @@ describe('a mistake of the caller is a TypeError, and nothing is sent', () => {
 
   const takers: Readonly<Record<string, (client: RaftkvClient, options: never) => unknown>> = {
     get: (c, options) => c.get('k', options),
+    put: (c, options) => c.put('k', 'v', options),
+    add: (c, options) => c.add('k', 1, options),
+    compact: (c, options) => c.compact(options),
     getText: (c, options) => c.getText('k', options),
     getJson: (c, options) => c.getJson('k', options),
     putJson: (c, options) => c.putJson('k', 1, options),
@@ -84,7 +87,19 @@ describe('a mistake of the caller is a TypeError, and nothing is sent', () => {
     setMembers: (c, options) => c.setMembers([], options),
     planMembers: (c, options) => c.planMembers({ kind: 'promote', id: 'n9' }, options),
     transferLeadership: (c, options) => c.transferLeadership(undefined, options),
+    clusterVersion: (c, options) => c.clusterVersion(options),
+    raiseClusterVersion: (c, options) => c.raiseClusterVersion(2, options),
+    holdClusterVersion: (c, options) => c.holdClusterVersion(true, options),
+    resign: async (c, options) => c.resign(await c.lockGuard('l'), options),
+    'release of a guard': async (c, options) => (await c.lockGuard('l')).release(options),
   };
+
+  it('is looked for by every method', () => {
+    const methods = Object.getOwnPropertyNames(RaftkvClient.prototype);
+    const hidden = ['constructor', 'changeMembers'];
+    expect(methods.filter((name) => !hidden.includes(name) && takers[name] === undefined)).toEqual([]);
+  });
+
   for (const [name, take] of Object.entries(takers)) {
     it(`an unknown option of ${name}`, async () => {
       await expect(take(client, untyped({ tiemoutMs: 1 }))).rejects.toThrow(/has no option "tiemoutMs"/);
