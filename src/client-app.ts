@@ -8,14 +8,13 @@ import type { ProcessCounts } from './http/metrics.js';
 import { ownNames } from './http/own-names.js';
 import type { LogSink } from './log-sink.js';
 import type { Logger } from './logger.js';
+import { STATE_PREFIX } from './node/bootstrap.js';
 import { LatePort } from './node/late-port.js';
 import { READ_SHARE_MS } from './node/limits.js';
 import { diskBytesOf } from './storage/disk-bytes.js';
 import { TurnShare } from './turn-share.js';
 import { version } from './version.js';
 
-/** The directories of the state begin so; the log's store names the one that is live. */
-export const STATE_PREFIX = 'state-';
 /** How long a stop waits for what was accepted, and then for a successor. */
 export const STOP_PATIENCE_MS = 5000;
 /** How long a stop then waits for the last answers to leave. All together must stay below the 10 s of `docker stop`. */

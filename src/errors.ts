@@ -49,6 +49,7 @@ export const errorCatalogue = {
   address_in_use: { status: 500, title: 'An address is in use' },
   storage_unusable: { status: 500, title: 'The data directory cannot be used' },
   storage_damaged: { status: 500, title: 'The data directory is damaged' },
+  not_checked: { status: 500, title: 'The data directory could not be checked' },
   identity_conflict: { status: 500, title: 'This node is not who the cluster expects' },
 } as const;
 

@@ -6,7 +6,6 @@ import {
   clientApp,
   GOODBYE_MS,
   listenForClients,
-  STATE_PREFIX,
   STOP_PATIENCE_MS,
 } from './client-app.js';
 import { systemClock } from './clock.js';
@@ -23,7 +22,7 @@ import { LogSink, standardOutput } from './log-sink.js';
 import { createLogger, type Logger } from './logger.js';
 import { AddressHints } from './node/address-hints.js';
 import { AddressKeeper } from './node/address-keeper.js';
-import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart } from './node/bootstrap.js';
+import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart, STATE_PREFIX } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
 import { ClientService } from './node/client-service.js';
 import { joinOverHttp } from './node/join.js';

@@ -4,6 +4,7 @@ import { RaftkvError } from '../errors.js';
 import { printable } from '../text.js';
 import { version } from '../version.js';
 import { addBench } from './bench.js';
+import { addCheck } from './check.js';
 import { addCompletion } from './completion.js';
 import { addAdd, addCompact } from './counter.js';
 import { addDelete } from './delete.js';
@@ -70,6 +71,7 @@ export function buildProgram(terminal: Terminal, start: StartNode = startServerO
   addLeader(program, terminal);
   addBench(program, terminal);
   addSecret(program, terminal);
+  addCheck(program, terminal);
   addSim(program, terminal);
   addCompletion(program, terminal);
   return program;
@@ -150,7 +152,8 @@ function describe(error: unknown, command: string): string {
 }
 
 function exitCodeOf(error: unknown): number {
-  if (error instanceof RaftkvError && error.code === 'usage') return exitCodes.usage;
+  // `raftkv check` tells a directory that it could not look at from one that is damaged.
+  if (error instanceof RaftkvError && ['usage', 'not_checked'].includes(error.code)) return exitCodes.usage;
   if (!(error instanceof RaftkvClientError)) return exitCodes.refused;
   if (error.code === 'unreachable') return exitCodes.unreachable;
   // Not a no: a script that takes it for one would write again what may be written.

@@ -26,12 +26,12 @@ export const REVISION_BYTES = 6;
 /** More than a store can reach: a million changes a second for eight years. */
 export const REVISION_MAX = 2 ** (8 * REVISION_BYTES) - 1;
 
-const TAG_CURRENT = 0x63;
-const TAG_TOMBSTONE = 0x74;
-const TAG_VERSION = 0x76;
-const TAG_LEASE = 0x6c;
-const TAG_ATTACHMENT = 0x6b;
-const TAG_META = 0x6d;
+export const TAG_CURRENT = 0x63;
+export const TAG_TOMBSTONE = 0x74;
+export const TAG_VERSION = 0x76;
+export const TAG_LEASE = 0x6c;
+export const TAG_ATTACHMENT = 0x6b;
+export const TAG_META = 0x6d;
 /** Of an answer that is filed. */
 export const TAG_ANSWER = 0x69;
 /** What begins the records of a journal, see journal.ts. */
@@ -181,6 +181,22 @@ export function versionKey(key: Uint8Array, revision: Revision): Uint8Array {
   record.writeUInt16BE(0, end + 2);
   record.writeUIntBE(revision, end + 4, REVISION_BYTES);
   return record;
+}
+
+/** The key and the revision of a version; what {@link versionKey} made. */
+export function keyOfVersion(record: Uint8Array): { readonly key: Buffer; readonly revision: Revision } {
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const end = bytes.length - 10;
+  if (end < 1) throw stateDamaged('A version has a malformed key.');
+  const key = Buffer.from(bytes.subarray(1, end));
+  let length = 0;
+  for (let at = 0; at < key.length; at += 1) {
+    const byte = key[at] ?? 0;
+    key[length++] = byte;
+    // A zero byte is written as 00 FF.
+    if (byte === 0) at += 1;
+  }
+  return { key: key.subarray(0, length), revision: bytes.readUIntBE(end + 4, REVISION_BYTES) };
 }
 
 export function encodeCurrent(current: Current): Uint8Array {

@@ -9,8 +9,10 @@ import type { LogStore, NodeIdentity } from '../storage/log-store.js';
 import type { Hello, Identity, Transport } from '../transport/contract.js';
 import type { NodeLogger } from './contracts.js';
 
+/** The directories of the state begin so; the log's store names the one that is live. */
+export const STATE_PREFIX = 'state-';
 /** The name of the first state directory; later ones are made by snapshots. */
-export const FIRST_STATE_DIRECTORY = 'state-1';
+export const FIRST_STATE_DIRECTORY = `${STATE_PREFIX}1`;
 
 const HANDSHAKE_TIMEOUT_MS = 1000;
 const RETRY_MS = 50;

@@ -19,7 +19,7 @@ export function checkStateAgainstLog(
     readonly entries: readonly Entry[];
   },
 ): void {
-  const what = termBeyondLast(log) ?? disagreement(state, log);
+  const what = disagreementOf(state, log);
   if (what === null) {
     checkEntries(state, log);
     return;
@@ -29,6 +29,14 @@ export function checkStateAgainstLog(
     `${what} Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data ` +
       'directory.',
   );
+}
+
+/** Why the two do not belong together, in a sentence; null where they do. */
+export function disagreementOf(
+  state: Pick<Parameters<typeof checkStateAgainstLog>[0], 'appliedIndex' | 'appliedTerm'>,
+  log: Parameters<typeof checkStateAgainstLog>[1],
+): string | null {
+  return termBeyondLast(log) ?? disagreement(state, log);
 }
 
 /** A term that no entry can have, which versions up to 0.1 took from any peer: no leader could ever emerge in it. */
@@ -60,7 +68,7 @@ function checkEntries(
 }
 
 function disagreement(
-  { appliedIndex, appliedTerm }: Parameters<typeof checkStateAgainstLog>[0],
+  { appliedIndex, appliedTerm }: Parameters<typeof disagreementOf>[0],
   { compacted, entries }: Parameters<typeof checkStateAgainstLog>[1],
 ): string | null {
   const missing = 'a part of the data directory is missing.';

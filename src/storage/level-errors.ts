@@ -1,13 +1,17 @@
 import { RaftkvError } from '../errors.js';
 
+const ADVICE =
+  " This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it with --join. " +
+  'Nothing was changed.';
+
 /** What an operator reads when a store is damaged. `what` is a full sentence that names the damage. */
 export function storageDamaged(what: string, data: Readonly<Record<string, unknown>> = {}): RaftkvError {
-  return new RaftkvError(
-    'storage_damaged',
-    `${what} This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it ` +
-      'with --join. Nothing was changed.',
-    data,
-  );
+  return new RaftkvError('storage_damaged', `${what}${ADVICE}`, data);
+}
+
+/** What is damaged alone, for whoever gives the advice once. */
+export function withoutAdvice(message: string): string {
+  return message.replace(ADVICE, '');
 }
 
 /** Says why the data directory at `path` cannot be made or read. */

@@ -41,7 +41,7 @@ const COMPACTED_AT_ONCE_BYTES = 16 * 1024 * 1024;
 const HALVINGS_MAX = 64;
 
 /** The file that says that a directory is ours. Its content is the version of the directory's layout. */
-const MARKER = 'RAFTKV';
+export const MARKER = 'RAFTKV';
 const LAYOUT_VERSION = 1;
 const STORE_NAME = /^[a-z][a-z0-9-]*$/;
 const LEVELDB_FILE = /^(CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(ldb|sst|log|dbtmp))$/;

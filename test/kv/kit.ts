@@ -1,8 +1,10 @@
 import { crc32 } from 'node:zlib';
+import { checkStateRecords } from '../../src/kv/check-records.js';
 import { encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
+import type { OrderedStore } from '../../src/storage/ordered-store.js';
 import { bytes, commandEntry } from './model.js';
 
 export const deletion = (key: string): Command => ({ kind: 'delete', key: bytes(key) });
@@ -33,6 +35,13 @@ export async function perform(kv: KvStateMachine, ...commands: Command[]) {
 export function reopen(disk: MemoryDisk, kv: KvStateMachine): Promise<KvStateMachine> {
   disk.crash();
   return open(disk, kv.storeName);
+}
+
+/** What is wrong with the records of a state. */
+export async function findingsIn(store: OrderedStore): Promise<readonly string[]> {
+  const findings: string[] = [];
+  for await (const finding of checkStateRecords(store, () => {})) findings.push(finding);
+  return findings;
 }
 
 /** Another member that got the state in a snapshot. */

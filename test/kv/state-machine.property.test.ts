@@ -12,7 +12,7 @@ import {
 } from '../../src/kv/types.js';
 import type { Entry } from '../../src/raft/types.js';
 import { ReferenceStore } from '../../src/sim/reference-store.js';
-import { waitingDisk } from './kit.js';
+import { findingsIn, waitingDisk } from './kit.js';
 import { bytes, commandEntry, plain, plainBytes, text } from './model.js';
 
 const HISTORY = 12;
@@ -393,6 +393,10 @@ describe('the key-value state machine', () => {
               if (keys !== undefined) expect(keys).toBe(model.at(model.revision).size);
             }
             await finish(expectSame(kv, model));
+            await finish(kv.flush());
+            // The records on disk contradict each other nowhere, whatever was pruned.
+            disk.crash(() => 'durable');
+            expect(await findingsIn(await disk.directory().open(live))).toEqual([]);
           },
         ),
         { numRuns: 30 },

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { present } from '../../src/assert.js';
+import {
+  currentKey,
+  keyOfVersion,
+  TAG_VERSION,
+  tombstoneKey,
+  versionKey,
+} from '../../src/kv/record-codec.js';
+import { MemoryDisk } from '../../src/storage/memory-store.js';
+import type { OrderedStore, Pair } from '../../src/storage/ordered-store.js';
+import { deletion, findingsIn, open, perform, performAt } from './kit.js';
+import { bytes, put } from './model.js';
+
+/** The state's store of a node that did all kinds of things, as it is on disk. */
+async function stateStore(): Promise<OrderedStore> {
+  const disk = new MemoryDisk();
+  const kv = await open(disk);
+  await performAt(kv, undefined, { kind: 'raiseVersion', version: 2 });
+  await perform(kv, put('a', '1'), put('a\x00b', '2'), put('a', '3'), put('gone', '4'), deletion('gone'));
+  await performAt(kv, 1, { kind: 'leaseGrant', ttlMs: 1000 });
+  await perform(kv, { ...put('leased', '5'), lease: 1 } as ReturnType<typeof put>);
+  await perform(kv, {
+    ...put('once', '6'),
+    idempotency: { key: 'k', fingerprint: new Uint8Array(16) },
+  } as ReturnType<typeof put>);
+  await kv.flush();
+  disk.crash();
+  return disk.directory().open('state-1');
+}
+
+async function pairsOf(store: OrderedStore): Promise<readonly Pair[]> {
+  const scan = store.scan({});
+  const pairs: Pair[] = [];
+  for (let step = await scan.next(100); step.length > 0; step = await scan.next(100)) pairs.push(...step);
+  await scan.close();
+  return pairs;
+}
+
+describe("the check of a state's records (rule 29)", () => {
+  it('finds nothing in a state that is whole, and in one that was never written', async () => {
+    expect(await findingsIn(await stateStore())).toEqual([]);
+    expect(await findingsIn(await new MemoryDisk().directory().open('state-1'))).toEqual([]);
+  });
+
+  it('finds one flipped bit of each value', async () => {
+    const pairs = await pairsOf(await stateStore());
+    for (const { key, value } of pairs) {
+      if (value.length === 0) continue;
+      const store = await stateStore();
+      const flipped = Buffer.from(value);
+      const at = Math.floor(value.length / 2);
+      flipped[at] = (flipped[at] ?? 0) ^ 0x08;
+      await store.write([{ kind: 'put', key, value: flipped }]);
+      if (key[0] === 0x6d) await expect(findingsIn(store)).rejects.toMatchObject({ code: 'storage_damaged' });
+      else
+        expect([Buffer.from(key).toString('latin1'), (await findingsIn(store)).length > 0]).toEqual([
+          Buffer.from(key).toString('latin1'),
+          true,
+        ]);
+    }
+  });
+
+  it('finds a record of a key that is an older one, which its checksum does not tell', async () => {
+    const store = await stateStore();
+    const disk = new MemoryDisk();
+    const kv = await open(disk);
+    await performAt(kv, undefined, { kind: 'raiseVersion', version: 2 });
+    await perform(kv, put('a', '1'));
+    await kv.flush();
+    disk.crash();
+    const older = present(
+      (await disk.directory().open('state-1')).get(currentKey(bytes('a'))),
+      'It was put.',
+    );
+    await store.write([{ kind: 'put', key: currentKey(bytes('a')), value: older }]);
+    expect(await findingsIn(store)).toEqual([
+      expect.stringMatching(/^the key "a" has a value of revision 3, .* revision 1 is/),
+    ]);
+  });
+
+  it('finds what is missing, and what is there under another key', async () => {
+    const change = async (
+      ...operations: Parameters<OrderedStore['write']>[0] extends Iterable<infer Op> ? Op[] : never
+    ) => {
+      const store = await stateStore();
+      await store.write(operations);
+      return findingsIn(store);
+    };
+    expect(await change({ kind: 'delete', key: versionKey(bytes('a'), 3) })).toEqual([
+      'The value of the key "a" at revision 3 is missing.',
+    ]);
+    expect(await change({ kind: 'delete', key: currentKey(bytes('a')) })).toEqual([
+      expect.stringMatching(/no record says that it exists/),
+      expect.stringMatching(/^There are \d+ keys, and the state says that there are/),
+    ]);
+    expect(await change({ kind: 'delete', key: tombstoneKey(bytes('gone')) })).toEqual([
+      expect.stringMatching(/^the key "gone" has a value of revision \d/),
+    ]);
+    const store = await stateStore();
+    const [one, other] = ['a', 'leased'].map((key) =>
+      present(store.get(currentKey(bytes(key))), 'It was put.'),
+    );
+    const swapped = await change(
+      { kind: 'put', key: currentKey(bytes('a')), value: other ?? bytes('') },
+      { kind: 'put', key: currentKey(bytes('leased')), value: one ?? bytes('') },
+    );
+    expect(swapped.length).toBeGreaterThan(1);
+    expect(await change({ kind: 'put', key: bytes('zebra'), value: bytes('') })).toEqual([
+      'The record "zebra" is no record of a state.',
+    ]);
+  });
+
+  it('reads the keys of versions as they were written', () => {
+    for (const key of ['a', 'a\x00', '\x00\x00', 'a\x00\xff', 'a\x00\x01b', '\xff']) {
+      const record = versionKey(bytes(key), 2 ** 40 + 5);
+      expect(record[0]).toBe(TAG_VERSION);
+      expect(keyOfVersion(record)).toEqual({ key: Buffer.from(bytes(key)), revision: 2 ** 40 + 5 });
+    }
+  });
+});
