@@ -577,6 +577,12 @@ export class RaftNode<Result> {
   }
 
   private send(message: Message): void {
+    if (this.raft.quarantine !== null) {
+      // It waited for the disk, and meanwhile it showed that this node can vouch for nothing (correctness rule 24).
+      if (message.type === 'installSnapshotResponse')
+        this.incoming.answer({ ...message, success: false, matchIndex: 0 });
+      return;
+    }
     if (this.isTraced) {
       this.parts.logger.trace({ peer: message.to }, `to ${message.to}: ${describeMessage(message)}`);
     }

@@ -13,10 +13,12 @@ import {
 } from '../../src/node/limits.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { EntryKind } from '../../src/raft/types.js';
-import { entryAt, memberCalled } from '../raft/core-kit.js';
+import { entryAt, memberCalled, threeVoters } from '../raft/core-kit.js';
 import { NodeKit, Outcome } from './node-kit.js';
 
 const alone = configurationOfVoters([memberCalled('n1')]);
+
+async function* noChunks(): AsyncGenerator<Uint8Array> {}
 
 describe('a follower', () => {
   async function following() {
@@ -269,6 +271,42 @@ describe('the end', () => {
     await kit.clock.settle();
     expect([late.value, proposed.value, kit.transport.sent]).toEqual(['unavailable', 'no_leader', []]);
     expect(kit.node.status().reason).toContain('This node is in quarantine.');
+  });
+
+  it.each(['an append', 'a vote'])(
+    'of taking part comes before %s is answered whose write was under way (rule 24)',
+    async (what) => {
+      const kit = new NodeKit();
+      kit.log.isSlow = true;
+      if (what === 'an append') await kit.follow(2, 1, 1, [entryAt(2, 2)], 1);
+      else {
+        const request = { term: 2, preVote: false, lastLogIndex: 1, lastLogTerm: 1, call: 7 };
+        await kit.hear('requestVote', { ...request, leadershipTransfer: false });
+        expect(kit.node.raft.status().vote).toBe('n2');
+      }
+      await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 7 });
+      expect([kit.log.isWriting, kit.node.raft.quarantine]).toEqual([true, expect.stringContaining('index 7')]);
+      while (kit.log.isWriting) {
+        kit.log.finish();
+        await kit.clock.settle();
+      }
+      expect(kit.transport.sent).toEqual([]);
+    },
+  );
+
+  it('of taking part comes before a snapshot is answered whose write was under way (rule 24)', async () => {
+    const kit = new NodeKit();
+    await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+    kit.log.isSlow = true;
+    const snapshot = { index: 9, term: 2, configuration: threeVoters };
+    const header = { from: 'n2', fromIncarnation: 'n2-1', to: 'n1', term: 2, snapshot };
+    const answer = new Outcome(kit.node.onSnapshot(header, noChunks(), true));
+    await kit.clock.settle();
+    expect([kit.log.isWriting, answer.value]).toEqual([true, 'waits']);
+    await kit.hear('heartbeat', { term: 2, round: 2, commitIndex: 99 });
+    kit.log.finish();
+    await kit.clock.settle();
+    expect(answer.value).toEqual({ success: false, matchIndex: 0, term: 2 });
   });
 
   it('does not come of nonsense, which is counted, and told of once in a while', async () => {
