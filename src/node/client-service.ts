@@ -228,6 +228,7 @@ export class ClientService implements NodePort {
       identity: parts.identity,
       connections,
       clusterVersion: () => store.clusterVersion,
+      appliedIndex: () => store.appliedIndex,
       isHeld: () => store.get(holdKey) !== undefined,
       delayMs: parts.upgradeDelayMs,
       founded: parts.founded,

@@ -83,6 +83,8 @@ export class MembershipService {
   async add(request: AddMemberRequest, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     // First, because two nodes of one name do not answer each other's questions.
     requireSameNode(memberOf(this.node.raft.configuration, request.id), request);
+    if (isNewcomer(this.node.raft.configuration, request) && !this.isUpToDate())
+      await this.whenUpToDate(timeoutMs, signal);
     const hasMovedOn = this.neededVersion() > CLUSTER_VERSION_MIN;
     // Where members have to prove that they know the cluster secret, nobody is added who cannot.
     const isAsked = (hasMovedOn || this.requiresProof) && isNewcomer(this.node.raft.configuration, request);
@@ -116,6 +118,21 @@ export class MembershipService {
       return isSame ? null : { kind: 'updateMember', member: merged };
     });
     return place !== null;
+  }
+
+  /** Whether the cluster version is known here that a predecessor of this leader may have raised. */
+  private isUpToDate(index = this.node.raft.catchUpIndex): boolean {
+    return this.node.appliedIndex >= index;
+  }
+
+  private whenUpToDate(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { catchUpIndex } = this.node.raft;
+    const late = () =>
+      new RaftkvError(
+        'change_in_progress',
+        'This leader has not applied yet what was committed before. The member was not added; try again shortly.',
+      );
+    return this.node.when(() => this.isUpToDate(catchUpIndex), timeoutMs, late, signal);
   }
 
   /** Asks a node that wants to be a member what it speaks: nobody may get the log who cannot read it. */

@@ -253,7 +253,7 @@ export class RaftNode<Result> {
   /** Starts the timers and performs what the restored state asks for. The transport is started by its owner. */
   start(): void {
     const { term, lastIndex, configuration, configurationIndex } = this.raft.status();
-    const { appliedIndex } = this.parts.stateMachine;
+    const { appliedIndex } = this;
     this.parts.logger.info(
       { term, lastIndex, appliedIndex, configurationIndex },
       `Starts in term ${term} with the log up to index ${lastIndex} and the state at index ${appliedIndex}, in a cluster with ` +
@@ -439,6 +439,10 @@ export class RaftNode<Result> {
   /** While `holds`, somebody has accepted what only a leader can finish: a stop waits for it before it hands over. */
   finishesFirst(holds: () => boolean): void {
     this.accepted.push(holds);
+  }
+
+  get appliedIndex(): Index {
+    return this.parts.stateMachine.appliedIndex;
   }
 
   get stopping(): boolean {

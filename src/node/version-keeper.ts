@@ -4,14 +4,14 @@ import { RaftkvError } from '../errors.js';
 import type { ClusterVersionStatus, MemberVersions } from '../http/port.js';
 import type { CommandResult, RaiseVersionCommand } from '../kv/types.js';
 import type { Raft } from '../raft/raft.js';
-import type { Member, NodeId, Term } from '../raft/types.js';
+import type { Index, Member, NodeId, Term } from '../raft/types.js';
 import type { Identity, PeerConnection } from '../transport/contract.js';
 import type { NodeLogger } from './contracts.js';
 import { NEW_CLUSTER_REVIEW_MS, RAISE_TIMEOUT_MS, VERSION_REVIEW_MS } from './limits.js';
 
 export interface VersionKeeperParts {
   readonly node: {
-    readonly raft: Pick<Raft, 'role' | 'term' | 'configuration'>;
+    readonly raft: Pick<Raft, 'role' | 'term' | 'configuration' | 'lastIndex'>;
     onLeaderChange(listener: () => void): void;
   };
   readonly clock: Clock;
@@ -20,6 +20,7 @@ export interface VersionKeeperParts {
   readonly connections: () => readonly PeerConnection[];
   /** As far as the log is applied here. */
   readonly clusterVersion: () => ClusterVersion;
+  readonly appliedIndex: () => Index;
   /** Whether an operator stopped the automatic raise. */
   readonly isHeld: () => boolean;
   /** How long all members must have spoken a newer version before the leader raises it. */
@@ -27,6 +28,14 @@ export interface VersionKeeperParts {
   /** Whether this process founded the cluster, so that no older program has a data directory to go back to. */
   readonly founded: boolean;
   readonly propose: (command: RaiseVersionCommand, timeoutMs: number) => Promise<CommandResult>;
+}
+
+/** A raise that this leader proposed and that may still take effect. */
+interface Raise {
+  readonly version: ClusterVersion;
+  readonly term: Term;
+  /** Where the log ended when its proposer stopped waiting: what is applied by then can do nothing any more. */
+  logEnd: Index;
 }
 
 /** Since when the leader of this term has seen that all members speak this version. */
@@ -48,7 +57,7 @@ interface Agreement {
 export class VersionKeeper {
   private timer: Timer | null = null;
   private agreement: Agreement | null = null;
-  private raising: ClusterVersion | null = null;
+  private readonly raises = new Set<Raise>();
   private metOlder = false;
   private reportedVersion: ClusterVersion;
 
@@ -71,7 +80,14 @@ export class VersionKeeper {
 
   /** The version to which the cluster is being moved at this moment; null when it is not. */
   get raisingTo(): ClusterVersion | null {
-    return this.raising;
+    if (this.raises.size === 0) return null;
+    const { node, appliedIndex } = this.parts;
+    const { role, term } = node.raft;
+    for (const raise of this.raises) {
+      const mayTakeEffect = role === 'leader' && raise.term === term && appliedIndex() < raise.logEnd;
+      if (!mayTakeEffect) this.raises.delete(raise);
+    }
+    return this.raises.size === 0 ? null : Math.max(...[...this.raises].map(({ version }) => version));
   }
 
   status(): ClusterVersionStatus {
@@ -98,12 +114,18 @@ export class VersionKeeper {
   }
 
   private async propose(command: RaiseVersionCommand, timeoutMs: number): Promise<ClusterVersion> {
-    this.raising = command.version;
+    const { raft } = this.parts.node;
+    const raise: Raise = { version: command.version, term: raft.term, logEnd: Number.POSITIVE_INFINITY };
+    this.raises.add(raise);
     try {
       const result = await this.parts.propose(command, timeoutMs);
+      this.raises.delete(raise);
       return result.kind === 'versionRaised' ? result.clusterVersion : this.parts.clusterVersion();
-    } finally {
-      this.raising = null;
+    } catch (error) {
+      // It may be in the log, and then it takes effect there unless another leader overwrites it.
+      if (error instanceof RaftkvError && error.code === 'outcome_unknown') raise.logEnd = raft.lastIndex;
+      else this.raises.delete(raise);
+      throw error;
     }
   }
 
@@ -149,7 +171,7 @@ export class VersionKeeper {
             '"raftkv upgrade hold" stops that. Afterwards no member can go back to an older version of raftkv.',
         );
     }
-    if (this.raising !== null || clock.now() - this.agreement.since < this.delayMs) return;
+    if (this.raisingTo !== null || clock.now() - this.agreement.since < this.delayMs) return;
     // What fails is tried again at a later look; and a hold that is on its way into the log comes first.
     this.propose({ kind: 'raiseVersion', version, unlessHeld: true }, RAISE_TIMEOUT_MS).catch(() => {});
   }

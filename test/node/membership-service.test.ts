@@ -511,6 +511,26 @@ describe('adding a member in a cluster that has moved on', () => {
     });
   });
 
+  it('waits until this leader knows what its predecessors may have raised', async () => {
+    let version = 1;
+    const { kit, service, members, commit } = await start(newest(1), () => version);
+    let apply = () => {};
+    kit.stateMachine.prepare = () =>
+      new Promise((resolve) => {
+        apply = resolve;
+      });
+    kit.propose('a command that was left');
+    await commit();
+    const added = new Outcome(service.add(newcomer, 1000));
+    await kit.clock.settle();
+    expect([added.value, members()]).toEqual(['waits', ['n1', 'n2', 'n3']]);
+    version = 2;
+    kit.stateMachine.prepare = () => undefined;
+    apply();
+    await kit.clock.settle();
+    expect([added.value, members()]).toEqual(['member_not_ready', ['n1', 'n2', 'n3']]);
+  });
+
   it('lets a node ask again that came while the version was being raised', async () => {
     let needed = 1;
     const { kit, service, commit } = await start(newest(2), () => needed);

@@ -285,7 +285,10 @@ describe('the end', () => {
         expect(kit.node.raft.status().vote).toBe('n2');
       }
       await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 7 });
-      expect([kit.log.isWriting, kit.node.raft.quarantine]).toEqual([true, expect.stringContaining('index 7')]);
+      expect([kit.log.isWriting, kit.node.raft.quarantine]).toEqual([
+        true,
+        expect.stringContaining('index 7'),
+      ]);
       while (kit.log.isWriting) {
         kit.log.finish();
         await kit.clock.settle();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { VersionRange } from '../../src/cluster-version.js';
+import { RaftkvError } from '../../src/errors.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
 import { NEW_CLUSTER_REVIEW_MS, VERSION_REVIEW_MS } from '../../src/node/limits.js';
 import { VersionKeeper } from '../../src/node/version-keeper.js';
@@ -19,9 +20,10 @@ function start({ founded = false, delayMs = DELAY_MS } = {}) {
   const clock = new FakeClock();
   const logger = new FakeLogger();
   const listeners: (() => void)[] = [];
-  const raft: Pick<Raft, 'role' | 'term' | 'configuration'> = {
+  const raft: Pick<Raft, 'role' | 'term' | 'configuration' | 'lastIndex'> = {
     role: 'follower',
     term: 3,
+    lastIndex: 5,
     configuration: threeVoters,
   };
   const lead = async () => {
@@ -35,6 +37,8 @@ function start({ founded = false, delayMs = DELAY_MS } = {}) {
     held: false,
     proposed: [] as Command[],
     finish: (_result: CommandResult) => {},
+    fail: (_error: RaftkvError) => {},
+    appliedIndex: 4,
   };
   const keeper = new VersionKeeper({
     node: { raft, onLeaderChange: (listener) => void listeners.push(listener) },
@@ -50,12 +54,14 @@ function start({ founded = false, delayMs = DELAY_MS } = {}) {
     }),
     connections: () => world.connections,
     clusterVersion: () => world.clusterVersion,
+    appliedIndex: () => world.appliedIndex,
     isHeld: () => world.held,
     delayMs,
     founded,
     propose: (command) => {
       world.proposed.push(command);
-      return new Promise((resolve) => {
+      return new Promise((resolve, reject) => {
+        world.fail = reject;
         world.finish = (result) => {
           if (result.kind === 'versionRaised') world.clusterVersion = result.clusterVersion;
           resolve(result);
@@ -64,7 +70,7 @@ function start({ founded = false, delayMs = DELAY_MS } = {}) {
     },
   });
   keeper.start();
-  return { clock, lead, logger, world, keeper };
+  return { clock, lead, logger, world, keeper, raft };
 }
 
 function connectionTo(id: string, versions?: VersionRange, incarnation = `${id}-1`): PeerConnection {
@@ -189,6 +195,43 @@ describe('the raise by command', () => {
     });
     await expect(keeper.raise(3, 1000)).rejects.toMatchObject({ data: { missing: ['n1', 'n2', 'n3'] } });
     expect(world.proposed).toEqual([]);
+  });
+});
+
+describe('a raise whose outcome is not known', () => {
+  const unknown = new RaftkvError('outcome_unknown', 'It is in the log.');
+  async function unknownRaise() {
+    const kit = start({ delayMs: 0 });
+    await kit.lead();
+    await kit.clock.pass(2 * VERSION_REVIEW_MS);
+    kit.world.fail(unknown);
+    await kit.clock.settle();
+    expect(kit.keeper.raisingTo).toBe(2);
+    return kit;
+  }
+
+  it('may take effect until the log up to there is applied, and is proposed again only then', async () => {
+    const { clock, world, keeper } = await unknownRaise();
+    await clock.pass(5 * VERSION_REVIEW_MS);
+    expect([keeper.raisingTo, world.proposed]).toEqual([2, [raise]]);
+    world.appliedIndex = 5;
+    expect(keeper.raisingTo).toBe(null);
+    await clock.pass(2 * VERSION_REVIEW_MS);
+    expect(world.proposed).toEqual([raise, raise]);
+  });
+
+  it('is no concern of this node any more once it leads in another term', async () => {
+    const { keeper, raft } = await unknownRaise();
+    Object.assign(raft, { term: raft.term + 1 });
+    expect(keeper.raisingTo).toBe(null);
+  });
+
+  it('stays one although another raise fails for certain', async () => {
+    const { world, keeper, clock } = await unknownRaise();
+    const second = new Outcome(keeper.raise(2, 1000));
+    world.fail(new RaftkvError('overloaded', 'Too much waits.'));
+    await clock.settle();
+    expect([second.value, keeper.raisingTo]).toEqual(['overloaded', 2]);
   });
 });
 
