@@ -215,9 +215,12 @@ export class Raft {
   get roomierSuccessor(): NodeId | undefined {
     const { core } = this;
     if (core.diskSpace === 'ok') return undefined;
-    return core.configuration.voters.find(
-      (id) => id !== core.options.id && core.progress.get(id)?.recentlyActive === true && this.hasRoom(id),
-    );
+    return core.configuration.voters.find((id) => {
+      const progress = core.progress.get(id);
+      // How much room there is, a follower says with the answer to a heartbeat.
+      const hasSaid = progress?.recentlyActive === true && progress.acknowledgedRound > 0;
+      return hasSaid && !progress.lowSpace;
+    });
   }
 
   private hasRoom(id: NodeId): boolean {

@@ -137,6 +137,18 @@ describe('a leader', () => {
   });
 });
 
+it('a new leader hands over to nobody for room of which it does not know', async () => {
+  const kit = new NodeKit();
+  await kit.lead();
+  const { raft } = kit.node;
+  raft.diskSpaceIs('low');
+  expect(raft.roomierSuccessor).toBe(undefined);
+  await kit.hear('heartbeatResponse', { term: raft.term, round: 1, lowSpace: true }, 'n2');
+  expect(raft.roomierSuccessor).toBe(undefined);
+  await kit.hear('heartbeatResponse', { term: raft.term, round: 1 }, 'n2');
+  expect(raft.roomierSuccessor).toBe('n2');
+});
+
 describe('a leader that lacks room', () => {
   const key = Buffer.from('k');
   const put: Command = { kind: 'put', key, value: key, contentType: '' };
