@@ -92,7 +92,7 @@ export class DigestComparison {
     if (this.isStopped || own === null) return;
     this.differing = [...answers].flatMap(([other, digest]) => (digest === own ? [] : [other])).sort();
     const digestOf = (member: NodeId) => (member === id ? own : answers.get(member));
-    const winner = [...new Set(answers.values())].find((digest) =>
+    const winner = [...new Set([own, ...answers.values()])].find((digest) =>
       hasMajority(configuration(), (voter) => digestOf(voter) === digest),
     );
     if (winner === undefined || winner === own) {
@@ -107,6 +107,8 @@ export class DigestComparison {
     const right = others.find((other) => answers.get(other) === winner);
     const since = right === undefined ? undefined : await this.firstDifference(right, index);
     if (this.isStopped) return;
+    // From here on this member can only be replaced.
+    this.stop();
     const majority = [...answers].flatMap(([other, digest]) => (digest === winner ? [other] : [])).sort();
     this.parts.quarantine(
       `After entry ${index} the digest of this state is ${hex(own)}, and that of ${majority.join(', ')}, with a majority of the ` +

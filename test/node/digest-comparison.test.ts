@@ -3,6 +3,7 @@ import { DigestComparison } from '../../src/node/digest-comparison.js';
 import { DigestWindow } from '../../src/node/digest-window.js';
 import { DIGEST_COMPARISON_MS, DIGEST_CONFIRMATION_MS, DIGEST_SETTLE_MS } from '../../src/node/limits.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
+import type { Configuration, Member } from '../../src/raft/types.js';
 import { memberCalled } from '../raft/core-kit.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeLogger } from './fakes.js';
@@ -15,7 +16,11 @@ function digests(entries: number, since = Number.POSITIVE_INFINITY): DigestWindo
 }
 
 /** n1 among other voters, of whom each has such a window, does not answer (null), or is of a version that cannot. */
-function member(own: DigestWindow, others: readonly (DigestWindow | null)[]) {
+function member(
+  own: DigestWindow,
+  others: readonly (DigestWindow | null)[],
+  configurationOf: (members: readonly Member[]) => Configuration = configurationOfVoters,
+) {
   const clock = new FakeClock();
   const logger = new FakeLogger();
   const reasons: string[] = [];
@@ -26,7 +31,7 @@ function member(own: DigestWindow, others: readonly (DigestWindow | null)[]) {
     logger,
     id: 'n1',
     digests: own,
-    configuration: () => configurationOfVoters(members),
+    configuration: () => configurationOf(members),
     ask: async (to, indexes) => {
       questions += 1;
       const window = others[Number(to.slice(1)) - 2];
@@ -87,6 +92,26 @@ describe('a member that compares its digest', () => {
     await pass(4);
     expect([reasons, comparison.differing]).toEqual([[], ['n2']]);
     expect(logger.lines).toEqual([expect.stringContaining('No digest has a majority of the voters')]);
+  });
+
+  it('asks nobody any more once it is in quarantine', async () => {
+    const { reasons, pass, questions } = member(digests(50, 37), [digests(50), digests(50)]);
+    await pass(3);
+    const asked = questions();
+    await pass(3);
+    expect([reasons.length, questions()]).toEqual([1, asked]);
+  });
+
+  it('is the majority where it is the only voter', async () => {
+    const onlyVoter = (members: readonly Member[]) => ({
+      ...configurationOfVoters(members),
+      voters: ['n1'],
+      learners: ['n2'],
+    });
+    const { reasons, logger, pass } = member(digests(50), [digests(50, 20)], onlyVoter);
+    await pass(3);
+    expect(reasons).toEqual([]);
+    expect(logger.lines).toEqual([expect.stringContaining('A majority of the voters agrees')]);
   });
 
   it('only says so where it agrees with the majority', async () => {
