@@ -46,6 +46,8 @@ export class SimDisk {
   readonly durable = new DurableLog();
   /** The next write to the log, or to a state, fails. */
   failsNextWrite: StoreKind | null = null;
+  /** How often the process dies at the write to its log that names another state. */
+  installCrashRate = 0;
   /** What the log's store lost of what it had. */
   damage: LogDamage = 'none';
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
@@ -134,6 +136,8 @@ export class SimDisk {
   private schedule(write: PendingWrite): void {
     const { process } = this;
     const { scheduler, random } = this.parts;
+    const installs = write.store === LOG_STORE && this.durable.namesAnotherState(write.operations);
+    if (installs && process !== null && this.readRandom.chance(this.installCrashRate)) process.stepsLeft = 1;
     // The process may die just before it writes, or with the write handed over and nothing done.
     if (process === null || !process.step()) return;
     this.counts.writes += 1;

@@ -67,6 +67,15 @@ export class DurableLog implements DurableView {
     }
   }
 
+  /** Whether a write to the log makes another store the state: a snapshot is installed. */
+  namesAnotherState(operations: readonly Operation[]): boolean {
+    return operations.some((operation) => {
+      if (operation.kind === 'delete' || textOf(operation.key) !== START_KEY) return false;
+      const start = openValue<StartRecord>(operation.value, 'The simulated start of the log');
+      return start.stateDirectory !== this.stateDirectory && start.index > this.startIndex;
+    });
+  }
+
   /** One atomic write to a state is on disk. */
   applyState(store: string, operations: readonly Operation[]): void {
     for (const operation of operations) {

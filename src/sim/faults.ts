@@ -18,6 +18,8 @@ const SLOW_WRITE_MS_MAX = 700;
 /** Others are elected in less time, and a leader that hears nobody needs more to step down. */
 const ALONE_MS_MIN = 350;
 const ALONE_MS_MAX = 1300;
+/** Long enough for the others to cut their logs above where it stopped, so that it gets a snapshot when it returns. */
+const LONG_ALONE_MS_MAX = 3500;
 const LEAP_MS_MAX = 5000;
 const LAST_WORDS_MS_MAX = 1500;
 /** How soon after its predecessor's end a new machine is removed again: about when it has come, and long before it has all. */
@@ -77,6 +79,7 @@ export class Faults {
     for (const node of nodes.values()) {
       node.disk.setPace(['log', 'state'], calmPace);
       node.disk.calmReads();
+      node.disk.installCrashRate = 0;
       node.disk.failsNextWrite = null;
       if (node.process === null) continue;
       node.process.stepsLeft = Number.POSITIVE_INFINITY;
@@ -107,7 +110,7 @@ export class Faults {
     diskFailure: () => this.failWrite('log'),
     stateFailure: () => this.failWrite('state'),
     slowDisk: () => {
-      const node = this.random.pick(this.cluster.running);
+      const node = this.random.chance(0.3) ? this.cluster.leader : this.random.pick(this.cluster.running);
       if (node === undefined) return;
       const latencyMsMax = this.random.between(20, SLOW_WRITE_MS_MAX);
       const kinds = this.random.pick<readonly StoreKind[]>([['log'], ['state'], ['log', 'state']]) ?? [];
@@ -250,7 +253,10 @@ export class Faults {
     const { leader, scheduler } = this.cluster;
     const process = leader?.process;
     if (!leader || !process || process.isPaused) return;
-    const aloneMs = this.random.between(ALONE_MS_MIN, ALONE_MS_MAX);
+    const aloneMs = this.random.between(
+      ALONE_MS_MIN,
+      this.random.chance(0.25) ? LONG_ALONE_MS_MAX : ALONE_MS_MAX,
+    );
     const isPaused = this.random.chance(0.5);
     this.note(
       `${leader.id} leads, is alone for ${aloneMs.toFixed(0)} ms and ${isPaused ? 'stands still' : 'writes slowly'}`,

@@ -43,9 +43,10 @@ export class LeaseHolder {
     }
     const { requests } = this.surroundings;
     const isPut = this.random.chance(0.5);
-    const command = isPut
-      ? requests.put(requests.pickTemporaryKey(), { lease })
-      : ({ kind: 'leaseKeepAlive', lease } as const);
+    const key = requests.pickTemporaryKey();
+    const put = () =>
+      this.random.chance(0.3) ? requests.putInTransaction(key, lease) : requests.put(key, { lease });
+    const command = isPut ? put() : ({ kind: 'leaseKeepAlive', lease } as const);
     this.ask(command, (outcome) => {
       const isOver = outcome.kind === 'done' && outcome.result.kind === 'leaseNotFound';
       if (isOver) this.begin();

@@ -9,6 +9,9 @@ import type {
 } from '../kv/types.js';
 import type { Index } from '../raft/types.js';
 
+/** Keys to which one transaction does several things. They are judged by the log alone: see `checkers/reference-model.ts`. */
+export const REWRITTEN_PREFIX = 'rewritten-';
+
 /** What clients can ask for: all but what only a leader says. */
 export type ClientCommand = Exclude<Command, LeaseExpireCommand | TickCommand | RaiseVersionCommand>;
 

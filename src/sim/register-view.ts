@@ -12,7 +12,7 @@ import type {
 } from '../kv/types.js';
 import { nameOfValue, textOf } from './bytes.js';
 import type { RegisterAction, RegisterOperation } from './linearizability.js';
-import type { Operation } from './operation.js';
+import { type Operation, REWRITTEN_PREFIX } from './operation.js';
 
 /** An operation as one key sees it. */
 type Seen = readonly [key: string, operation: RegisterOperation];
@@ -160,6 +160,7 @@ class RegisterView {
 
   /** One operation of a transaction whose branches name each key once. */
   private part(operation: TxnOperation, span: Span, result: TxnResult | undefined): readonly Seen[] {
+    if (isRewriting(operation)) return [];
     switch (operation.kind) {
       case 'put': {
         const told = result?.kind === 'put' ? { took: true, existed: !result.created, found: null } : null;
@@ -247,7 +248,16 @@ function isRefusal({ kind }: CommandResult): boolean {
 function putsOf(command: Extract<Operation['request'], { kind: 'command' }>['command']) {
   if (command.kind === 'put') return [command];
   if (command.kind !== 'txn') return [];
-  return [...command.success, ...command.failure].filter((operation) => operation.kind === 'put');
+  return [...command.success, ...command.failure].filter(isPutOnce);
+}
+
+function isPutOnce(operation: TxnOperation): operation is TxnOperation & { kind: 'put' } {
+  return operation.kind === 'put' && !isRewriting(operation);
+}
+
+/** Whether the operation is one of several on one key. */
+function isRewriting(operation: TxnOperation): boolean {
+  return textOf('key' in operation ? operation.key : operation.prefix).startsWith(REWRITTEN_PREFIX);
 }
 
 function placeOf(key: string, revision: Revision): string {

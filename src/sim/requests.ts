@@ -9,7 +9,13 @@ import {
   type TxnOperation,
 } from '../kv/types.js';
 import { makeValue, nameOfValue, textOf } from './bytes.js';
-import type { ClientCommand, Operation, Outcome, Request } from './operation.js';
+import {
+  type ClientCommand,
+  type Operation,
+  type Outcome,
+  REWRITTEN_PREFIX,
+  type Request,
+} from './operation.js';
 import type { Prng } from './prng.js';
 import type { Settings } from './settings.js';
 
@@ -21,6 +27,10 @@ const REPEATABLE_RATE = 0.4;
 const MISMATCH_RATE = 0.03;
 /** The share of transactions that also count. */
 const COUNTING_RATE = 0.2;
+/** The share of transactions that do several things to one key. */
+const REWRITING_RATE = 0.25;
+/** The share of comparisons that are of a value. */
+const VALUE_RATE = 0.3;
 /** The share of transactions whose put gives its key a time to live. */
 const TEMPORARY_RATE = 0.15;
 /** Keys that go with leases. */
@@ -34,6 +44,8 @@ export class Requests {
   private readonly temporaryKeys: readonly Uint8Array[];
   /** The revision at which each key was seen last. */
   private readonly seenRevisions = new Map<string, Revision>();
+  /** The value that each key was seen to have last. */
+  private readonly seenValues = new Map<string, Uint8Array>();
   private valueCount = 0;
   private idempotencyCount = 0;
   private fingerprintCount = 0;
@@ -42,11 +54,12 @@ export class Requests {
     private readonly settings: Settings,
     private readonly random: Prng,
   ) {
-    const { keyCount, holderCount } = settings;
+    const { keyCount, holderCount, hasLastKeys } = settings;
     const named = (name: string, count: number) =>
       Array.from({ length: count }, (_, at) => Buffer.from(`${name}-${at}`));
     this.temporaryKeys = holderCount === 0 ? [] : named('temporary', TEMPORARY_KEYS);
-    this.keys = [...named('key', keyCount), ...this.temporaryKeys];
+    const last = hasLastKeys ? LAST_KEYS : [];
+    this.keys = [...named('key', keyCount), ...last, ...this.temporaryKeys];
   }
 
   draw(): Request {
@@ -63,7 +76,7 @@ export class Requests {
     if (dice < 0.72) return this.put(key, { ifAbsent: true });
     if (dice < 0.79) return { kind: 'delete', key };
     if (dice < 0.82) return { kind: 'delete', key, ...(seen === undefined ? {} : { ifRevision: seen }) };
-    if (dice < 0.84) return { kind: 'deletePrefix', prefix: Buffer.from('key-') };
+    if (dice < 0.84) return { kind: 'deletePrefix', prefix: this.pickPrefix() };
     if (dice < 0.91) return this.transaction();
     if (dice < 0.93) return this.count();
     if (dice < 0.96 || this.temporaryKeys.length === 0) return this.reading();
@@ -76,6 +89,19 @@ export class Requests {
     more: { ifRevision?: Revision; ifAbsent?: boolean; lease?: number; ttlMs?: number } = {},
   ): ClientCommand {
     return { kind: 'put', key, value: this.newValue(), contentType: '', ...more };
+  }
+
+  /** A transaction that does what {@link put} does. */
+  putInTransaction(key: Uint8Array, lease: number): TxnCommand {
+    const put: TxnOperation = { kind: 'put', key, value: this.newValue(), contentType: '', lease };
+    return { kind: 'txn', compare: [], success: [put], failure: [] };
+  }
+
+  /** Most keys, or those that no key with another prefix follows. */
+  pickPrefix(): Uint8Array {
+    const last =
+      this.settings.hasLastKeys && this.random.chance(0.5) ? this.random.pick(LAST_KEYS) : undefined;
+    return last ?? Buffer.from('key-');
   }
 
   ttlMs(): number {
@@ -94,6 +120,7 @@ export class Requests {
   learn({ request, outcome }: Operation): void {
     if (outcome.kind === 'read' && outcome.item) {
       this.seenRevisions.set(textOf(outcome.item.key), outcome.item.modRevision);
+      this.seenValues.set(textOf(outcome.item.key), outcome.item.value);
     } else if (outcome.kind === 'done' && request.kind === 'command') {
       const { command } = request;
       const { result } = outcome;
@@ -110,12 +137,25 @@ export class Requests {
     const success: TxnOperation[] = [isTemporary ? { ...put, ttlMs: this.ttlMs() } : put];
     if (second !== first) success.push(this.secondOperation(second));
     if (this.random.chance(COUNTING_RATE)) success.push(this.count());
+    if (this.random.chance(REWRITING_RATE)) success.push(...this.rewriting());
     return {
       kind: 'txn',
       compare: this.random.chance(0.3) ? [] : [this.comparison(this.random.chance(0.5) ? first : second)],
       success,
       failure: second === first ? [] : [first, second].map((key) => ({ kind: 'get', key })),
     };
+  }
+
+  /** Operations on one key, each of which sees what those before it did. The last one is a put, so that there is a change. */
+  private rewriting(): readonly TxnOperation[] {
+    const key = Buffer.from(`${REWRITTEN_PREFIX}${this.random.integer(0, 1)}`);
+    const one = (): TxnOperation => {
+      const kind = this.random.pick(['put', 'put', 'delete', 'get', 'getPrefix'] as const) ?? 'get';
+      if (kind === 'put') return { kind, key, value: this.newValue(), contentType: '' };
+      return kind === 'getPrefix' ? { kind, prefix: Buffer.from(REWRITTEN_PREFIX) } : { kind, key };
+    };
+    const operations = Array.from({ length: this.random.integer(1, 4) }, one);
+    return [...operations, { kind: 'put', key, value: this.newValue(), contentType: '' }];
   }
 
   /** All clients count on one key, which nothing else touches. */
@@ -131,7 +171,7 @@ export class Requests {
       kind: 'txn',
       compare: [this.comparison(first)],
       success: gets,
-      failure: [{ kind: 'getPrefix', prefix: Buffer.from('key-') }],
+      failure: [{ kind: 'getPrefix', prefix: this.pickPrefix() }],
     };
   }
 
@@ -141,6 +181,14 @@ export class Requests {
   }
 
   private comparison(key: Uint8Array): Compare {
+    const value = this.seenValues.get(textOf(key));
+    if (value !== undefined && this.random.chance(VALUE_RATE))
+      return {
+        key,
+        target: 'value',
+        op: this.random.pick(['=', '=', '!=', '<', '>'] as const) ?? '=',
+        value,
+      };
     const seen = this.seenRevisions.get(textOf(key));
     if (seen === undefined || this.random.chance(0.5))
       return { key, target: 'exists', op: '=', value: this.random.chance(0.5) };
@@ -168,6 +216,9 @@ export class Requests {
   }
 }
 
+/** Behind the key `key-` and all its followers, and behind all keys. */
+const LAST_KEYS: readonly Uint8Array[] = [Buffer.from('key-\xff', 'latin1'), Buffer.of(0xff)];
+
 export function describeRequest(request: Request): string {
   if (request.kind === 'get') return `get ${textOf(request.key)}${request.byLease ? ' by the lease' : ''}`;
   const { command } = request;
@@ -187,7 +238,7 @@ function describeCommand(command: ClientCommand): string {
       const condition =
         compare === undefined
           ? ''
-          : `if ${textOf(compare.key)} ${compare.target} ${compare.op} ${compare.value}: `;
+          : `if ${textOf(compare.key)} ${compare.target} ${compare.op} ${compare.target === 'value' ? nameOfValue(compare.value) : compare.value}: `;
       return condition + command.success.map(describeOperation).join(', ');
     }
     case 'add':

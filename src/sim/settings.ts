@@ -73,6 +73,12 @@ export interface Settings {
   readonly readTimes: ReadTimes;
   /** Before how many entries others have a turn. */
   readonly applyPauseRate: number;
+  /** Whether there are keys that end in the byte 0xFF, so that no key follows those with that prefix. */
+  readonly hasLastKeys: boolean;
+  /** Whether all who watch watch everything, so that one change wakes all of them. */
+  readonly watchesAll: boolean;
+  /** How often a node dies at the write to its log that names a snapshot as its state. */
+  readonly installCrashRate: number;
   readonly keyCount: number;
   /** Now and then a value is as large as this: it fills buffers, or takes an append and a chunk for itself. */
   readonly valueBytesMax: number;
@@ -185,6 +191,9 @@ function drawSteps(random: Prng) {
     flow,
     windowBytesMax: ofTwo(64 * 1024 * 1024, [2000]),
     applyPauseRate: random.pick([0, 0, 0.05, 0.3]) ?? 0,
+    hasLastKeys: random.chance(0.4),
+    watchesAll: random.chance(0.3),
+    installCrashRate: random.pick([0, 0, 0.3]) ?? 0,
   };
 }
 

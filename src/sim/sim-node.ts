@@ -97,7 +97,7 @@ export class SimNode implements NodeView {
 
   private newDisk(): SimDisk {
     const { scheduler, trace, checkers, settings } = this.world;
-    return new SimDisk(
+    const disk = new SimDisk(
       {
         number: this.number,
         scheduler,
@@ -108,6 +108,8 @@ export class SimNode implements NodeView {
       settings.pace,
       settings.readTimes,
     );
+    disk.installCrashRate = settings.installCrashRate;
+    return disk;
   }
 
   get durable() {

@@ -58,8 +58,16 @@ const FIRST_LEADER_MS_MAX = 5000;
 const HEALING_MS_MAX = 5000;
 /** The longest lease, counted by a slow clock, and until its end is in the log. */
 const LEASES_END_MS_MAX = 4000;
-/** Some election timeouts, in which nothing may happen. */
-const QUIET_MS = 800;
+/** Some election timeouts, in which nothing may happen but the end of a lease. */
+const QUIET_MS = 1000;
+/** A lease that is granted when all is well ends within this and {@link QUIET_MS}: a leader without leases looks twice a second. */
+const CALM_TTL_MS = 200;
+/** How long a node that is told to stop may take, and how much it is asked for just before. */
+const STOP_MS_MAX = 2000;
+const ASKED_BEFORE_STOP = 6;
+const ASKED_BYTES_MAX = 1_000_000;
+/** What was asked for has come to the node by then. */
+const ASKING_MS_MAX = 1.2;
 /** How often the end of a phase is looked for. */
 const LOOK_MS = 20;
 
@@ -228,13 +236,70 @@ class Simulation {
     this.waitFor('the end of every lease that nobody keeps alive', LEASES_END_MS_MAX, () =>
       members().every(({ server }) => server?.store.leaseCount === 0),
     );
+    this.waitUntilDone(
+      'a lease',
+      () => HEALING_MS_MAX,
+      (settle) => {
+        const { leader } = cluster;
+        if (leader === undefined) settle(false);
+        else workload.grantLease(leader, CALM_TTL_MS, settle);
+      },
+    );
     this.stayQuiet();
+    for (const { id, server } of members()) {
+      if (server?.store.leaseCount === 0) continue;
+      throw new Violation(
+        'A lease ends soon after its time (row 20)',
+        `${id} still has a lease of ${CALM_TTL_MS} ms after ${QUIET_MS} ms in which all was well.`,
+      );
+    }
     // A machine that had been asking to be added may have come meanwhile.
     this.waitFor('one state on all members, late ones too', HEALING_MS_MAX, () => this.isSettled());
     for (const node of cluster.members) {
       if (node.isInService)
         cluster.checkers.acknowledged.finished(node, node.server?.store.appliedIndex ?? 0);
     }
+    this.stopInGoodOrder(workload);
+  }
+
+  /**
+   * A node that is told to stop while all others are well finishes what it has accepted before (docs/operations.md), and hands
+   * leadership over.
+   */
+  private stopInGoodOrder(workload: Workload): void {
+    const { cluster } = this;
+    const random = this.seed.fork('last stop');
+    const node = random.chance(0.5) ? cluster.leader : random.pick(cluster.members);
+    const { process, server } = node ?? {};
+    if (!node || !process || !server || !node.isInService) return;
+    // Too much at once is refused, which is an answer.
+    const mayRefuse = (this.settings.flow.uncommittedBytesMax ?? 0) < ASKED_BYTES_MAX;
+    const unanswered: string[] = [];
+    let settledCount = 0;
+    let hasStopped = false;
+    const drained = new Promise<void>((resolve) => {
+      workload.askForMuch(node, ASKED_BEFORE_STOP, (request, { kind }) => {
+        const isRefused = request.kind === 'command' && kind === 'refused' && mayRefuse;
+        if (kind !== 'done' && kind !== 'read' && !isRefused) unanswered.push(`${request.kind} ${kind}`);
+        settledCount += 1;
+        if (settledCount === ASKED_BEFORE_STOP) resolve();
+      });
+    });
+    cluster.scheduler.after(ASKING_MS_MAX, process, () => {
+      server.node.stop(STOP_MS_MAX, drained).then(
+        () => {
+          hasStopped = true;
+          node.crash('has stopped');
+        },
+        (error: unknown) => cluster.fail(error instanceof Error ? error : new Error(String(error))),
+      );
+    });
+    this.waitFor(`the end of ${node.id}, which was told to stop`, STOP_MS_MAX + LOOK_MS, () => hasStopped);
+    if (unanswered.length === 0 && settledCount === ASKED_BEFORE_STOP) return;
+    throw new Violation(
+      'A stop answers what was accepted before it (docs/operations.md)',
+      `${node.id} settled ${settledCount} of ${ASKED_BEFORE_STOP} requests, with ${unanswered.join(', ') || 'no failure'}.`,
+    );
   }
 
   /** Nodes that were removed, and whoever else is left over from the faults, disturb nobody (correctness row 17). */

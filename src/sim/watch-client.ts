@@ -1,5 +1,5 @@
 import { RaftkvError } from '../errors.js';
-import type { WatchEvent, Watcher } from '../kv/types.js';
+import type { Item, WatchEvent, Watcher } from '../kv/types.js';
 import { textOf } from './bytes.js';
 import { type EventOrder, WatchedEvents } from './checkers/watched-events.js';
 import type { Cluster } from './cluster.js';
@@ -22,6 +22,12 @@ interface Connection {
   watcher: Watcher | null;
 }
 
+/** An event, and what its key was before. */
+interface Given {
+  readonly event: WatchEvent;
+  readonly previous: Item | undefined;
+}
+
 /** A client that watches all the time: where its node ends it goes on at another one, from where it was. */
 export class WatchClient {
   private readonly events: WatchedEvents;
@@ -37,7 +43,8 @@ export class WatchClient {
     private readonly random: Prng,
     order: EventOrder,
   ) {
-    const wanted = random.pick(['', 'key-', 'key-0', 'temporary-']) ?? '';
+    const drawn = random.pick(['', 'key-', 'key-0', 'temporary-']) ?? '';
+    const wanted = cluster.settings.watchesAll ? '' : drawn;
     const isPrefix = wanted !== 'key-0';
     this.target = { key: Buffer.from(wanted), isPrefix };
     const isAskedFor = (key: string) => (isPrefix ? key.startsWith(wanted) : key === wanted);
@@ -88,7 +95,11 @@ export class WatchClient {
   private read(connection: Connection, watcherOf: (server: Server) => Watcher): void {
     this.cluster.ask(
       connection.node,
-      async (server) => watcherOf(server).read(),
+      async (server) => {
+        const watcher = watcherOf(server);
+        const events = await watcher.read();
+        return events.map((event): Given => ({ event, previous: watcher.previousOf(event) }));
+      },
       (answer) => {
         if (this.connection !== connection) return;
         if ('value' in answer) this.take(connection, answer.value);
@@ -99,9 +110,12 @@ export class WatchClient {
     );
   }
 
-  private take(connection: Connection, events: readonly WatchEvent[]): void {
-    this.note(`is given ${events.map(describe).join(', ')}`);
-    this.cluster.check(() => this.events.take(events));
+  private take(connection: Connection, given: readonly Given[]): void {
+    this.note(`is given ${given.map(({ event }) => describe(event)).join(', ')}`);
+    this.cluster.check(() => {
+      this.events.take(given.map(({ event }) => event));
+      for (const { event, previous } of given) this.events.previous(event, previous);
+    });
     if (this.allowed === null && this.random.chance(LEAVE_RATE)) {
       this.reconnect();
       return;

@@ -26,6 +26,8 @@ const REFUSED_PATIENCE = 4;
 const ATTEMPTS_MAX = 5;
 /** From one read of a leader that is cut off to the next. */
 const VISIT_MS_MAX = 40;
+/** How often a client asks for the next thing before it has its answer. */
+const HASTY_RATE = 0.08;
 /** The share of answered commands that are asked for once more. */
 const REPEAT_RATE = 0.15;
 
@@ -90,6 +92,24 @@ export class Workload {
     this.perform(0, node, { kind: 'command', command }, (outcome) => settle(outcome.kind === 'done'));
   }
 
+  /** Asks a node for a lease; `settle` hears whether it was granted. */
+  grantLease(node: SimNode, ttlMs: number, settle: (isDone: boolean) => void): void {
+    const command = { kind: 'leaseGrant', ttlMs } as const;
+    this.perform(0, node, { kind: 'command', command }, (outcome) => settle(outcome.kind === 'done'));
+  }
+
+  /** Asks a node for so many puts and reads at once; `settle` hears of each what became of it. */
+  askForMuch(node: SimNode, count: number, settle: (request: Request, outcome: Outcome) => void): void {
+    for (let number = 0; number < count; number += 1) {
+      const key = this.requests.pickKey();
+      const request: Request =
+        number % 3 === 2
+          ? { kind: 'get', key, byLease: false }
+          : { kind: 'command', command: this.requests.put(key) };
+      this.perform(0, node, request, (outcome) => settle(request, outcome));
+    }
+  }
+
   /** Reads every key once on each of these nodes; `settle` hears when all are read, and whether all were. */
   readAll(nodes: readonly SimNode[], settle: (isDone: boolean) => void): void {
     const reads = nodes.flatMap((node) => this.requests.keys.map((key) => ({ node, key })));
@@ -126,7 +146,11 @@ export class Workload {
         const { lonelyLeader } = this.cluster;
         if (lonelyLeader !== null && lonelyLeader.server !== null) {
           const key = this.requests.pickKey();
-          this.perform(0, lonelyLeader, { kind: 'get', key, byLease: this.random.chance(0.5) }, () => {});
+          // What it takes now, and the others do not, is overwritten when it hears them again.
+          const request: Request = this.random.chance(0.05)
+            ? { kind: 'command', command: this.requests.put(key) }
+            : { kind: 'get', key, byLease: this.random.chance(0.5) };
+          this.perform(0, lonelyLeader, request, () => {});
         }
         this.visitLonelyLeader();
       },
@@ -149,9 +173,11 @@ export class Workload {
       return;
     }
     if (this.random.chance(0.08)) {
-      this.pastReader.read(node, this.requests.pickKey());
+      this.pastReader.read(node, this.requests.pickKey(), this.requests.pickPrefix());
       this.pause(client);
     } else {
+      const other = this.random.chance(HASTY_RATE) ? this.pickNode() : undefined;
+      if (other !== undefined) this.perform(client, other, this.requests.draw(), () => {});
       this.perform(client, node, this.requests.draw(), ({ kind }) =>
         this.pause(client, kind === 'refused' ? REFUSED_PATIENCE : 1),
       );

@@ -115,3 +115,37 @@ it('row 27: a request has the same fingerprint in every version, since a repeat 
   expect(fingerprintOf('PUT', headers, Buffer.from('vé'))).toBe('5274a41d27ea65a9f049e614b5b512ef');
   expect(fingerprintOf('DELETE', {})).toBe('e236126b17ada2b78184c5792c959eb6');
 });
+
+it('row 27: the fingerprint of a request covers all that it asks for, and not how it travels', () => {
+  const request = {
+    method: 'PUT',
+    path: '/v1/kv/a',
+    query: 'ttl=5s',
+    headers: { 'if-match': '"1"', 'if-none-match': '"2"', 'content-type': 'text/plain' },
+    body: Buffer.from('x'),
+  };
+  const fingerprintOf = ({ method, path, query, headers, body }: typeof request) => {
+    const exchange = { request: { method, headers }, target: { path, query } } as unknown as Exchange;
+    return Buffer.from(idempotencyOf(exchange, 'k', body).fingerprint).toString('hex');
+  };
+  const { headers } = request;
+  const others = [
+    { ...request, method: 'POST' },
+    { ...request, path: '/v1/kv/b' },
+    { ...request, query: 'ttl=6s' },
+    { ...request, query: '' },
+    { ...request, headers: { ...headers, 'if-match': '"3"' } },
+    { ...request, headers: { ...headers, 'if-none-match': '"3"' } },
+    { ...request, headers: { ...headers, 'content-type': 'text/html' } },
+    { ...request, body: Buffer.from('y') },
+    { ...request, body: Buffer.from('') },
+  ];
+  const prints = [request, ...others].map(fingerprintOf);
+  expect(new Set(prints).size).toBe(prints.length);
+  const travelled = {
+    ...request,
+    query: 'redirect=never&ttl=5s&timeout=3s&cluster=c',
+    headers: { ...headers, host: 'h' },
+  };
+  expect(fingerprintOf(travelled)).toBe(prints[0]);
+});

@@ -150,6 +150,21 @@ describe('A read shows the state at some index', () => {
     expect(() => checker.page('n2', bytes(''), { revision: 5, items: [m], more: true })).toThrow(Violation);
   });
 
+  test('looks at the pages after the first', () => {
+    const m = item('m', 'd', 5);
+    checker.page('n2', bytes(''), { revision: 5, items: [m], more: false }, bytes('l'));
+    const again = { revision: 5, items: [item('l', 'c', 4), m], more: false };
+    expect(() => checker.page('n2', bytes(''), again, bytes('l'))).toThrow(Violation);
+  });
+
+  test('looks whether a read is as new as it asks for, and how many keys there are', () => {
+    checker.reaches('n2', 4, 4);
+    expect(() => checker.reaches('n2', 5, 4)).toThrow('asked for revision 5 at least, and shows revision 4');
+    checker.counted('n2', 1, 1);
+    checker.counted('n2', 2, 5);
+    expect(() => checker.counted('n2', 2, 3)).toThrow('counts 2 keys, where the log leaves 0');
+  });
+
   test('allows a node to have dropped only what may be dropped', () => {
     const short = new ReferenceModel(2, 1e9);
     const twin = new ReferenceModel(2, 1e9);
@@ -157,8 +172,9 @@ describe('A read shows the state at some index', () => {
       const command = put('k', `${index}`);
       short.applied(n1, commandEntry(index, command), twin.store.apply(command));
     }
-    new ShownStates(short).compacted('n1', 1);
-    expect(() => new ShownStates(short).compacted('n1', 2)).toThrow('which must be kept');
+    new ShownStates(short).compacted('n1', 1, 2);
+    expect(() => new ShownStates(short).compacted('n1', 2, 3)).toThrow('which must be kept');
+    expect(() => new ShownStates(short).compacted('n1', 1, 1)).toThrow('which must be kept');
   });
 });
 
@@ -319,6 +335,15 @@ describe('A watch has every event once, in order, and none before its time', () 
 
   test('finds a claim that what is kept is gone', () => {
     expect(() => watch().compacted()).toThrow('which must be kept');
+  });
+
+  test('looks at what the key was before', () => {
+    const one = watch();
+    one.take([first, second]);
+    one.previous(first, undefined);
+    one.previous(second, item('a', '1', 1));
+    expect(() => one.previous(second, undefined)).toThrow('another value from before 2.0');
+    expect(() => one.previous(second, item('a', '2', 2, 2, 1))).toThrow('another value from before 2.0');
   });
 
   test('goes on from what was read instead', () => {

@@ -26,7 +26,7 @@ export class Acknowledged implements Checker {
     const name = changeOf(result);
     if (name === undefined) return;
     const change = this.changes.get(name);
-    if (change === undefined || !sameBytes(encodeCommand(change.command), encodeCommand(command))) {
+    if (change === undefined || !sameBytes(askedFor(change.command), askedFor(command))) {
       throw new Violation(
         this.property,
         `A client was told that its ${command.kind} is ${name}, and the log has ` +
@@ -44,6 +44,13 @@ export class Acknowledged implements Checker {
       `${node.id} ends at index ${appliedIndex}, and index ${this.highestIndex} was acknowledged.`,
     );
   }
+}
+
+/** The bytes of what a client asks for. Nodes add to a transaction that members bound it when they apply it. */
+function askedFor(command: Command): Uint8Array {
+  if (command.kind !== 'txn') return encodeCommand(command);
+  const { isBounded: _, ...asked } = command;
+  return encodeCommand(asked);
 }
 
 /** What a result says was changed, by a name of its own; undefined where nothing was, or where many may have the same name. */

@@ -12,7 +12,7 @@ import { Violation } from './checker.js';
 export class ShownStates {
   readonly property = 'A read shows the state at some index (§5.4.3)';
 
-  constructor(private readonly log: Pick<KnownLog, 'store' | 'itemAt'>) {}
+  constructor(private readonly log: Pick<KnownLog, 'store' | 'itemAt' | 'revisionAt'>) {}
 
   /** The newest item under a key, of a state that has applied so much. */
   newest(node: NodeId, key: Uint8Array, item: Item | undefined, appliedIndex: Index): void {
@@ -27,9 +27,30 @@ export class ShownStates {
     if (!isSame(item, expected)) this.fail(`${node} reads revision ${revision} and`, key, item, expected);
   }
 
-  /** The first page of a listing. */
-  page(node: NodeId, prefix: Uint8Array, { revision, items, more }: ListResult): void {
-    const all = this.log.store.list(textOf(prefix), revision);
+  /** What was asked for is at least of this revision. */
+  reaches(node: NodeId, minRevision: Revision, appliedIndex: Index): void {
+    const revision = this.log.revisionAt(appliedIndex);
+    if (revision >= minRevision) return;
+    throw new Violation(
+      this.property,
+      `${node} was asked for revision ${minRevision} at least, and shows revision ${revision}.`,
+    );
+  }
+
+  /** How many keys there are, of a state that has applied so much. */
+  counted(node: NodeId, count: number, appliedIndex: Index): void {
+    const expected = this.log.store.list('', this.log.revisionAt(appliedIndex)).length;
+    if (count === expected) return;
+    throw new Violation(
+      this.property,
+      `${node} has applied index ${appliedIndex} and counts ${count} keys, where the log leaves ${expected}.`,
+    );
+  }
+
+  /** A page of a listing. */
+  page(node: NodeId, prefix: Uint8Array, { revision, items, more }: ListResult, after?: Uint8Array): void {
+    const listed = this.log.store.list(textOf(prefix), revision);
+    const all = after === undefined ? listed : listed.filter(({ key }) => textOf(key) > textOf(after));
     items.forEach((item, at) => {
       const expected = all[at];
       if (!isSame(item, expected))
@@ -62,9 +83,13 @@ export class ShownStates {
     });
   }
 
-  /** A revision was refused because it is not kept any more. */
-  compacted(node: NodeId, revision: Revision): void {
-    if (revision < this.log.store.compactedRevision) return;
+  /**
+   * A revision was refused because it is not kept any more.
+   *
+   * @param oldest What the node says is the oldest that it keeps.
+   */
+  compacted(node: NodeId, revision: Revision, oldest: Revision): void {
+    if (revision < this.log.store.compactedRevision && revision < oldest) return;
     throw new Violation(this.property, `${node} has dropped revision ${revision}, which must be kept.`);
   }
 

@@ -1,4 +1,4 @@
-import type { Revision, WatchEvent, WatchPosition } from '../../kv/types.js';
+import type { Item, Revision, WatchEvent, WatchPosition } from '../../kv/types.js';
 import { textOf } from '../bytes.js';
 import type { Changes, KnownLog } from '../known-states.js';
 import { Violation } from './checker.js';
@@ -28,7 +28,11 @@ export class EventOrder {
   }
 
   previousRevision(key: string, revision: Revision): Revision {
-    return this.log.store.itemAt(key, revision - 1)?.modRevision ?? 0;
+    return this.previousItem(key, revision)?.modRevision ?? 0;
+  }
+
+  previousItem(key: string, revision: Revision): Item | undefined {
+    return this.log.store.itemAt(key, revision - 1);
   }
 
   /** One key stands at a place among the changes of a revision, whichever node is asked. */
@@ -59,6 +63,15 @@ export class WatchedEvents {
 
   take(events: readonly WatchEvent[]): void {
     for (const event of events) this.takeOne(event);
+  }
+
+  /** What the key was before the event, as far as that is kept. */
+  previous(event: WatchEvent, item: Item | undefined): void {
+    const { revision, number } = event;
+    const expected = this.order.previousItem(textOf(event.key), revision);
+    const isGone = item === undefined && revision <= this.order.compactedRevision;
+    if (!isGone && !isSame(item, expected))
+      this.fail(`is told another value from before ${revision}.${number} than there was`);
   }
 
   /** The watch says that it has given everything up to there. */
