@@ -100,9 +100,17 @@ describe('a watch', () => {
     const client = new RaftkvClient({ endpoints: [`http://127.0.0.1:${await listen(app)}`] });
     await client.put('a', '1');
     const first = take(client.watch({ key: 'a' }), 1);
-    const putting = setInterval(() => void client.put('a', 'later'), 20);
+    let isSeen = false;
+    const putUntilSeen = async (): Promise<void> => {
+      while (!isSeen) {
+        await client.put('a', 'later');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const putting = putUntilSeen();
     expect((await first)[0]?.revision).toBeGreaterThan(1);
-    clearInterval(putting);
+    isSeen = true;
+    await putting;
     await app.close();
   });
 
