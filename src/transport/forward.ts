@@ -38,6 +38,11 @@ export function forwardFailed(to: NodeId, operation: ForwardOperation, failed: S
   const refused = failed.code === status.FAILED_PRECONDITION || failed.code === status.ABORTED;
   if (refused) return notReached(to);
   const why = failed.code === status.DEADLINE_EXCEEDED ? 'did not answer in time' : 'was lost on the way';
+  return unanswered(to, operation, why);
+}
+
+/** @param why Completes "n2 was asked, and …". */
+export function unanswered(to: NodeId, operation: ForwardOperation, why: string): RaftkvError {
   return operations[operation].changes
     ? new RaftkvError(
         'outcome_unknown',

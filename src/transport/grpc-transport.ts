@@ -16,7 +16,7 @@ import type {
 } from './contract.js';
 import { Dial } from './dial.js';
 import { errorOf } from './failure.js';
-import { forwardFailed, notReached } from './forward.js';
+import { forwardFailed, notReached, unanswered } from './forward.js';
 import { anyone, type Introduction, identityOf, introduce } from './introduction.js';
 import type { LocalNode } from './local-node.js';
 import { PeerClient } from './peer-client.js';
@@ -155,9 +155,8 @@ export class GrpcTransport implements Transport {
         callOnce(client, service.Forward, bytes, peer.introduction(), timeoutMs, (error, answer) =>
           settle(() => {
             if (error) throw forwardFailed(to, operation, error);
-            const answered = wire.forwardResponse.decode(
-              present(answer, 'A call without error has an answer.'),
-            );
+            const answered = decoded(wire.forwardResponse, answer);
+            if (answered === undefined) throw unanswered(to, operation, 'gave an answer that cannot be read');
             if (answered.failure !== null) throw errorOf(answered.failure);
             return answered.payload;
           }),
@@ -183,7 +182,7 @@ export class GrpcTransport implements Transport {
             }
             if (error)
               throw new RaftkvError('unavailable', `${address} did not answer: ${whyFailed(error)}.`);
-            return readHello(address, present(answer, 'A call without error has an answer.'), from, dial);
+            return readHello(address, answer, from, dial);
           }),
         );
         return call;
@@ -256,11 +255,15 @@ export class GrpcTransport implements Transport {
 
 function readHello(
   address: string,
-  bytes: Buffer,
+  answer: Buffer | undefined,
   introduction: Introduction | undefined,
   { proven }: Dial,
 ): Hello {
-  const { hello, failure } = wire.handshakeResponse.decode(bytes);
+  const answered = decoded(wire.handshakeResponse, answer);
+  if (answered === undefined) {
+    throw new RaftkvError('unavailable', `${address} did not answer: what it sent is not of a raftkv node.`);
+  }
+  const { hello, failure } = answered;
   if (failure !== null) throw errorOf(failure);
   const identity = hello?.identity ?? null;
   const isSame = (one: { readonly id: string; readonly incarnation: string } | undefined) =>
@@ -274,11 +277,32 @@ function readHello(
   return { identity: identityOf(identity), initialCluster: hello.initialCluster };
 }
 
+/** The message of an answer; undefined where the bytes are none. */
+function decoded<Message>(
+  message: { readonly decode: (bytes: Buffer) => Message },
+  answer: Buffer | undefined,
+): Message | undefined {
+  const bytes = present(answer, 'A call without error has an answer.');
+  try {
+    return message.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The codes with which a node explains itself. With others, the details are the library's. */
+const explained: ReadonlySet<status> = new Set([
+  status.FAILED_PRECONDITION,
+  status.ABORTED,
+  status.INVALID_ARGUMENT,
+]);
+
 /** In words: what the library says names its own states, and repeats itself. */
 function whyFailed({ code, details }: ServiceError): string {
+  if (explained.has(code)) return shownDetail(details);
   if (code === status.DEADLINE_EXCEEDED) return 'it took too long';
   if (code === status.UNIMPLEMENTED) return 'its version does not know this request';
-  if (code !== status.UNAVAILABLE) return shownDetail(details);
+  if (code !== status.UNAVAILABLE) return 'what it sent is not of a raftkv node';
   const reason = /\bE[A-Z]{4,}\b/.exec(details)?.[0];
   return reason === undefined ? 'no connection came about' : `no connection came about (${reason})`;
 }

@@ -2,6 +2,8 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
+import { run } from '../cli/kit.js';
+import { listening, notPeers, rawText } from '../transport/not-peers.js';
 import { call, put } from './client.js';
 import { Cluster, showLogsOfFailures, TestNode } from './cluster.js';
 import { Load } from './load.js';
@@ -178,6 +180,19 @@ describe('a running cluster', () => {
     expect(readiness.status).toBe(503);
     expect(await readiness.text()).toContain(`asking http://127.0.0.1:${nowhere} to be added`);
     expect(await node.stop()).toEqual({ code: 0, signal: null });
+    await goesOn();
+  });
+
+  it('says on the command line in words that something else listens where a member is to be', async () => {
+    const { url } = await cluster.leader();
+    for (const [what, listener] of Object.entries(notPeers)) {
+      const other = await listening(listener());
+      const planned = await run(['member', 'add', 'n9', other.address, '--plan', '--endpoints', url]);
+      await other.close();
+      expect(planned, what).toMatchObject({ code: 0, errors: '' });
+      expect(planned.output, what).toContain(`${other.address} did not answer: `);
+      expect(planned.output, what).not.toMatch(rawText);
+    }
     await goesOn();
   });
 
