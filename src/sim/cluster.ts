@@ -32,8 +32,11 @@ export class Cluster {
   leaptMs = 0;
   /** A leader that is cut off from all others, as long as that holds. */
   lonelyLeader: SimNode | null = null;
+  /** How often a node dies at the write to its log that names a snapshot as its state. */
+  installCrashRate: number;
   private failure: Error | null = null;
   private readonly random: Prng;
+  private readonly installRandom: Prng;
   private readonly world: World;
 
   constructor(
@@ -42,6 +45,8 @@ export class Cluster {
     writeLine: ((line: string) => void) | null,
   ) {
     this.random = seed.fork('cluster');
+    this.installRandom = seed.fork('installs');
+    this.installCrashRate = settings.installCrashRate;
     this.scheduler = new Scheduler((process) => this.afterStep(process));
     const { scheduler } = this;
     this.trace = new Trace(() => scheduler.nowMs, writeLine);
@@ -69,6 +74,7 @@ export class Cluster {
       counts: this.counts,
       join: (process, request) => this.join(process, request),
       mayBeInQuarantine: (node, reason) => this.mayBeInQuarantine(node, reason),
+      diesAtInstall: (node) => this.diesAtInstall(node),
       stopped: (node, error) => this.nodeStopped(node, error),
     };
     this.operator = new Operator(this, seed.fork('operator'));
@@ -189,7 +195,17 @@ export class Cluster {
               this.check(() => this.checkers.silentInQuarantine.answered(node));
             settleOnce({ value });
           },
-          (error: unknown) => settleOnce({ error }),
+          (error: unknown) => {
+            // A damaged store is found when it is opened, and not by who reads of it.
+            if (error instanceof RaftkvError && error.code === 'storage_damaged')
+              this.fail(
+                new Violation(
+                  'No read finds a state damaged that was opened (row 29)',
+                  `${node.id}: ${error.message}`,
+                ),
+              );
+            settleOnce({ error });
+          },
         );
     });
   }
@@ -246,6 +262,13 @@ export class Cluster {
     const node = this.nodes.get(from);
     const raft = node?.server?.node.raft;
     if (node && raft) this.checkers.sending(node, raft, message);
+  }
+
+  /** Whatever watches over it starts it again. */
+  private diesAtInstall(node: SimNode): boolean {
+    if (!this.installRandom.chance(this.installCrashRate)) return false;
+    this.scheduler.after(RESTART_MS, null, () => this.start(node));
+    return true;
   }
 
   /** Only a node whose disk lost something has a reason. */

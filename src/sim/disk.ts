@@ -46,8 +46,6 @@ export class SimDisk {
   readonly durable = new DurableLog();
   /** The next write to the log, or to a state, fails. */
   failsNextWrite: StoreKind | null = null;
-  /** How often the process dies at the write to its log that names another state. */
-  installCrashRate = 0;
   /** What the log's store lost of what it had. */
   damage: LogDamage = 'none';
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
@@ -65,6 +63,8 @@ export class SimDisk {
       readonly scheduler: Scheduler;
       readonly random: Prng;
       readonly trace: Trace;
+      /** Asked at the write to the log that names another state: whether the process dies with it. */
+      readonly diesAtInstall: () => boolean;
       /** Called when a write to the log reached the disk, before the node hears of it. */
       readonly onDurable: () => void;
     },
@@ -137,7 +137,7 @@ export class SimDisk {
     const { process } = this;
     const { scheduler, random } = this.parts;
     const installs = write.store === LOG_STORE && this.durable.namesAnotherState(write.operations);
-    if (installs && process !== null && this.readRandom.chance(this.installCrashRate)) process.stepsLeft = 1;
+    if (installs && process !== null && this.parts.diesAtInstall()) process.stepsLeft = 1;
     // The process may die just before it writes, or with the write handed over and nothing done.
     if (process === null || !process.step()) return;
     this.counts.writes += 1;

@@ -69,6 +69,7 @@ export class Faults {
   end(): void {
     this.hasEnded = true;
     this.cluster.lonelyLeader = null;
+    this.cluster.installCrashRate = 0;
     this.note('all faults end');
     const { network, scheduler, nodes } = this.cluster;
     network.links.heal();
@@ -79,7 +80,6 @@ export class Faults {
     for (const node of nodes.values()) {
       node.disk.setPace(['log', 'state'], calmPace);
       node.disk.calmReads();
-      node.disk.installCrashRate = 0;
       node.disk.failsNextWrite = null;
       if (node.process === null) continue;
       node.process.stepsLeft = Number.POSITIVE_INFINITY;

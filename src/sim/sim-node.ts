@@ -35,6 +35,8 @@ export interface World {
   readonly join: (process: Process, request: Parameters<ClientService['addMember']>[0]) => Promise<string>;
   /** Whether this node has a reason for its quarantine; then the operator sees to it after a while. */
   readonly mayBeInQuarantine: (node: SimNode, reason: Error) => boolean;
+  /** Whether the process dies at the write to its log that names a snapshot as its state. */
+  readonly diesAtInstall: (node: SimNode) => boolean;
   /** A process stopped by itself. */
   readonly stopped: (node: SimNode, error: unknown) => void;
 }
@@ -97,19 +99,18 @@ export class SimNode implements NodeView {
 
   private newDisk(): SimDisk {
     const { scheduler, trace, checkers, settings } = this.world;
-    const disk = new SimDisk(
+    return new SimDisk(
       {
         number: this.number,
         scheduler,
         trace,
         random: this.random.fork('disk'),
+        diesAtInstall: () => this.world.diesAtInstall(this),
         onDurable: () => checkers.persisted(this),
       },
       settings.pace,
       settings.readTimes,
     );
-    disk.installCrashRate = settings.installCrashRate;
-    return disk;
   }
 
   get durable() {

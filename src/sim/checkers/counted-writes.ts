@@ -11,7 +11,7 @@ export class CountedWrites implements Checker {
     const { durableIndex } = core;
     const { durable } = node;
     // What was compacted in memory may still be on the disk, and the other way round after a snapshot was installed.
-    if (durableIndex <= durable.startIndex || durableIndex < core.firstIndex) return;
+    if (durableIndex <= durable.startIndex || durableIndex < core.firstIndex - 1) return;
     const onDisk = durable.termAt(durableIndex);
     if (onDisk === core.termAt(durableIndex)) return;
     throw new Violation(
