@@ -30,6 +30,11 @@ export function deletionOf({ id, key, current }: FoundKey, revision: Revision): 
 /** What a version takes on disk beside its key, value and content type, about. */
 const VERSION_OVERHEAD_BYTES = 64;
 
+/** Bytes of the newest value of a key that exists, where its record tells: from cluster version 2 on. */
+export function valueBytesOf(key: Uint8Array, { bytes, contentType }: Current): number | undefined {
+  return bytes === 0 ? undefined : bytes - VERSION_OVERHEAD_BYTES - key.length - contentType.length;
+}
+
 /**
  * What becomes of a key of which `known` is what was known before, a tombstone included.
  *

@@ -42,6 +42,8 @@ interface Prepared {
   readonly decoded: DecodedCommand;
   /** Under the command's idempotency key. */
   found?: Found;
+  /** Of a transaction: which branch its comparisons choose, see {@link branchOf}. */
+  operations?: readonly TxnOperation[] | undefined;
   /** Set ahead where prefixes have to be walked. */
   branch?: Branch;
   /** Set ahead where a lease ends. */
@@ -88,7 +90,8 @@ export class CommandExecutor {
         return this.#performAhead(prepared, [command], false);
       case 'txn': {
         const operations = branchOf(this.#live, command);
-        return operations.some(walksPrefix)
+        prepared.operations = operations;
+        return operations?.some(walksPrefix)
           ? this.#performAhead(prepared, operations, command.isBounded === true)
           : undefined;
       }
@@ -161,7 +164,7 @@ export class CommandExecutor {
           present(prepared?.branch, 'The deletion of a prefix is prepared before it is applied.'),
         );
       case 'txn':
-        return this.#transact(command, prepared?.branch);
+        return this.#transact(command, prepared);
       case 'leaseGrant':
         return this.#grantLease(command);
       case 'leaseKeepAlive':
@@ -252,10 +255,11 @@ export class CommandExecutor {
     return { kind: 'delete', revision: this.#revision, deleted: changes.length };
   }
 
-  #transact(command: TxnCommand, prepared: Branch | undefined): CommandResult {
-    const operations = branchOf(this.#live, command);
-    const branch = prepared ?? new Branch(this.#live, undefined, false);
-    if (prepared === undefined) for (const operation of operations) branch.perform(operation);
+  #transact(command: TxnCommand, prepared: Prepared | undefined): CommandResult {
+    const operations = prepared === undefined ? branchOf(this.#live, command) : prepared.operations;
+    if (operations === undefined) return { kind: 'answerTooLarge', revision: this.#revision };
+    const branch = prepared?.branch ?? new Branch(this.#live, undefined, false);
+    if (prepared?.branch === undefined) for (const operation of operations) branch.perform(operation);
     const { refusal, results } = branch;
     if (refusal !== undefined) return refusal;
     const { changes, digest, attaching, grants } = branch.changes();

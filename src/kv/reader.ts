@@ -58,9 +58,15 @@ function readCurrent({ buffers, disk }: Layers, id: KeyId, key: Uint8Array): Cur
 
 /** The item under a key as of a revision that is at least the compacted one. */
 export function readItem(layers: Layers, key: Uint8Array, revision: Revision): Item | undefined {
+  const found = findKey(layers, key);
+  return found && itemAt(layers, found, revision, false);
+}
+
+/** What is known of a key, tombstones included; undefined for one that never was, or was forgotten. */
+export function findKey(layers: Layers, key: Uint8Array): FoundKey | undefined {
   const id = keyId(key);
   const current = readCurrent(layers, id, key);
-  return current === undefined ? undefined : itemAt(layers, { id, key, current }, revision, false);
+  return current && { id, key, current };
 }
 
 export interface FoundKey {

@@ -1,14 +1,13 @@
 import { present, unreachable } from '../assert.js';
 import type { BufferedStore } from './buffered-store.js';
-import { changeOf, deletionOf, digestWith, type PlannedChanges } from './changes.js';
+import { changeOf, deletionOf, digestWith, type PlannedChanges, valueBytesOf } from './changes.js';
+import { type Compared, holdAll } from './comparisons.js';
 import { addTo, type Sum } from './counter.js';
 import { PrefixWalks } from './prefix-walks.js';
 import { currentVersion, type Layers, toItem } from './reader.js';
 import type { Current, KeyState } from './record-codec.js';
 import type { KeyId } from './sorted-map.js';
 import {
-  type Compare,
-  type CompareOperator,
   DELETED_KEY_BYTES_MAX,
   DELETED_KEYS_MAX,
   type DeletePrefixCommand,
@@ -27,9 +26,22 @@ import {
 } from './types.js';
 import { type BufferedChange, keyId } from './write-buffer.js';
 
-/** The branch that the comparisons choose: `command.success` or `command.failure` itself. */
-export function branchOf(live: BufferedStore, command: TxnCommand): readonly TxnOperation[] {
-  return command.compare.every((compare) => holds(live, compare)) ? command.success : command.failure;
+/**
+ * The branch that the comparisons choose: `command.success` or `command.failure` itself. Undefined where the values that they look at
+ * are more than a bounded command may read.
+ */
+export function branchOf(
+  live: BufferedStore,
+  { compare, success, failure, isBounded }: TxnCommand,
+): readonly TxnOperation[] | undefined {
+  const find = (key: Uint8Array): Compared | undefined => {
+    const current = live.current(keyId(key), key);
+    if (current === undefined || current.deleted) return undefined;
+    const readValue = () => present(live.newest(key), 'A key that exists has a value.').value;
+    return { state: current, valueBytes: valueBytesOf(key, current), readBytes: 0, readValue };
+  };
+  const holds = holdAll(compare, isBounded === true, find);
+  return holds === undefined ? undefined : holds ? success : failure;
 }
 
 /** Whether it has to look at more than the keys that it names. */
@@ -317,56 +329,6 @@ const NO_VALUE = new Uint8Array(0);
 
 function itemOf({ key, now }: Touched): Item | undefined {
   return now && toItem(key, now.state, now.value);
-}
-
-/** Whether a comparison holds before the transaction. */
-function holds(live: BufferedStore, compare: Compare): boolean {
-  const { key } = compare;
-  const known = live.current(keyId(key), key);
-  const existing = known?.deleted === false ? known : undefined;
-  return isTrue(compare, existing, () => live.newest(key)?.value);
-}
-
-/**
- * Whether a comparison holds of a key.
- *
- * @param existing What is known of the key; undefined where it does not exist.
- * @param readValue Its value; asked for only where values are compared.
- */
-export function isTrue(
-  compare: Compare,
-  existing: Pick<KeyState, 'version' | 'createRevision' | 'modRevision'> | undefined,
-  readValue: () => Uint8Array | undefined,
-): boolean {
-  switch (compare.target) {
-    case 'value': {
-      const value = existing && readValue();
-      if (value === undefined) return compare.op === '!=';
-      return isInOrder(Buffer.compare(value, compare.value), compare.op);
-    }
-    case 'exists':
-      return (existing !== undefined) === (compare.value === (compare.op === '='));
-    case 'version':
-    case 'createRevision':
-    case 'modRevision':
-      return isInOrder((existing?.[compare.target] ?? 0) - compare.value, compare.op);
-    default:
-      return unreachable(compare);
-  }
-}
-
-/** Whether two things stand to each other as `op` says, of which `order` is negative, zero or positive. */
-function isInOrder(order: number, op: CompareOperator): boolean {
-  switch (op) {
-    case '=':
-      return order === 0;
-    case '!=':
-      return order !== 0;
-    case '<':
-      return order < 0;
-    case '>':
-      return order > 0;
-  }
 }
 
 /** The branches of a command that may walk prefixes. */

@@ -135,6 +135,12 @@ export const TXN_ANSWER_BYTES_MAX = 1024 * 1024;
 export const TXN_ITEM_BYTES = 64;
 
 /**
+ * How many bytes of values the comparisons of a transaction may look at before they look at one more. Replicas agree on it, from
+ * cluster version 2 on.
+ */
+export const TXN_COMPARED_BYTES_MAX = 1024 * 1024;
+
+/**
  * How many keys that exist the gets and deletions by prefix of a branch may pass over together, each as often as it is under
  * one of their prefixes: applying a command holds up every write. Replicas agree on it, from cluster version 2 on.
  */
@@ -162,7 +168,7 @@ export interface TxnCommand extends Repeatable {
   readonly compare: readonly Compare[];
   readonly success: readonly TxnOperation[];
   readonly failure: readonly TxnOperation[];
-  /** Whether {@link PASSED_KEYS_MAX} holds; from cluster version 2 on, where a prefix is walked. */
+  /** Whether {@link PASSED_KEYS_MAX} and {@link TXN_COMPARED_BYTES_MAX} hold; from cluster version 2 on. */
   readonly isBounded?: boolean;
 }
 
@@ -346,7 +352,7 @@ export type UnchangedResult =
   | { readonly kind: 'tooManyKeys'; readonly revision: Revision }
   /** There are {@link LEASES_MAX} leases. */
   | { readonly kind: 'tooManyLeases'; readonly revision: Revision }
-  /** The gets of a transaction found more than {@link TXN_ANSWER_BYTES_MAX}. */
+  /** The gets of a transaction found more than {@link TXN_ANSWER_BYTES_MAX}, or its comparisons {@link TXN_COMPARED_BYTES_MAX}. */
   | { readonly kind: 'answerTooLarge'; readonly revision: Revision }
   /** The expiry of a lease came too late, or too early: it was renewed. */
   | { readonly kind: 'leaseKept'; readonly revision: Revision }

@@ -345,7 +345,9 @@ export class ClientService implements NodePort {
     if (command.kind === 'deletePrefix' || (command.kind === 'txn' && walksPrefix(command))) {
       return this.writeWalking(command, timeoutMs, signal);
     }
-    return this.writeAsItIs(command, timeoutMs, signal);
+    const isBounded =
+      command.kind === 'txn' && comparesValues(command) && this.parts.store.clusterVersion >= 2;
+    return this.writeAsItIs(isBounded ? { ...command, isBounded } : command, timeoutMs, signal);
   }
 
   /**
@@ -685,6 +687,11 @@ const holdKey = Buffer.from(HOLD_KEY);
 function walksPrefix({ success, failure }: TxnCommand): boolean {
   const walks = (operation: TxnOperation) => 'prefix' in operation;
   return success.some(walks) || failure.some(walks);
+}
+
+/** Whether the comparisons look at more than one value: one alone may be as large as it is. */
+function comparesValues({ compare }: TxnCommand): boolean {
+  return compare.filter(({ target }) => target === 'value').length > 1;
 }
 
 function noSpace(): RaftkvError {

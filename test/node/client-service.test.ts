@@ -125,6 +125,35 @@ test('a node in quarantine reads, watches and forwards nothing, and says why', a
   });
 });
 
+test.each([
+  [1, 2, false],
+  [2, 1, false],
+  [2, 2, true],
+])(
+  'in cluster version %i a transaction that compares %i values is bounded: %s',
+  async (clusterVersion, count, isBounded) => {
+    const encoded: unknown[] = [];
+    const { kit, service } = follower({
+      encode: (command: Command) => {
+        encoded.push(command);
+        return new Uint8Array();
+      },
+      neededVersion: () => 1,
+    } as unknown as CommandCodec);
+    await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+    kit.stateMachine.clusterVersion = clusterVersion;
+    const key = Buffer.from('k');
+    const compare = Array.from(
+      { length: count },
+      () => ({ key, target: 'value', op: '=', value: key }) as const,
+    );
+    const command: Command = { kind: 'txn', compare, success: [{ kind: 'delete', key }], failure: [] };
+    void service.write(command, 1000);
+    await kit.clock.settle();
+    expect(encoded).toEqual([isBounded ? { ...command, isBounded: true } : command]);
+  },
+);
+
 test('a deletion by prefix that would pass over too many keys is refused before it is proposed', async () => {
   const { kit, service, forwarded } = follower();
   await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
