@@ -31,11 +31,7 @@ export function addCompact(program: Command, terminal: Terminal): void {
     .description(
       'drop the history of all keys, so that its room returns to the disk; values stay as they are',
     )
-    .option(
-      '--revision <N>',
-      'the oldest revision that can still be read; the newest unless given',
-      parseCount,
-    );
+    .option('--revision <N>', 'the oldest revision that can still be read (default: the newest)', parseCount);
   withClientFlags(command, 'raftkv compact', 'raftkv compact --revision 1200').action(
     async ({ revision, ...flags }: CompactFlags) => {
       const result = await clientOf(flags, terminal).compact({ revision });

@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { sleep } from '../clock.js';
 import { parseCount } from './client-command.js';
 import { DevLock } from './dev-lock.js';
@@ -20,6 +20,7 @@ interface DevFlags {
 }
 
 const nodesMax = 9;
+const dataDirectoryDefault = 'data/dev';
 /** While the cluster starts, a user waits: look often. Afterwards, only changes are of interest. */
 const startPollMs = 25;
 const watchPollMs = 250;
@@ -31,7 +32,12 @@ export function addDev(program: Command, terminal: Terminal): void {
     .command('dev')
     .description('run a local cluster of real processes, to try and to develop against')
     .option('--nodes <N>', 'how many', parseNodes, 3)
-    .option('--data-dir <DIR>', 'where data and logs are kept; survives a restart', 'data/dev')
+    .addOption(
+      new Option('--data-dir <DIR>', 'where data and logs are kept; survives a restart').default(
+        dataDirectoryDefault,
+        dataDirectoryDefault,
+      ),
+    )
     .option('--base-http <PORT>', 'client port of the first node', parsePort, 8101)
     .option('--base-peer <PORT>', 'peer port of the first node', parsePort, 7101)
     .addOption(optionOf('allowed-host'))

@@ -7,11 +7,14 @@ import type { RaftkvClientError } from '../client/index.js';
  * @param command The full name of the command, such as `member remove`.
  */
 export function inWords(error: RaftkvClientError, command: string): string {
-  return (
-    sentenceOf(error, command) ??
-    phrases.reduce((text, [from, to]) => text.replaceAll(from, to), error.detail)
-  );
+  const said = sentenceOf(error, command);
+  if (said !== undefined) return said;
+  // Of all commands, only this one is given the JSON that is sent.
+  const detail = command === 'txn' ? error.detail : error.detail.replace(exampleOfJson, '');
+  return phrases.reduce((text, [from, to]) => text.replaceAll(from, to), detail);
 }
+
+const exampleOfJson = / Send JSON such as .*$/;
 
 /** The codes that need more than another word. */
 function sentenceOf({ code, problem }: RaftkvClientError, command: string): string | undefined {
@@ -50,10 +53,18 @@ function sentenceOf({ code, problem }: RaftkvClientError, command: string): stri
 
 /** Longer ones first: some are parts of others. */
 const phrases: readonly (readonly [RegExp, string])[] = [
+  [/^The body /g, 'What was given '],
+  [/^The path must name a lease by .*$/g, 'Name a lease by the whole number that raftkv lease grant gave.'],
+  [/^The path must name /g, 'Give '],
+  [/^Content-Type /g, '--content-type '],
+  [/^"lease" /g, '--lease '],
+  [/: DELETE \/v1\/kv\?prefix=….*$/g, '.'],
+  [/ Write it after \/v1\/.*$/g, ' Give one.'],
+  [/locks are taken and released at \/v1\/locks\/<name>/g, 'raftkv lock takes and releases locks'],
+  [/POST \/v1\/compact, or raftkv compact/g, 'raftkv compact'],
   [/GET \/v1\/status/g, 'raftkv status'],
   [/GET \/v1\/members/g, 'raftkv member list'],
   [/POST \/v1\/leases/g, 'raftkv lease grant'],
-  [/\/v1\/locks\/<name>/g, 'raftkv lock'],
   [/\bforce=true\b/g, '--force'],
   [/"?\bfromRevision\b"?/g, '--from-revision'],
   [/"?\bminRevision\b"?/g, '--min-revision'],

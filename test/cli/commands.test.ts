@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Setting, settings } from '../../src/cli/settings.js';
 import { RaftkvError } from '../../src/errors.js';
 import type { MemberStatus } from '../../src/http/port.js';
 import { examplePlan, type FakeNode } from '../http/fake-node.js';
@@ -548,6 +549,51 @@ describe('usage', () => {
     const { output } = await run(['serve', '--help']);
     expect(output.replaceAll(/\s+/g, ' ')).toContain('(default: 127.0.0.1:8101)');
     expect(output).not.toMatch(/\(default[: ]*\)|\(default [^:]/);
+  });
+
+  it('shows every default of serve and dev', async () => {
+    const serveHelp = (await run(['serve', '--help'])).output.replaceAll(/\s+/g, ' ');
+    for (const [name, setting] of Object.entries<Setting>(settings)) {
+      const [, shown = ''] =
+        new RegExp(`--${name}(?: <[^>]*>)? (.*?)(?: --[a-z]| -h, )`).exec(serveHelp) ?? [];
+      expect(shown, name).not.toBe('');
+      if (setting.default) expect(shown, name).toContain(`(default: ${setting.default})`);
+      else expect(shown, name).not.toContain('(default');
+    }
+    const devHelp = (await run(['dev', '--help'])).output.replaceAll(/\s+/g, ' ');
+    expect(devHelp.match(/\(default: [^)]*\)/g)).toEqual([
+      '(default: 3)',
+      '(default: data/dev)',
+      '(default: 8101)',
+      '(default: 7101)',
+    ]);
+  });
+
+  it('shows the default of each option that has one, and what is done without the others', async () => {
+    const shown = async (command: string) =>
+      (await run([...command.split(' '), '--help'])).output
+        .replaceAll(/\s+/g, ' ')
+        .match(/\(default: [^)]*\)/g)
+        ?.map((text) => text.slice('(default: '.length, -1));
+    const endpoints = 'RAFTKV_ENDPOINTS, or ports 8101 to 8103 of 127.0.0.1';
+    const everywhere = [endpoints, '5s'];
+    expect(await shown('put')).toEqual(['application/octet-stream', ...everywhere]);
+    expect(await shown('get')).toEqual(['the newest', ...everywhere]);
+    expect(await shown('add')).toEqual(expect.arrayContaining(['0', ...everywhere]));
+    expect(await shown('list')).toEqual(expect.arrayContaining(['all', 'the newest', ...everywhere]));
+    expect(await shown('watch')).toEqual(['the next change', ...everywhere]);
+    expect(await shown('compact')).toEqual(['the newest', ...everywhere]);
+    expect(await shown('lock')).toEqual(['30s', 'not at all', ...everywhere]);
+    for (const command of [
+      'delete',
+      'txn',
+      'import',
+      'status',
+      'member list',
+      'upgrade status',
+      'lease list',
+    ])
+      expect(await shown(command), command).toEqual(everywhere);
   });
 
   it('says which argument is wrong', async () => {

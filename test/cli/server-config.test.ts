@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { environmentVariable, loadServerConfig } from '../../src/cli/server-config.js';
-import { settingNames } from '../../src/cli/settings.js';
+import { settingNames, settings } from '../../src/cli/settings.js';
 import { RaftkvError } from '../../src/errors.js';
 
 const minimal = { id: 'n1', 'data-dir': 'd' };
@@ -107,6 +107,31 @@ describe('defaults and precedence', () => {
     expect(settingNames.map(environmentVariable)).toContain('RAFTKV_ADVERTISE_PEER');
   });
 
+  it('takes names and origins as browsers write them, from wherever they are given', async () => {
+    const given = {
+      'allowed-host': 'KV.Example.com, proxy,10.0.0.9',
+      'cors-origin': 'https://App.example.com:443/, http://localhost:3000,http://[::1]:80',
+    };
+    const read = {
+      allowedHosts: ['kv.example.com', 'proxy', '10.0.0.9'],
+      corsOrigins: ['https://app.example.com', 'http://localhost:3000', 'http://[::1]'],
+    };
+    expect(await loadServerConfig({ ...minimal, ...given }, {})).toMatchObject(read);
+    const environment = {
+      RAFTKV_ALLOWED_HOST: given['allowed-host'],
+      RAFTKV_CORS_ORIGIN: given['cors-origin'],
+    };
+    expect(await loadServerConfig(minimal, environment)).toMatchObject(read);
+    const lists = Object.entries(given).map(
+      ([name, text]) => `${name}: [${text.split(',').map((part) => `'${part}'`)}]`,
+    );
+    expect(await loadServerConfig({ ...minimal, config: file(lists.join('\n')) }, {})).toMatchObject(read);
+    const none = { allowedHosts: [], corsOrigins: [] };
+    expect(await loadServerConfig(minimal, {})).toMatchObject(none);
+    const emptied = { ...minimal, 'allowed-host': '', 'cors-origin': '', config: file(lists.join('\n')) };
+    expect(await loadServerConfig(emptied, {})).toMatchObject(none);
+  });
+
   it('takes IPv6 addresses in brackets', async () => {
     const loaded = await loadServerConfig({ ...minimal, http: '[::1]:8101', peer: '[::1]:7101' }, {});
     expect(loaded).toMatchObject({
@@ -162,6 +187,49 @@ describe('problems', () => {
     const lines = await problems({ ...minimal, ...flags });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(words);
+  });
+
+  it.each([
+    ...[
+      'kv.example.com:8101',
+      'http://kv.example.com',
+      '*',
+      '*.example.com',
+      'a b',
+      'a,,b',
+      ',',
+      '.',
+      '[::1]',
+    ],
+  ])('--allowed-host %j is refused', async (text) => {
+    expect(await problems({ ...minimal, 'allowed-host': text })).toEqual([
+      `--allowed-host is ${JSON.stringify(text)}, and must be ${settings['allowed-host'].expects}.`,
+    ]);
+  });
+
+  it.each([
+    ...[
+      'app.example.com',
+      '*',
+      'null',
+      'https://*',
+      'https://*.example.com',
+      'https://a/path',
+      'https://a?x',
+    ],
+    ...[
+      'https://a#x',
+      'https://user@a',
+      'ftp://a',
+      'https://',
+      'https://a b',
+      'https://a,',
+      'https://a:99999',
+    ],
+  ])('--cors-origin %j is refused', async (text) => {
+    expect(await problems({ ...minimal, 'cors-origin': text })).toEqual([
+      `--cors-origin is ${JSON.stringify(text)}, and must be ${settings['cors-origin'].expects}.`,
+    ]);
   });
 
   it.each([

@@ -1,14 +1,66 @@
 import { describe, expect, it } from 'vitest';
 import { inWords } from '../../src/cli/words.js';
 import { RaftkvClientError } from '../../src/client/index.js';
+import { listen, serve } from '../http/kit.js';
+import { run } from './kit.js';
 
 /** What only somebody who speaks HTTP knows. */
 const http =
-  /\/v1\/|\b(GET|PUT|POST|DELETE|PATCH)\b|If-(None-)?Match|waitSeconds|ttlSeconds|minRevision|fromRevision|=true|"timeout"/;
+  /\/v1\/|\b(GET|PUT|POST|DELETE|PATCH)\b|If-(None-)?Match|waitSeconds|ttlSeconds|minRevision|fromRevision|=true|"timeout"|The (body|path)|Content-Type|JSON such as/;
 
 function words(code: string, detail: string, command: string, data: Readonly<Record<string, unknown>> = {}) {
   return inWords(new RaftkvClientError(code, detail, 409, { code, detail, ...data }), command);
 }
+
+describe('what a server refuses', () => {
+  it.each([
+    [['put', 'a', 'x'.repeat(1_001)]],
+    [['put', 'a', 'x', '--content-type', 'nonsense']],
+    [['put', 'a', 'x', '--lease', 'abc']],
+    [['put', 'a', 'x', '--lease', '99']],
+    [['put', '.raftkv/a', 'x']],
+    [['put', '', 'x']],
+    [['get', '']],
+    [['get', 'a'.repeat(5_000)]],
+    [['get', 'a', '--revision', '999']],
+    [['delete', 'a']],
+    [['delete', '--prefix', '']],
+    [['delete', '--prefix', '.raftkv/']],
+    [['add', 'word']],
+    [['list', '--prefix', 'a'.repeat(5_000)]],
+    [['watch', '--prefix', '', '--from-revision', '999']],
+    [['watch', 'a'.repeat(5_000)]],
+    [['compact', '--revision', '999']],
+    [['txn']],
+    [['lease', 'show', 'x']],
+    [['lease', 'keepalive', '77']],
+    [['lease', 'revoke', '0']],
+    [['member', 'add', 'n 4', 'h:1']],
+    [['member', 'add', 'n4', '0.0.0.0:1']],
+    [['member', 'add', 'n4', 'h:1', '--client', 'ftp://h']],
+    [['member', 'remove', 'n 4']],
+    [['leader', 'transfer', 'n 4']],
+  ])('is told without HTTP: %j', async (parameters) => {
+    const { app } = serve();
+    const endpoint = `http://127.0.0.1:${await listen(app)}`;
+    await app.inject({ method: 'PUT', url: '/v1/kv/word', payload: 'word' });
+    const input = '{"success":[{"put":{"key":"a"}}]}';
+    const ran = await run([...parameters, '--endpoints', endpoint], { input });
+    await app.close();
+    expect(ran).toMatchObject({ code: 1, output: '' });
+    expect(ran.errors).toMatch(/^raftkv: .*\.( |$)/);
+    expect(ran.errors).not.toMatch(http);
+  });
+
+  it.each(['', 'a'.repeat(2_000)])('is told of the name of a lock without HTTP', async (name) => {
+    const { app } = serve();
+    const endpoint = `http://127.0.0.1:${await listen(app)}`;
+    const ran = await run(['lock', '--endpoints', endpoint, name, '--', 'true']);
+    await app.close();
+    expect(ran.code).toBe(1);
+    expect(ran.errors).not.toMatch(http);
+  });
+});
 
 describe('the words of the command line', () => {
   it.each([
