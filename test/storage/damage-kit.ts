@@ -1,4 +1,4 @@
-import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Prng } from '../../src/sim/prng.js';
 import { LevelDirectory } from '../../src/storage/level-store.js';
@@ -68,4 +68,18 @@ export async function findingsIn(location: string): Promise<readonly Finding[]> 
   const findings: Finding[] = [];
   for await (const finding of checkStore(location)) findings.push(finding);
   return findings;
+}
+
+/** Flips one bit of a file that is open elsewhere, which must not become shorter for a moment. */
+export async function flipInPlace(path: string, bit: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    const byte = Buffer.alloc(1);
+    const at = Math.floor(bit / 8);
+    await file.read(byte, 0, 1, at);
+    byte.writeUInt8(byte.readUInt8() ^ (1 << (bit % 8)));
+    await file.write(byte, 0, 1, at);
+  } finally {
+    await file.close();
+  }
 }
