@@ -26,10 +26,10 @@ export function clientApp(
   logger: Logger,
   sink: LogSink,
   parts: Pick<AppDependencies, 'port' | 'readShare' | 'connectionsMax' | 'refusal'> &
-    Pick<ProcessCounts, 'peerRefusals'>,
+    Pick<ProcessCounts, 'peerRefusals' | 'storage'>,
 ): FastifyInstance {
   const { clientRouting, valueBytesMax, corsOrigins, dataDirectory } = config;
-  const { peerRefusals, ...rest } = parts;
+  const { peerRefusals, storage, ...rest } = parts;
   return buildApp({
     ...rest,
     clientRouting,
@@ -41,6 +41,7 @@ export function clientApp(
       logLinesDropped: () => sink.dropped,
       diskBytes: () => diskBytesOf(dataDirectory, STATE_PREFIX),
       peerRefusals,
+      storage,
     },
     closeGraceMs: STOP_PATIENCE_MS + GOODBYE_MS,
   });
@@ -77,6 +78,7 @@ export async function answerWhileWaiting(
       'follower',
     ),
     peerRefusals: () => new Map(),
+    storage: () => ({ checkedBytes: 0, isDamaged: false }),
     readShare: new TurnShare(READ_SHARE_MS),
     connectionsMax: descriptorBudget().clientConnections,
     refusal: new RaftkvError(

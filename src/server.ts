@@ -36,6 +36,7 @@ import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
+import { StorageWatch } from './storage-watch.js';
 import { printable } from './text.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
@@ -125,6 +126,7 @@ class Server implements Run {
   private service: ClientService | null = null;
   private addresses: AddressKeeper | null = null;
   private hints: AddressHints | null = null;
+  private storageWatch: StorageWatch | null = null;
 
   constructor(
     private readonly config: ServerConfig,
@@ -200,6 +202,7 @@ class Server implements Run {
     this.addresses?.stop();
     this.hints?.stop();
     this.service?.stop();
+    await this.tryToStop(this.storageWatch?.stop());
     const drained = this.app?.close() ?? Promise.resolve();
     await this.tryToStop(this.node?.stop(STOP_PATIENCE_MS, drained));
     await this.tryToStop(drained);
@@ -229,6 +232,7 @@ class Server implements Run {
     this.addresses?.stop();
     this.hints?.stop();
     this.service?.stop();
+    await this.storageWatch?.stop();
     const closed = this.app === null ? Promise.resolve() : abandonApp(this.app);
     await Promise.all([this.node?.stop(0, closed), closed, this.transport?.stop(0)]);
     // The node has failed, so it leaves its state open.
@@ -317,18 +321,28 @@ class Server implements Run {
       () => bootstrap.hello,
       logger,
     );
+    const { node, stateMachine } = this;
+    this.storageWatch = new StorageWatch(
+      config.dataDirectory,
+      () => ['log', stateMachine.storeName],
+      logger,
+      (reason) => node.withdraw(reason).catch((error: unknown) => this.fail(error)),
+    );
     port.open(this.service);
     this.node.start();
     this.addresses.start();
     this.hints.start();
     this.service.start();
+    this.storageWatch.start();
   }
 
   private warnings(): readonly string[] {
     const connections = this.transport?.connections() ?? [];
     const isConnected = connections.some(({ state }) => state === 'connected');
     const refused = connections.filter(({ state }) => state === 'refused');
+    const { damage } = this.storageWatch ?? { damage: null };
     return [
+      ...(damage === null ? [] : [damage]),
       ...this.auth.warnings(this.transport?.unproven() ?? [], isConnected),
       ...refused.map(({ id, reason }) => `There is no connection to ${id}. ${reason}`),
     ];
@@ -372,7 +386,11 @@ class Server implements Run {
   private async listen(port: LatePort, connectionsMax: number): Promise<void> {
     const { config, logger, sink, readShare } = this;
     const peerRefusals = () => this.transport?.refusals ?? new Map();
-    this.app = clientApp(config, logger, sink, { port, peerRefusals, readShare, connectionsMax });
+    const storage = () => ({
+      checkedBytes: this.storageWatch?.checkedBytes ?? 0,
+      isDamaged: (this.storageWatch?.damage ?? null) !== null,
+    });
+    this.app = clientApp(config, logger, sink, { port, peerRefusals, storage, readShare, connectionsMax });
     await listenForClients(this.app, config);
   }
 

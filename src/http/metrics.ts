@@ -32,6 +32,8 @@ export interface ProcessCounts {
   logLinesDropped(): number;
   /** Connections and messages that were refused at the peer port, by reason. */
   peerRefusals(): ReadonlyMap<string, number>;
+  /** What the background check of the data directory's files has read, and whether it found damage. */
+  storage(): Readonly<{ checkedBytes: number; isDamaged: boolean }>;
   /** What the databases take on disk, in bytes. */
   diskBytes(): Promise<Readonly<Record<'log' | 'state', number>>>;
 }
@@ -203,6 +205,23 @@ export class HttpMetrics {
       collect(this: Counter<'reason'>) {
         this.reset();
         for (const [reason, count] of process.peerRefusals()) this.inc({ reason }, count);
+      },
+    });
+    new client.Counter({
+      name: 'raftkv_storage_checked_bytes_total',
+      help: 'Bytes of the data directory that were read in the background to look for damage.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(process.storage().checkedBytes);
+      },
+    });
+    new client.Gauge({
+      name: 'raftkv_storage_damaged',
+      help: '1 where the background check has found damage in the data directory.',
+      registers,
+      collect() {
+        this.set(process.storage().isDamaged ? 1 : 0);
       },
     });
     new client.Gauge({

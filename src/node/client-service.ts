@@ -316,7 +316,7 @@ export class ClientService implements NodePort {
     const { node, store } = this.parts;
     const { raft } = node;
     if (node.stopping) return { ready: false, reason: 'shutting down' };
-    if (raft.quarantine !== null) return { ready: false, reason: `in quarantine: ${raft.quarantine}` };
+    if (node.quarantine !== null) return { ready: false, reason: `in quarantine: ${node.quarantine}` };
     if (this.role() === 'removed') return { ready: false, reason: 'this node was removed from the cluster' };
     if (raft.leader === null) return { ready: false, reason: 'no leader known' };
     const reason = this.catchUp.reason(
@@ -588,7 +588,7 @@ export class ClientService implements NodePort {
 
   /** The store, for reads that need not be new: any node answers them, unless what it holds may be wrong. */
   private get readable(): StoreReader {
-    const { quarantine } = this.parts.node.raft;
+    const { quarantine } = this.parts.node;
     if (quarantine !== null) throw quarantined(quarantine);
     return this.parts.store;
   }
@@ -650,7 +650,8 @@ export class ClientService implements NodePort {
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
-    const { leader, quarantine } = this.parts.node.raft;
+    const { quarantine, raft } = this.parts.node;
+    const { leader } = raft;
     if (quarantine !== null) return Promise.reject(quarantined(quarantine));
     if (leader === null) return Promise.reject(noLeader());
     return this.parts.transport.forward(leader, { operation, payload }, timeoutMs, signal);

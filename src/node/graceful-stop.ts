@@ -2,17 +2,21 @@ import type { Clock } from '../clock.js';
 import type { Raft } from '../raft/raft.js';
 import { STOP_POLL_MS, SUCCESSOR_PATIENCE_MS } from './limits.js';
 
-/** A node that was told to stop, as far as its end in good order needs it. It takes no new requests any more. */
-export interface StoppingNode {
+/** A node that is not to lead any more. */
+export interface LeavingLeader {
   readonly raft: Raft;
   readonly clock: Clock;
   /** Runs `task` on the core and then what follows from it. */
   change<Value>(task: (raft: Raft) => Value): Value;
+  isDead(): boolean;
+}
+
+/** A node that was told to stop, as far as its end in good order needs it. It takes no new requests any more. */
+export interface StoppingNode extends LeavingLeader {
   /** Whether somebody waits for an answer that was promised. */
   isBusy(): boolean;
   /** Whether everything that the core wanted on disk is there. */
   isIdle(): boolean;
-  isDead(): boolean;
 }
 
 /**
@@ -42,7 +46,7 @@ export async function stopInGoodOrder(
  * Asks one after another to take over while anybody is in contact. When a whole cluster is told to stop at once, nobody
  * is soon, and waiting on would only hold up the end.
  */
-async function handOver(node: StoppingNode, deadline: number): Promise<void> {
+export async function handOver(node: LeavingLeader, deadline: number): Promise<void> {
   const { raft, clock } = node;
   while (raft.role === 'leader' && !node.isDead() && clock.now() < deadline) {
     if (typeof node.change(() => raft.transfer(undefined)) === 'string') return;
@@ -54,7 +58,7 @@ async function handOver(node: StoppingNode, deadline: number): Promise<void> {
   }
 }
 
-async function waitUntil(node: StoppingNode, condition: () => boolean, deadline: number): Promise<void> {
+async function waitUntil(node: LeavingLeader, condition: () => boolean, deadline: number): Promise<void> {
   const { clock } = node;
   while (!condition() && !node.isDead() && clock.now() < deadline) {
     await new Promise<void>((resolve) => clock.after(STOP_POLL_MS, () => resolve()));

@@ -164,6 +164,8 @@ export const SILENT_LEARNERS_MAX = 16;
 export const CHANGE_RETRY_MS = 20;
 /** How often a node that stops looks whether it may go on: until it hands over, nobody's writes are taken. */
 export const STOP_POLL_MS = 1;
+/** How long a leader whose disk is damaged tries to hand over. */
+export const WITHDRAWAL_HANDOVER_MS = 5000;
 /** How long a node that stops and was asked for its vote goes on, until it hears of the winner. */
 export const SUCCESSOR_PATIENCE_MS = 500;
 

@@ -39,6 +39,7 @@ import {
   type Waiter,
   WaitingRoom,
 } from './waiting.js';
+import { Withdrawal } from './withdrawal.js';
 
 export interface RaftNodeOptions {
   readonly id: NodeId;
@@ -124,6 +125,7 @@ export class RaftNode<Result> {
   private ledTerm: Term | null = null;
   private lastLeader: NodeId | null = null;
   private readonly peerList: PeerList;
+  private readonly withdrawal: Withdrawal;
   private isStopping = false;
   /** Nothing is performed any more. */
   private isShut = false;
@@ -156,6 +158,13 @@ export class RaftNode<Result> {
     this.nonsense = new Nonsense(clock, logger);
     this.events = new EventLog(clock, logger);
     this.isTraced = logger.isLevelEnabled('trace');
+    this.withdrawal = new Withdrawal({
+      raft: this.raft,
+      clock,
+      change: (task) => this.change(task),
+      isDead: () => this.isDead || this.isStopping,
+      endReads: (reason) => this.endReads(quarantined(reason)),
+    });
     this.peerList = new PeerList(options.id, this.raft, transport);
     const fatal = (error: unknown) => this.die(error);
     this.queue = new ProposalQueue(clock, () => this.driver.wake());
@@ -422,8 +431,18 @@ export class RaftNode<Result> {
   /** Why nothing is read here: this node was removed, or is in quarantine. Null while it serves. */
   whyUnreadable(): RaftkvError | null {
     const { raft } = this;
-    if (raft.quarantine !== null) return quarantined(raft.quarantine);
+    if (this.quarantine !== null) return quarantined(this.quarantine);
     return raft.isRemoved ? removed() : null;
+  }
+
+  /** Why this node is in quarantine, or about to be; null while it is not. */
+  get quarantine(): string | null {
+    return this.raft.quarantine ?? this.withdrawal.reason;
+  }
+
+  /** The disk under this node gives back something else than was written to it: see {@link Withdrawal}. */
+  withdraw(reason: string): Promise<void> {
+    return this.withdrawal.begin(reason);
   }
 
   /** Calls back whenever another leader, or none, is known, or the leader that was doubtful was heard. */

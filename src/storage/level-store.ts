@@ -153,7 +153,7 @@ export class LevelDirectory implements StoreDirectory {
     try {
       for await (const finding of checkStore(location, options)) {
         const path = join(location, finding.file);
-        if (finding.kind === 'damage') throw storageDamaged(sentenceOf(name, path, finding), { path });
+        if (finding.kind === 'damage') throw damagedFile(name, path, finding);
         checks.onTorn?.(path, finding);
       }
       checks.onEnd?.(name, readBytes);
@@ -384,15 +384,15 @@ async function makeDirectory(path: string, parent: string): Promise<void> {
   if (made !== undefined) await syncDirectory(parent);
 }
 
-/** Names the damaged file, and which of the two stores of a node it belongs to. */
-function sentenceOf(store: string, path: string, { offset, what }: Finding): string {
+/** The error for damage that was found in a file: it names the file, and which of the two stores of a node it belongs to. */
+export function damagedFile(store: string, path: string, { offset, what }: Finding): RaftkvError {
   const which =
     store === 'log'
       ? "The node's log"
       : store.startsWith('state-')
         ? "The node's state"
         : `The store ${store}`;
-  return `${which} is damaged: ${path}, at byte ${offset}: ${what}.`;
+  return storageDamaged(`${which} is damaged: ${path}, at byte ${offset}: ${what}.`, { path });
 }
 
 /** LevelDB syncs its files but not the entry of its own directory in the one above. */

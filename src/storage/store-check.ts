@@ -8,7 +8,7 @@ import { TableChecker } from './table-check.js';
 import { FieldReader } from './varint.js';
 
 const CURRENT = 'CURRENT';
-const CURRENT_CONTENT = /^(MANIFEST-\d{6,})\n$/;
+export const CURRENT_CONTENT = /^(MANIFEST-\d{6,})\n$/;
 const NUMBERED = /^(\d{6,})\.(ldb|sst|log)$/;
 
 /** A record of a write-ahead log begins with the number of its first change, in 8 bytes, and how many there are, in 4. */
@@ -174,7 +174,7 @@ function torn(file: string, { offset, what }: TornTail): Finding {
 }
 
 /** A file that cannot be read is as good as damaged; what else goes wrong is thrown. */
-function findingOf(error: unknown, file: string): Finding {
+export function findingOf(error: unknown, file: string): Finding {
   if (error instanceof Damage) return { kind: 'damage', file, offset: error.offset, what: error.what };
   if (error instanceof EndOfFile)
     return { kind: 'damage', file, offset: error.offset, what: 'it ends there' };

@@ -22,8 +22,6 @@ const MAGIC = Buffer.from('57fb808b247547db', 'hex');
 const TRAILER_BYTES = 5;
 /** The head of a record in a block: three numbers of 32 bits. */
 const HEAD_BYTES_MAX = 15;
-/** Where a block is: two numbers of 64 bits. */
-const HANDLE_BYTES_MAX = 20;
 /** Most blocks take about 4 KiB. */
 const KEY_PIECE_BYTES = 8 * 1024;
 const FILTER_PREFIX = 'filter.';
@@ -31,6 +29,12 @@ const FILTER_PREFIX = 'filter.';
 interface Handle {
   readonly offset: number;
   readonly size: number;
+}
+
+interface IndexEntry {
+  /** As the index has it; valid until more of it is read. */
+  readonly key: Buffer;
+  readonly handle: Handle;
 }
 
 /** What a manifest says of a table. Keys are LevelDB's, with the sequence number, so no two tables have the same. */
@@ -109,11 +113,13 @@ export class TableChecker {
   /** Where the blocks of records end: at the filter, if there is one. */
   async #endOfData(metaIndex: Handle): Promise<number> {
     let end = metaIndex.offset;
-    for await (const { key, handle } of this.#entriesOf(metaIndex, true)) {
-      if (!key.toString('latin1').startsWith(FILTER_PREFIX) || endOf(handle) !== end)
-        throw new Damage(metaIndex.offset, 'its meta index names something unknown');
-      await this.#checkBlock(this.#data, handle, 'the filter');
-      end = handle.offset;
+    for await (const entries of this.#entriesOf(metaIndex)) {
+      for (const { key, handle } of entries) {
+        if (!key.toString('latin1').startsWith(FILTER_PREFIX) || endOf(handle) !== end)
+          throw new Damage(metaIndex.offset, 'its meta index names something unknown');
+        await this.#checkBlock(this.#data, handle, 'the filter');
+        end = handle.offset;
+      }
     }
     return end;
   }
@@ -123,17 +129,20 @@ export class TableChecker {
     let at = 0;
     let first: Handle | undefined;
     let last: Handle | undefined;
-    for await (const { handle } of this.#entriesOf(index, false)) {
-      if (handle.offset !== at || endOf(handle) > end)
-        throw new Damage(
-          index.offset,
-          `its index names a block at byte ${handle.offset} where one at byte ${at} belongs`,
-        );
-      const checked = this.#checkBlock(this.#data, handle, 'a block');
-      if (checked !== undefined) await checked;
-      first ??= handle;
-      last = handle;
-      at = endOf(handle);
+    for await (const entries of this.#entriesOf(index)) {
+      for (const { handle } of entries) {
+        if (handle.offset !== at || endOf(handle) > end) {
+          throw new Damage(
+            index.offset,
+            `its index names a block at byte ${handle.offset} where one at byte ${at} belongs`,
+          );
+        }
+        const checked = this.#checkBlock(this.#data, handle, 'a block');
+        if (checked !== undefined) await checked;
+        first ??= handle;
+        last = handle;
+        at = endOf(handle);
+      }
     }
     if (first === undefined || last === undefined || at !== end)
       throw new Damage(index.offset, `its index ends with byte ${at}, and its records with byte ${end}`);
@@ -165,27 +174,25 @@ export class TableChecker {
     checkTrailer(await reader.copy(offset + size, TRAILER_BYTES), checksum, { offset, size }, what);
   }
 
-  /** The entries of an index, whose checksum is known to be right. Keys are read only where they are asked for. */
-  async *#entriesOf(
-    index: Handle,
-    withKeys: boolean,
-  ): AsyncGenerator<{ readonly key: Buffer; readonly handle: Handle }> {
-    const malformed = new Damage(index.offset, 'its index is malformed');
+  /** The entries of an index whose checksum is known to be right, as many at a time as a piece of the file has. */
+  async *#entriesOf(index: Handle): AsyncGenerator<readonly IndexEntry[]> {
     const end = await endOfEntries(this.#index, index);
     for (let at = index.offset; at < end; ) {
-      const head = await headAt(this.#index, at, end);
-      if (head === undefined) throw malformed;
-      const keyAt = at + head.bytes;
-      const handleAt = keyAt + head.unshared;
-      const next = handleAt + head.valueBytes;
-      if (next > end || head.valueBytes > HANDLE_BYTES_MAX) throw malformed;
-      const key = withKeys ? await this.#index.copy(keyAt, head.unshared) : NO_KEY;
-      const reading = this.#index.ensure(handleAt, head.valueBytes);
-      if (reading !== undefined) await reading;
-      const handle = readHandle(new FieldReader(this.#index.view(handleAt, head.valueBytes)));
-      if (handle === undefined) throw malformed;
-      yield { key, handle };
-      at = next;
+      const length = Math.min(end - at, this.#index.pieceBytes);
+      await this.#index.ensure(at, length);
+      const fields = new FieldReader(this.#index.view(at, length));
+      const entries: IndexEntry[] = [];
+      let entry = readIndexEntry(fields);
+      let used = 0;
+      while (entry !== undefined) {
+        entries.push(entry);
+        used = fields.at;
+        entry = readIndexEntry(fields);
+      }
+      // No key is nearly as long as a piece.
+      if (used === 0) throw new Damage(index.offset, 'its index is malformed');
+      yield entries;
+      at += used;
     }
   }
 
@@ -242,6 +249,18 @@ async function headAt(reader: PieceReader, at: number, end: number) {
   return at + fields.at + unshared + valueBytes > end
     ? undefined
     : { bytes: fields.at, shared, unshared, valueBytes };
+}
+
+/** Undefined where the bytes end before it does, and where it is malformed. */
+function readIndexEntry(fields: FieldReader): IndexEntry | undefined {
+  // Each key of an index stands for itself, and shares nothing with the one before it.
+  if (fields.varint() !== 0) return undefined;
+  const unshared = fields.varint();
+  const valueBytes = fields.varint();
+  const key = unshared === undefined ? undefined : fields.take(unshared);
+  const value = valueBytes === undefined ? undefined : fields.take(valueBytes);
+  const handle = value && readHandle(new FieldReader(value));
+  return key === undefined || handle === undefined ? undefined : { key, handle };
 }
 
 function readHandle(fields: FieldReader): Handle | undefined {

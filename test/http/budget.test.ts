@@ -59,6 +59,7 @@ describe('metrics', () => {
     const counts = {
       logLinesDropped: () => 0,
       peerRefusals: () => new Map(),
+      storage: () => ({ checkedBytes: 0, isDamaged: false }),
       diskBytes: async () => {
         made += 1;
         await gate;
