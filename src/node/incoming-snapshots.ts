@@ -3,6 +3,7 @@ import type { Raft } from '../raft/raft.js';
 import type { InstallSnapshotResponse } from '../raft/types.js';
 import type { SnapshotAnswer, SnapshotHeader } from '../transport/contract.js';
 import type { NodeLogger, StagedSnapshot, StateMachine } from './contracts.js';
+import type { Nonsense } from './nonsense.js';
 
 /** The driver, as far as it matters here. */
 interface Offers {
@@ -24,6 +25,7 @@ export class IncomingSnapshots {
     private readonly stateMachine: StateMachine<unknown>,
     private readonly logger: NodeLogger,
     private readonly offers: Offers,
+    private readonly nonsense: Pick<Nonsense, 'note'>,
   ) {}
 
   /** Takes an arriving snapshot to the disk, and then to the core, which decides whether it replaces the log. */
@@ -34,10 +36,16 @@ export class IncomingSnapshots {
   ): Promise<SnapshotAnswer> {
     const isStranger = !fromMember && this.raft.configuration.members.length > 0;
     const objection = isStranger
-      ? 'it is not a member, as far as this node knows.'
+      ? 'its sender is no member, as far as this node knows.'
       : this.objectionTo(header);
     if (objection !== null) {
-      this.logger.info({ peer: header.from }, `A snapshot of ${header.from} is not taken: ${objection}`);
+      // Whoever is no member may send any number of them.
+      if (!fromMember)
+        this.nonsense.note(
+          { from: header.from, type: 'installSnapshot' },
+          `It begins a snapshot, which is not taken: ${objection}`,
+        );
+      else this.logger.info({ peer: header.from }, `A snapshot of ${header.from} is not taken: ${objection}`);
       return this.refusal();
     }
     // What it covers is committed here, so there is nothing to write; the core says how far this node is (rule 24).

@@ -15,7 +15,7 @@ export class Nonsense {
     private readonly logger: NodeLogger,
   ) {}
 
-  note(message: Message, reason: string): void {
+  note(message: Pick<Message, 'from' | 'type'>, reason: string): void {
     this.count += 1;
     const now = this.clock.now();
     if (now - this.toldAt < NONSENSE_REPORT_MS) return;

@@ -208,7 +208,7 @@ export class RaftNode<Result> {
       needsFlush: () => this.flusher.flushNow(),
       fatal,
     });
-    this.incoming = new IncomingSnapshots(this.raft, stateMachine, logger, this.driver);
+    this.incoming = new IncomingSnapshots(this.raft, stateMachine, logger, this.driver, this.nonsense);
     this.outgoing = new OutgoingSnapshots(options, this.raft, stateMachine, transport, clock, logger, {
       wake: () => {
         this.guard(() => this.flusher.compactLog());
