@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { VALUE_BYTES_LIMIT } from '../../src/kv/types.js';
 import { listen, RawConnection, serve } from './kit.js';
 
 type App = ReturnType<typeof serve>['app'];
@@ -256,6 +257,28 @@ describe('a transaction', () => {
     expect(status).toBe(400);
     expect(problem.detail).toContain('surrogate');
     expect(node.position().revision).toBe(0);
+  });
+
+  it.each(['Yg', 'Yg=', 'Y', '=', '==', '====', 'A===', 'Y=g=', 'Yg==Yg==', 'Yg==\\n', 'Yg-_', ' Yg=='])(
+    'refuses what is not base64, and would be stored as something else: %s',
+    async (text) => {
+      const { app } = serve();
+      for (const member of [`"key":"a","valueBase64":"${text}"`, `"keyBase64":"${text}","value":"a"`]) {
+        const payload = `{"success":[{"put":{${member}}}]}`;
+        const answer = await app.inject({ method: 'POST', url: '/v1/txn', payload });
+        expect([answer.statusCode, JSON.parse(answer.body).code]).toEqual([400, 'bad_request']);
+        expect(JSON.parse(answer.body).detail).toContain('must be a text in base64, padded with "="');
+      }
+    },
+  );
+
+  it('takes the largest value that a node can be told to accept in base64', async () => {
+    const { app, node } = serve({ valueBytesMax: VALUE_BYTES_LIMIT });
+    const value = Buffer.alloc(VALUE_BYTES_LIMIT, 0xff);
+    const payload = `{"success":[{"put":{"key":"a","valueBase64":"${value.toString('base64')}"}}]}`;
+    const answer = await app.inject({ method: 'POST', url: '/v1/txn', payload });
+    expect(answer.statusCode).toBe(200);
+    expect(Buffer.from(node.get(Buffer.from('a'), undefined)?.value ?? []).equals(value)).toBe(true);
   });
 
   it('refuses what is nested too deeply for any schema, surrogate pairs beside it or not', async () => {
