@@ -112,7 +112,7 @@ describe('a running cluster', () => {
     await expectRefusal(
       follower.start(),
       1,
-      /index \d+/,
+      /log\/\d+\.(?:ldb|log), at byte \d+/,
       /remove the member .*--join/,
       /Nothing was changed/,
     );
