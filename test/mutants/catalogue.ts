@@ -1,10 +1,13 @@
 import { clientMutants } from './clients.js';
 import { electionMutants } from './elections.js';
+import { loyaltyMutants } from './loyalty.js';
 import { membershipMutants } from './membership.js';
 import type { Mutant } from './mutant.js';
 import { peerMutants } from './peers.js';
 import { replicationMutants } from './replication.js';
+import { requestMutants } from './requests.js';
 import { stateMutants } from './state.js';
+import { timingMutants } from './timing.js';
 import { versionMutants } from './versions.js';
 
 /** Every planted bug. */
@@ -16,4 +19,7 @@ export const catalogue: readonly Mutant[] = [
   ...stateMutants,
   ...versionMutants,
   ...peerMutants,
+  ...timingMutants,
+  ...loyaltyMutants,
+  ...requestMutants,
 ];
