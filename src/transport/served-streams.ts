@@ -42,7 +42,11 @@ export class ServedStreams {
   }
 
   remove(stream: ServedStream): void {
-    if (this.has(stream)) this.#newest.delete(stream.key);
+    if (!this.has(stream)) return;
+    const { key, route } = stream;
+    this.#newest.delete(key);
+    // Names come from the network, so none is kept for longer than a stream of it.
+    if (this.#asking.get(route.from) === key) this.#asking.delete(route.from);
   }
 
   /** Something came over this stream. */
