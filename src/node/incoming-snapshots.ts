@@ -18,7 +18,7 @@ interface Offers {
 export class IncomingSnapshots {
   private incoming: { abandoned: boolean } | null = null;
   /** Who waits for the core's answer to an offered snapshot, in the order of the offers. */
-  private readonly answersWaiting: ((response: InstallSnapshotResponse) => void)[] = [];
+  private readonly answersWaiting: ((response: InstallSnapshotResponse | undefined) => void)[] = [];
 
   constructor(
     private readonly raft: Raft,
@@ -101,10 +101,10 @@ export class IncomingSnapshots {
     { from, fromIncarnation, to, term, snapshot }: SnapshotHeader,
     offer: (step: () => void) => void,
   ): Promise<SnapshotAnswer> {
-    let answer: Promise<InstallSnapshotResponse> | undefined;
+    let answer: Promise<InstallSnapshotResponse | undefined> | undefined;
     offer(() => {
-      let settle: (response: InstallSnapshotResponse) => void = () => {};
-      const waiting = new Promise<InstallSnapshotResponse>((resolve) => {
+      let settle: (response: InstallSnapshotResponse | undefined) => void = () => {};
+      const waiting = new Promise<InstallSnapshotResponse | undefined>((resolve) => {
         settle = resolve;
       });
       this.answersWaiting.push(settle);
@@ -121,6 +121,11 @@ export class IncomingSnapshots {
   /** The core's answer to {@link receive}; it leaves as the answer of the call that brought the snapshot. */
   answer(response: InstallSnapshotResponse): void {
     this.answersWaiting.shift()?.(response);
+  }
+
+  /** The core answers nothing any more, because this node is in quarantine: whoever waits hears that its snapshot is not taken. */
+  refuseAll(): void {
+    for (const settle of this.answersWaiting.splice(0)) settle(undefined);
   }
 
   /** One that the core took was replaced by another before it came to life: nobody will ask for it. */

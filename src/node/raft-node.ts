@@ -582,6 +582,7 @@ export class RaftNode<Result> {
     if (event.name === 'quarantined') {
       logger.error(fields, `This node is in quarantine from now on. ${event.message}`);
       this.endReads(quarantined(event.message));
+      this.incoming.refuseAll();
       return;
     }
     if (this.raft.leader !== null) this.events.leaderKnown();
@@ -600,12 +601,8 @@ export class RaftNode<Result> {
   }
 
   private send(message: Message): void {
-    if (this.raft.quarantine !== null) {
-      // It waited for the disk, and meanwhile it showed that this node can vouch for nothing (correctness rule 24).
-      if (message.type === 'installSnapshotResponse')
-        this.incoming.answer({ ...message, success: false, matchIndex: 0 });
-      return;
-    }
+    // It waited for the disk, and meanwhile it showed that this node can vouch for nothing (correctness rule 24).
+    if (this.raft.quarantine !== null) return;
     if (this.isTraced) {
       this.parts.logger.trace({ peer: message.to }, `to ${message.to}: ${describeMessage(message)}`);
     }

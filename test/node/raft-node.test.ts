@@ -312,6 +312,16 @@ describe('the end', () => {
     expect(answer.value).toEqual({ success: false, matchIndex: 0, term: 2 });
   });
 
+  it('of taking part comes before a snapshot is answered that brings nothing new (rule 24)', async () => {
+    const kit = new NodeKit();
+    await kit.hear('heartbeat', { term: 2, round: 1, commitIndex: 1 });
+    const snapshot = { index: 1, term: 1, configuration: threeVoters };
+    const header = { from: 'n2', fromIncarnation: 'n2-1', to: 'n1', term: 2, snapshot };
+    const answer = new Outcome(kit.node.onSnapshot(header, noChunks(), true));
+    await kit.hear('heartbeat', { term: 2, round: 2, commitIndex: 99 });
+    expect(answer.value).toEqual({ success: false, matchIndex: 0, term: 2 });
+  });
+
   it('does not come of nonsense, which is counted, and told of once in a while', async () => {
     const kit = new NodeKit();
     const before = kit.node.status();
