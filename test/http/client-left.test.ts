@@ -102,7 +102,7 @@ describe('a client that leaves', () => {
     await idle.untilEnd();
     const used = new RawConnection(port);
     used.send('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n');
-    await used.until(/alive/);
+    await used.until(/"alive"/);
     used.socket.end();
     await used.untilEnd();
   });

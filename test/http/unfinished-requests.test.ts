@@ -71,7 +71,7 @@ it.each(withoutContent)('%s acts although it has content, once that is whole', a
   connection.send(`${line} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n`);
   const other = new RawConnection(port);
   other.send('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n');
-  await other.until(/alive/);
+  await other.until(/"alive"/);
   expect(node.calls).toEqual([]);
   connection.send('0\r\n\r\n');
   await connection.until(/^HTTP\/1\.1 \d+ /);

@@ -63,7 +63,7 @@ describe('on the socket', () => {
     const connection = new RawConnection(port);
     const put = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello';
     connection.send(put + get('/v1/kv/b') + get('/v1/kv') + get('/healthz'));
-    const received = await connection.until(/alive/);
+    const received = await connection.until(/(?:HTTP\/1\.1 [\s\S]*){4}"alive"/);
     expect(received.match(/HTTP\/1\.1 \d+/g)?.map((line) => line.slice(9))).toEqual([
       '201',
       '404',
@@ -78,7 +78,7 @@ describe('on the socket', () => {
     const silent = new RawConnection(port);
     const used = new RawConnection(port);
     used.send(get('/healthz'));
-    await used.until(/alive/);
+    await used.until(/"alive"/);
     await app.close();
     await Promise.all([silent.untilEnd(), used.untilEnd()]);
   });
@@ -91,7 +91,7 @@ describe('on the socket', () => {
       connection.send(get('/healthz') + part);
       return connection;
     });
-    for (const connection of connections) await connection.until(/alive/);
+    for (const connection of connections) await connection.until(/"alive"/);
     await abandonApp(app);
     for (const connection of connections) await connection.untilEnd();
   });
@@ -121,7 +121,7 @@ describe('on the socket', () => {
     const { port } = await listening();
     const connection = new RawConnection(port);
     connection.send(`HEAD /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\n${get('/healthz')}`);
-    const received = await connection.until(/alive/);
+    const received = await connection.until(/"alive"/);
     expect(received).not.toContain('key_not_found');
   });
 
@@ -242,7 +242,7 @@ describe('on the socket', () => {
     connection.socket.destroy();
     const other = new RawConnection(port);
     other.send(get('/healthz'));
-    await other.until(/alive/);
+    await other.until(/"alive"/);
     expect(node.calls).toEqual([]);
   });
 });
@@ -392,7 +392,7 @@ describe('bodies that are not wanted', () => {
     connection.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n');
     await connection.until(/not_leader/);
     connection.send(`abc${get('/healthz')}`);
-    await connection.until(/alive/);
+    await connection.until(/"alive"/);
   });
 
   it.each([['gzip, chunked'], ['gzip,chunked'], ['x, chunked']])(
@@ -448,7 +448,7 @@ describe('closing', () => {
     });
     const idle = new RawConnection(port);
     idle.send(get('/healthz'));
-    await idle.until(/alive/);
+    await idle.until(/"alive"/);
     const busy = new RawConnection(port);
     busy.send('PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx');
     while (!node.calls.some((call) => call.startsWith('write'))) await new Promise(setImmediate);

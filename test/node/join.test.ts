@@ -68,7 +68,9 @@ describe('a node that asks to be added', () => {
     let sent = 0;
     const endless = await endpoint((_, response) => {
       const send = (): void => {
-        while (!response.destroyed && response.write(' '.repeat(65_536))) sent += 65_536;
+        for (let isTaken = true; isTaken && !response.destroyed; sent += 65_536) {
+          isTaken = response.write(' '.repeat(65_536));
+        }
         if (!response.destroyed) response.once('drain', send);
       };
       send();
