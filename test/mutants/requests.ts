@@ -26,9 +26,9 @@ export const requestMutants: readonly Mutant[] = [
   {
     name: 'values are compared by their length',
     rule: 'docs/http-api.md, transactions',
-    file: 'src/kv/transaction.ts',
-    from: '      return isInOrder(Buffer.compare(value, compare.value), compare.op);',
-    to: '      return isInOrder(value.length - compare.value.length, compare.op);',
+    file: 'src/kv/comparisons.ts',
+    from: '    if (!isInOrder(Buffer.compare(found, value), op)) return false;',
+    to: '    if (!isInOrder(found.length - value.length, op)) return false;',
   },
   {
     name: 'a prefix that ends in 0xFF has only itself below it',
