@@ -200,7 +200,7 @@ export class Cluster {
             if (error instanceof RaftkvError && error.code === 'storage_damaged')
               this.fail(
                 new Violation(
-                  'No read finds a state damaged that was opened (row 29)',
+                  'No read of an open state finds damage (row 29)',
                   `${node.id}: ${error.message}`,
                 ),
               );
@@ -304,7 +304,7 @@ export class Cluster {
     const wasRemoved = error instanceof RaftkvError && error.code === 'member_not_found';
     if (!(error instanceof InjectedDiskError || wasRemoved)) {
       const stack = error instanceof Error ? error.stack : String(error);
-      this.fail(new Violation('A node never stops by itself', `${node.id} stopped: ${stack}`));
+      this.fail(new Violation('A node stops only when its disk fails', `${node.id} stopped: ${stack}`));
       return;
     }
     this.scheduler.after(RESTART_MS, null, () => this.start(node));

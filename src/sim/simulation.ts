@@ -249,7 +249,7 @@ class Simulation {
     for (const { id, server } of members()) {
       if (server?.store.leaseCount === 0) continue;
       throw new Violation(
-        'A lease ends soon after its time (row 20)',
+        'A lease ends soon after its time to live (row 20)',
         `${id} still has a lease of ${CALM_TTL_MS} ms after ${QUIET_MS} ms in which all was well.`,
       );
     }
@@ -297,7 +297,7 @@ class Simulation {
     this.waitFor(`the end of ${node.id}, which was told to stop`, STOP_MS_MAX + LOOK_MS, () => hasStopped);
     if (unanswered.length === 0 && settledCount === ASKED_BEFORE_STOP) return;
     throw new Violation(
-      'A stop answers what was accepted before it (docs/operations.md)',
+      'A stopping node answers every request that it accepted (docs/operations.md)',
       `${node.id} settled ${settledCount} of ${ASKED_BEFORE_STOP} requests, with ${unanswered.join(', ') || 'no failure'}.`,
     );
   }
@@ -311,7 +311,7 @@ class Simulation {
     const after = cluster.leader;
     if (after === leader && after?.server?.node.raft.term === term) return;
     throw new Violation(
-      'Nobody disturbs a cluster that is in order (row 17)',
+      'No node disturbs a healthy cluster (row 17)',
       `${leader?.id} led term ${term}, and ${after?.id} leads term ${after?.server?.node.raft.term} without any fault.`,
     );
   }

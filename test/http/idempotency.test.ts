@@ -105,7 +105,7 @@ describe('a request with an Idempotency-Key', () => {
   });
 });
 
-it('row 27: a request has the same fingerprint in every version, since a repeat may come to a node of another', () => {
+it('row 27: a request has the same fingerprint in every version, since a repeat may arrive at a node of another version', () => {
   const target = { path: '/v1/kv/a%20%22b', query: 'ttl=30s&timeout=2s&lease=1' };
   const fingerprintOf = (method: string, headers: object, body?: Uint8Array) => {
     const exchange = { request: { method, headers }, target } as unknown as Exchange;

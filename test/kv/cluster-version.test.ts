@@ -83,7 +83,7 @@ describe('the cluster version in the state', () => {
   });
 });
 
-describe('a command that is to be proposed', () => {
+describe('a proposed command', () => {
   const bounded = { kind: 'txn', compare: [], success: [], failure: [], isBounded: true } as const;
   const key = Buffer.from('a');
   const count = { kind: 'add', key, delta: 1, initial: 0 } as const;

@@ -26,7 +26,7 @@ export const clientMutants: readonly Mutant[] = [
     to: '  while (core.readRounds[0] && confirmed >= 0) {',
   },
   {
-    name: 'a read is confirmed by rounds from before it came',
+    name: 'a read is confirmed by a round that was sent before the read arrived',
     rule: '§8',
     file: 'src/raft/reads.ts',
     from: '  while (core.readRounds[0] && core.readRounds[0].round <= confirmed) {',
@@ -47,7 +47,7 @@ export const clientMutants: readonly Mutant[] = [
     to: '      if (index > 0) return undefined;',
   },
   {
-    name: 'a read joins a question that was asked before it came',
+    name: 'a read joins a request for the read index that was sent before the read arrived',
     rule: '§8',
     file: 'src/node/leader-reads.ts',
     from: '      this.waiting.push({ resolve, reject, deadline: this.clock.now() + timeoutMs, signal });',
@@ -55,7 +55,7 @@ export const clientMutants: readonly Mutant[] = [
       list.push({ resolve, reject, deadline: this.clock.now() + timeoutMs, signal });`,
   },
   {
-    name: 'a read that waits for what never comes is never answered',
+    name: 'a read outlives its timeout',
     rule: 'docs/http-api.md, timeout',
     file: 'src/node/raft-node.ts',
     from: '    this.conditions.expire(sweep);',

@@ -37,14 +37,14 @@ export const peerMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a node in quarantine reads what it holds',
+    name: 'a node in quarantine serves reads',
     rule: QUARANTINE,
     file: 'src/node/client-service.ts',
     from: '    if (quarantine !== null) throw quarantined(quarantine);',
     to: '',
   },
   {
-    name: 'a node in quarantine goes on with its watches',
+    name: 'a node in quarantine keeps serving its watches',
     rule: QUARANTINE,
     file: 'src/node/raft-node.ts',
     from: '      this.endReads(quarantined(event.message));',
@@ -52,7 +52,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/node/client-service.test.ts',
   },
   {
-    name: 'a refused append is contact with the leader',
+    name: 'a leader counts a refused append as contact',
     rule: 'docs/architecture.md, refused appends',
     file: 'src/raft/replication.ts',
     from: '    noteRefusal(core, message.from, progress, message.refusal);',
@@ -68,7 +68,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/raft/refused-appends.test.ts',
   },
   {
-    name: 'a refused append is a log that does not match',
+    name: 'a leader takes a refused append for a log mismatch',
     rule: 'docs/architecture.md, refused appends',
     file: 'src/raft/replication.ts',
     from: `    noteRefusal(core, message.from, progress, message.refusal);
@@ -78,7 +78,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/raft/refused-appends.test.ts',
   },
   {
-    name: 'digests that differ once are enough',
+    name: 'one difference of digests is enough for quarantine',
     rule: 'docs/architecture.md, digests',
     file: 'src/node/digest-comparison.ts',
     from: `      this.isSuspect = true;
@@ -95,7 +95,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/node/digest-comparison.test.ts',
   },
   {
-    name: 'a message moves a term by any distance',
+    name: 'a message can raise the term by any amount',
     rule: 'docs/architecture.md, terms',
     file: 'src/raft/plausibility.ts',
     from: 'core.term > 0 && message.term - core.term > TERM_JUMP_MAX',
@@ -103,7 +103,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/raft/quarantine.test.ts',
   },
   {
-    name: 'a follower sends its leader what only a leader proposes',
+    name: 'a leader takes a forwarded command that only a leader may propose',
     rule: 'docs/architecture.md, what a peer may say',
     file: 'src/kv/admission.ts',
     from: '    if (!takes(command.kind)) {',
@@ -111,7 +111,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/kv/cluster-version.test.ts',
   },
   {
-    name: 'a proof of one role is one of the other',
+    name: 'a proof does not cover the role of the side that sends it',
     rule: 'src/transport/proof.ts',
     file: 'src/transport/proof.ts',
     from: '    LABEL,\n    role,',
@@ -119,7 +119,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/proof.test.ts',
   },
   {
-    name: "a proof is not of the listener's nonce",
+    name: "a proof does not cover the listener's nonce",
     rule: 'src/transport/proof.ts',
     file: 'src/transport/proof.ts',
     from: '    dialerNonce,\n    listenerNonce,\n    ...[dialer',
@@ -127,7 +127,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/proof.test.ts',
   },
   {
-    name: "a proof is not of the dialer's nonce",
+    name: "a proof does not cover the dialer's nonce",
     rule: 'src/transport/proof.ts',
     file: 'src/transport/proof.ts',
     from: '    dialerNonce,\n    listenerNonce,\n    ...[dialer',
@@ -135,7 +135,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/proof.test.ts',
   },
   {
-    name: 'a proof is not of who takes part',
+    name: 'a proof does not cover the identities of both sides',
     rule: 'src/transport/proof.ts',
     file: 'src/transport/proof.ts',
     from: '    ...[dialer, listener].flatMap(({ cluster, id, incarnation }) => [cluster, id, incarnation]),\n',
@@ -143,7 +143,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/proof.test.ts',
   },
   {
-    name: 'a node that need not prove the secret reaches nobody who has none',
+    name: 'a permissive node cannot connect to a node without a secret',
     rule: 'docs/operations.md, cluster secret',
     file: 'src/transport/dial.ts',
     from: `        const { remoteAddress, remotePort } = socket;
@@ -153,7 +153,7 @@ export const peerMutants: readonly Mutant[] = [
     test: 'test/transport/permissive.test.ts',
   },
   {
-    name: 'the connection that holds least in unfinished messages is the one that ends',
+    name: 'the connection with the fewest bytes in unfinished messages is ended',
     rule: 'src/transport/unfinished-messages.ts',
     file: 'src/transport/unfinished-messages.ts',
     from: 'owner.heldBytes > largest.heldBytes',

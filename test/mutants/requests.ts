@@ -17,7 +17,7 @@ export const requestMutants: readonly Mutant[] = [
     to: '    return touched?.now === undefined || touched.known !== undefined ? this.#live.newest(key) : itemOf(touched);',
   },
   {
-    name: 'a put after a deletion in its own transaction goes on with the former key',
+    name: 'a put continues a key that its own transaction deleted',
     rule: 'docs/http-api.md, transactions',
     file: 'src/kv/transaction.ts',
     from: '    const existing = touched.now?.state;\n    const revision = this.#revision;',
@@ -31,28 +31,28 @@ export const requestMutants: readonly Mutant[] = [
     to: '    if (!isInOrder(found.length - value.length, op)) return false;',
   },
   {
-    name: 'a prefix that ends in 0xFF has only itself below it',
+    name: 'a prefix that ends in 0xFF matches only the key equal to it',
     rule: 'docs/http-api.md, prefixes',
     file: 'src/kv/record-codec.ts',
     from: '  while (prefix[length - 1] === 0xff) length -= 1;',
     to: '  while (prefix[length - 1] === 0xff && length > prefix.length) length -= 1;',
   },
   {
-    name: 'a page begins with the last key of the one before',
+    name: 'a page begins with the last key of the page before',
     rule: 'docs/http-api.md, listings',
     file: 'src/kv/merged-walk.ts',
     from: '    const from = after !== undefined && after >= prefix ? `${after}\\0` : prefix;',
     to: '    const from = after !== undefined && after >= prefix ? after : prefix;',
   },
   {
-    name: 'a put in a transaction leaves its lease out',
+    name: 'a put in a transaction drops its lease',
     rule: 'docs/http-api.md, leases',
     file: 'src/kv/transaction.ts',
     from: "      this.results.push({ kind: 'put', key, created: this.#write(touched, value, contentType, lease) });",
     to: "      this.results.push({ kind: 'put', key, created: this.#write(touched, value, contentType, 0) });",
   },
   {
-    name: 'the previous value of an event is the newest one',
+    name: 'the previous value of an event is the newest value',
     rule: 'docs/http-api.md, watches',
     file: 'src/kv/watch-hub.ts',
     from: 'this.#hub.state.itemAt(key, previousRevision);',
@@ -74,7 +74,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/storage/synced-writes.test.ts',
   },
   {
-    name: 'a snapshot is taken whatever its checksum says',
+    name: 'a snapshot with a wrong checksum is accepted',
     rule: '§7',
     file: 'src/kv/snapshot-stream.ts',
     from: "    if (trailer.readUInt32BE(6) !== this.#checksum) throw damaged('it does not match its checksum');",
@@ -82,7 +82,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/kv/snapshot-stream.test.ts',
   },
   {
-    name: 'a snapshot is taken whatever number of pairs it says that it has',
+    name: 'a snapshot with a wrong number of pairs is accepted',
     rule: '§7',
     file: 'src/kv/snapshot-stream.ts',
     from: '    if (pairCount !== this.#pairCount) throw damaged(`it has ${this.#pairCount} pairs and says ${pairCount}`);',
@@ -90,7 +90,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/kv/snapshot-stream.test.ts',
   },
   {
-    name: 'a snapshot that ends early is taken',
+    name: 'a snapshot that ends early is accepted',
     rule: '§7',
     file: 'src/kv/snapshot-stream.ts',
     from: "    if (this.#stage !== 'end') throw damaged('it ends too early');",
@@ -98,7 +98,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/kv/snapshot-stream.test.ts',
   },
   {
-    name: 'a node of another cluster is heard',
+    name: 'a node of another cluster is accepted',
     rule: 'row 16',
     file: 'src/transport/introduction.ts',
     from: '  if (sender.cluster !== me.cluster) {',
@@ -110,8 +110,8 @@ export const requestMutants: readonly Mutant[] = [
       ['method', "[method ?? '', target.path", "['', target.path"],
       ['path', 'target.path, meaningOf', "'', meaningOf"],
       ['query', 'meaningOf(target.query), match', "'', match"],
-      ['condition of a match', 'match, noneMatch, type]', "'', noneMatch, type]"],
-      ['condition of no match', 'match, noneMatch, type]', "match, '', type]"],
+      ['If-Match', 'match, noneMatch, type]', "'', noneMatch, type]"],
+      ['If-None-Match', 'match, noneMatch, type]', "match, '', type]"],
       ['content type', 'match, noneMatch, type]', "match, noneMatch, '']"],
       [
         'body',
@@ -128,7 +128,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/http/idempotency.test.ts',
   })),
   {
-    name: 'a node that does not lead ends leases',
+    name: 'a node that is not the leader expires leases',
     rule: 'row 20',
     file: 'src/node/lease-keeper.ts',
     from: '    if (!isLeader() || leases.leaseCount === 0) return;',
@@ -136,7 +136,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/node/lease-keeper.test.ts',
   },
   {
-    name: 'the end of a lease is proposed again before the first proposal has an outcome',
+    name: 'the expiry of a lease is proposed again before the first proposal has an outcome',
     rule: 'row 20',
     file: 'src/node/lease-keeper.ts',
     from: '    this.expiring.add(lease);\n',
@@ -144,7 +144,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/node/lease-keeper.test.ts',
   },
   {
-    name: 'the end of a lease whose proposal failed is never proposed again',
+    name: 'an expiry whose proposal failed is never proposed again',
     rule: 'row 20',
     file: 'src/node/lease-keeper.ts',
     from: 'EXPIRY_TIMEOUT_MS).then(done, done);\n  }\n\n  private checkpoint',
@@ -152,7 +152,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/node/lease-keeper.test.ts',
   },
   {
-    name: 'any number of leases end at a time',
+    name: 'any number of leases expire at a time',
     rule: 'row 20',
     file: 'src/node/lease-keeper.ts',
     from: '      if (this.expiring.size >= EXPIRIES_UNDER_WAY_MAX) return;\n',
@@ -160,7 +160,7 @@ export const requestMutants: readonly Mutant[] = [
     test: 'test/node/lease-keeper.test.ts',
   },
   {
-    name: 'log time is written down only when something else is',
+    name: 'log time is written only with another command',
     rule: 'row 20',
     file: 'src/node/lease-keeper.ts',
     from: '    if (now - leases.logTimeMs >= CHECKPOINT_MS && !this.isTicking) this.checkpoint();',

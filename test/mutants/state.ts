@@ -3,14 +3,14 @@ import type { Mutant } from './mutant.js';
 /** Bugs in what commands do, in leases, repeats and watches. */
 export const stateMutants: readonly Mutant[] = [
   {
-    name: 'a repeat is done again',
+    name: 'a repeated request is applied again',
     rule: 'row 27',
     file: 'src/kv/command-executor.ts',
     from: '    if (found.result !== undefined) return found.result;\n    const result',
     to: '    const result',
   },
   {
-    name: 'the answer to a repeat is not in the state that a snapshot or a restart brings',
+    name: 'a snapshot or a restart loses the answers to repeated requests',
     rule: 'row 27',
     file: 'src/kv/command-executor.ts',
     from: '    answers.keep(idempotency, result, found.superseded);',
@@ -59,35 +59,35 @@ export const stateMutants: readonly Mutant[] = [
     to: '',
   },
   {
-    name: 'a transaction does its first branch whatever it compared',
+    name: 'a transaction takes its first branch whatever its comparisons give',
     rule: 'docs/http-api.md, transactions',
     file: 'src/kv/transaction.ts',
     from: '  return holds === undefined ? undefined : holds ? success : failure;',
     to: '  return holds === undefined ? undefined : holds || failure !== success ? success : failure;',
   },
   {
-    name: 'an add to a counter begins anew when the counter is on disk',
+    name: 'an add does not see a counter that is on disk',
     rule: 'docs/http-api.md, counters',
     file: 'src/kv/command-executor.ts',
     from: 'addTo(existing && this.#live.newest(key), delta, initial)',
     to: 'addTo(existing && existing.modRevision > this.#live.flushedIndex ? this.#live.newest(key) : undefined, delta, initial)',
   },
   {
-    name: 'an add in a transaction leaves the counter as it was, and says otherwise',
+    name: 'an add in a transaction returns a sum that it does not store',
     rule: 'docs/http-api.md, counters',
     file: 'src/kv/transaction.ts',
     from: 'Buffer.from(String(sum)), contentType, lease);',
     to: 'Buffer.from(String(existing === undefined ? sum : sum - delta)), contentType, lease);',
   },
   {
-    name: 'a member lets a transaction pass over fewer keys than others do',
+    name: 'one member allows a transaction fewer keys than the others do',
     rule: 'row 22',
     file: 'src/kv/transaction.ts',
     from: 'this.#passedKeys > PASSED_KEYS_MAX',
     to: 'this.#passedKeys > (this.#live.flushedIndex % 2 === 0 ? 2 : PASSED_KEYS_MAX)',
   },
   {
-    name: 'the time to live of a put in a transaction is another one where the key was there',
+    name: 'a put in a transaction shortens its time to live if the key existed',
     rule: 'row 20',
     file: 'src/kv/transaction.ts',
     from: 'this.#grants.push({ key: touched.id, lease: granted, ttlMs });',
@@ -101,14 +101,14 @@ export const stateMutants: readonly Mutant[] = [
     to: 'Math.max(meta.compactedRevision, this.#live.flushedIndex > 40 ? meta.revision - 1 : meta.revision - this.#history.revisions)',
   },
   {
-    name: 'a watch that is woken goes on behind the event',
+    name: 'a watch skips the event that wakes it',
     rule: 'row 28',
     file: 'src/kv/watch-hub.ts',
     from: 'this.#wake(watcher, before(event));',
     to: 'this.#wake(watcher, event);',
   },
   {
-    name: 'a watch hears nothing of what a snapshot brought',
+    name: 'a watch misses the events that a snapshot brought',
     rule: 'row 28',
     file: 'src/kv/state-machine.ts',
     from: '    this.#watches.replaced(replaced.revision);',
@@ -129,7 +129,7 @@ export const stateMutants: readonly Mutant[] = [
     to: '',
   },
   {
-    name: 'events of the past are given again after the window',
+    name: 'a watch that catches up delivers the last event again',
     rule: 'row 28',
     file: 'src/kv/watch-hub.ts',
     from: '      if (!isAfter(event, position)) continue;',

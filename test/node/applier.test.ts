@@ -73,7 +73,7 @@ describe('applier', () => {
     expect(calls.progressed).toBe(progressed + 1);
   });
 
-  it('forgets a read-ahead when a snapshot takes the place of the state, and goes on behind it', async () => {
+  it('drops its read-ahead when a snapshot replaces the state, and continues after the snapshot', async () => {
     const { applier, clock, stateMachine, indexes } = start();
     const ahead = new Pending<void>();
     stateMachine.prepare = (entry) => (entry.index === 2 ? ahead.promise : undefined);
@@ -86,7 +86,7 @@ describe('applier', () => {
     expect(indexes()).toEqual([1, 5, 6]);
   });
 
-  it('is not ended by a read-ahead that failed in a state that was replaced', async () => {
+  it('survives a failed read-ahead of a state that was replaced', async () => {
     const { applier, clock, stateMachine, errors } = start();
     const ahead = new Pending<void>();
     stateMachine.prepare = (entry) => (entry.index === 1 ? ahead.promise : undefined);

@@ -35,7 +35,7 @@ const grant = (preVote = false): Message => ({
   call: 0,
 });
 
-describe('Whoever holds a lease leads alone', () => {
+describe('A leader with a lease is the only leader', () => {
   const answer: Message = { type: 'heartbeatResponse', ...envelope('n3', 'n2', 2), round: 1 };
   const former = (untilMs: number, clockMs: number) => ({
     ...node('n2'),
@@ -146,7 +146,7 @@ describe('An election is won by votes on the disks of a majority', () => {
   });
 });
 
-describe('Only a transfer claims to be one', () => {
+describe('Only a leadership transfer sets the transfer flag', () => {
   const claim = { ...request({ leadershipTransfer: true }), from: 'n1', to: 'n3' } as Message;
 
   test('allows a claim after the leader of the term before asked for it, and finds any other', () => {
@@ -160,7 +160,7 @@ describe('Only a transfer claims to be one', () => {
   });
 });
 
-describe('Writes from before a truncation never count', () => {
+describe('Writes from before a truncation do not count as durable', () => {
   const log = [entry(1, 1), entry(2, 2)];
 
   test('allows what the disk has, and what it has compacted', () => {
@@ -182,7 +182,7 @@ describe('Writes from before a truncation never count', () => {
   });
 });
 
-describe('A configuration has exactly the members it must have', () => {
+describe('A configuration has exactly the right members', () => {
   const member = (id: string, incarnation = `${id}-a`) => ({
     id,
     incarnation,

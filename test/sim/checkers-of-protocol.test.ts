@@ -19,7 +19,7 @@ const n1 = node('n1');
 const leader = (term: number, log: Parameters<typeof core>[0] = {}) => core({ role: 'leader', term, ...log });
 const log = [entry(1, 1), entry(2, 1)];
 
-describe('The match index never goes back, and is on disk', () => {
+describe('The match index never decreases, and is on disk', () => {
   const answer: Message = {
     type: 'appendEntriesResponse',
     ...envelope('n2', 'n1', 2),

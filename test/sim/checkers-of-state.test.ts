@@ -81,7 +81,7 @@ describe('Nothing acknowledged is lost', () => {
   });
 });
 
-describe('Every command gives what is promised', () => {
+describe('Every command gives the same result as the reference model', () => {
   test('allows the same answer on every node', () => {
     const model = modelOf(put('k', 'a'), put('k', 'b'));
     model.applied(n2, commandEntry(2, put('k', 'b')), wasPut(2));
@@ -202,7 +202,7 @@ describe('A repeat changes nothing and gets the first answer', () => {
   });
 });
 
-describe('A lease lasts for its time', () => {
+describe('A lease lasts for its time to live', () => {
   const granted = { kind: 'lease', revision: 0, lease: 1, ttlMs: 500 } as const;
   const expire: Command = { kind: 'leaseExpire', lease: 1, generation: 1 };
   const ended = { kind: 'leaseRevoked', revision: 0, lease: 1, deleted: 0, remaining: false } as const;
@@ -250,7 +250,7 @@ describe('A lease lasts for its time', () => {
   });
 });
 
-describe('A watch has every event once, in order, and none before its time', () => {
+describe('A watch delivers every event once, in order, and only after it was applied', () => {
   const both: Command = {
     kind: 'txn',
     compare: [],
@@ -383,7 +383,7 @@ describe('the checker of counters', () => {
   });
 });
 
-describe('A lock ends by its token or its time', () => {
+describe('A lock ends only by its token or its time to live', () => {
   const place = '.raftkv/locks/lock\0a';
   const taken: Command = { ...put(place, ''), ttlMs: 500 } as Command;
 

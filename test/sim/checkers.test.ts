@@ -245,7 +245,7 @@ describe('A vote is set at most once a term', () => {
   });
 });
 
-describe('On disk before the answer that promises it', () => {
+describe('State is on disk before the response that depends on it', () => {
   const acknowledgement = (matchIndex: number): Message => ({
     type: 'appendEntriesResponse',
     ...envelope('n1', 'n2', 2),
@@ -314,7 +314,7 @@ describe('On disk before the answer that promises it', () => {
   });
 });
 
-describe('Committed only when a majority has it on disk', () => {
+describe('An entry is committed only when a majority has it on disk', () => {
   const log = [entry(1, 1), entry(2, 2)];
   const cluster = (held: readonly number[]) =>
     new Map(
@@ -363,7 +363,7 @@ describe('One membership change at a time', () => {
   });
 });
 
-describe('Only what is on disk is applied', () => {
+describe('Only entries on disk are applied', () => {
   const disk = node('n1', durable({ log: [entry(1, 1)] }));
 
   test('finds an entry that is not there, and one that is another', () => {

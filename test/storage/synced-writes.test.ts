@@ -7,7 +7,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('row 29: every write to a store is synced, by LevelDB, which does not do so by itself', async () => {
+it('row 29: every write to a store makes LevelDB sync, which it does not do by default', async () => {
   const options: unknown[] = [];
   const { batch } = ClassicLevel.prototype;
   vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: ClassicLevel, ...given: []) {

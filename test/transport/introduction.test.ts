@@ -23,7 +23,7 @@ it('row 16: a caller is heard that is of this cluster and means this very node',
   expect(answerTo(identity('n2'), { id: 'n1', incarnation: '' })).toBe('n2');
 });
 
-it('row 16: a caller of another cluster is refused, and one that means another node', () => {
+it('row 16: a caller of another cluster is refused, and so is a caller that expects another node', () => {
   expect(answerTo(identity('n2', 'cluster-2'))).toBe(
     'n2 is in cluster cluster-2; the node at n1:7100 is n1 of cluster cluster-1.',
   );

@@ -7,7 +7,7 @@ import { type Checker, type NodeView, Violation } from './checker.js';
  * of more than its log holds after a crash, and a write that completed must not be taken for a later one.
  */
 export class AppliedIsDurable implements Checker {
-  readonly property = 'Only what is on disk is applied (Ready, slot 4)';
+  readonly property = 'Only entries on disk are applied (Ready, slot 4)';
 
   applied(node: NodeView, entry: Entry, _result: CommandResult | undefined): void {
     const { durable } = node;

@@ -9,7 +9,7 @@ import { isMajority } from './majority.js';
  * a leader moves its commit index.
  */
 export class CommitOnMajority implements Checker {
-  readonly property = 'Committed only when a majority has it on disk (§5.3, §5.4.2)';
+  readonly property = 'An entry is committed only when a majority has it on disk (§5.3, §5.4.2)';
   private readonly seen = new Map<
     NodeId,
     { readonly term: Term; readonly commitIndex: Index; readonly configuration: Configuration }

@@ -5,7 +5,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * says nothing about the entries that came after it, although they may have the same indexes.
  */
 export class CountedWrites implements Checker {
-  readonly property = 'Writes from before a truncation or a snapshot never count (row 3)';
+  readonly property = 'Writes from before a truncation or a snapshot do not count as durable (row 3)';
 
   stepped(node: NodeView, core: CoreView): void {
     const { durableIndex } = core;

@@ -8,7 +8,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * elected with its own vote, so that is on disk before it leads.
  */
 export class DurableBeforeAnswer implements Checker {
-  readonly property = 'On disk before the answer that promises it (Figure 2)';
+  readonly property = 'State is on disk before the response that depends on it (Figure 2)';
 
   stepped(node: NodeView, core: CoreView): void {
     const { durable } = node;

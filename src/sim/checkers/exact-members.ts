@@ -7,7 +7,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * only the outgoing voters go.
  */
 export class ExactMembers implements Checker {
-  readonly property = 'A configuration has exactly the members it must have (§6)';
+  readonly property = 'A configuration has exactly the right members (§6)';
   private readonly known = new Map<
     NodeId,
     { readonly term: Term; readonly index: Index; readonly configuration: Configuration }

@@ -6,7 +6,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * cluster"; thesis §4.2.1; correctness row 17). It knows when the configuration without its vote is committed.
  */
 export class IdleOutside implements Checker {
-  readonly property = 'Who has no vote asks for none (§6)';
+  readonly property = 'A node without a vote does not campaign (§6)';
 
   sending(node: NodeView, core: CoreView, message: Message): void {
     // What it decided to ask leaves when its own vote is on disk: it may have given up by then.

@@ -23,7 +23,7 @@ interface Leader {
  * in rounds of heartbeats, because a process that stands still cannot step down.
  */
 export class LeaderContact implements Checker {
-  readonly property = 'A leader that hears no majority steps down (thesis §6.2)';
+  readonly property = 'A leader that hears from no majority steps down (thesis §6.2)';
   private readonly leaders = new Map<NodeId, Leader>();
 
   received(node: NodeView, core: CoreView, message: Message): void {

@@ -7,7 +7,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * node that holds it, as the node itself does.
  */
 export class LeaseAlone implements Checker {
-  readonly property = 'Whoever holds a lease leads alone (thesis §6.4.1)';
+  readonly property = 'A leader with a lease is the only leader (thesis §6.4.1)';
   private highestTerm: Term = 0;
   private highestLeader: NodeId = '';
 

@@ -26,7 +26,7 @@ const ROUNDING_MS = 2;
  * meanwhile (correctness row 20). A clock that goes faster or leaps takes its part of that time away.
  */
 export class LeaseTime implements Checker {
-  readonly property = 'A lease lasts for its time (row 20)';
+  readonly property = 'A lease lasts for its time to live (row 20)';
   private readonly renewals = new Map<LeaseId, Renewal>();
 
   constructor(private readonly time: TrueTime) {}

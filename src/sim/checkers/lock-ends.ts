@@ -8,7 +8,7 @@ import { type Checker, Violation } from './checker.js';
  * (docs/http-api.md, locks; rule 21).
  */
 export class LockEnds implements Checker {
-  readonly property = 'A lock ends by its token or its time (row 21)';
+  readonly property = 'A lock ends only by its token or its time to live (row 21)';
   /** Tokens that clients were told of, and those with which they give locks back. */
   private readonly held = new Set<Revision>();
   private readonly givenBack = new Set<Revision>();

@@ -12,7 +12,7 @@ const PATIENCE_MS = (ELECTION_TIMEOUT_TICKS - 2.5) * TICK_MS;
  * may wish for the election.
  */
 export class LoyalVoter implements Checker {
-  readonly property = 'No vote within an election timeout of hearing a leader (thesis §6.4.1)';
+  readonly property = 'No vote within an election timeout of hearing from a leader (thesis §6.4.1)';
   private readonly heardAt = new Map<NodeId, { readonly nowMs: number; readonly leaptMs: number }>();
   /**
    * What each node was asked for when it was free to give it. The answer may wait for the disk, and the node may hear a leader

@@ -21,7 +21,7 @@ interface Leadership {
  * (row 17): what it is told to be committed rests on the same number.
  */
 export class MatchIndex implements Checker {
-  readonly property = 'The match index never goes back, and is on disk (Figure 2)';
+  readonly property = 'The match index never decreases, and is on disk (Figure 2)';
   private readonly known = new Map<NodeId, Leadership>();
 
   constructor(private readonly nodes: () => ReadonlyMap<NodeId, NodeView>) {}

@@ -12,7 +12,8 @@ const FORMAT_OF_VERSION_1 = 2;
  * member; and before that no command is in the log that a program of the version before could not read.
  */
 export class RaisedByAll implements Checker {
-  readonly property = 'The cluster moves on only when every member can (docs/operations.md, Upgrade)';
+  readonly property =
+    'The cluster version is raised only when every member supports it (docs/operations.md, Upgrade)';
   private readonly spoken = new Map<string, ClusterVersion>();
   private configuration = emptyConfiguration;
   private clusterVersion: ClusterVersion = 1;

@@ -13,7 +13,7 @@ import { type Checker, type NodeView, Violation } from './checker.js';
  * in a snapshot.
  */
 export class ReferenceModel implements Checker, KnownLog {
-  readonly property = 'Every command gives what is promised (§2; docs/http-api.md)';
+  readonly property = 'Every command gives the same result as the reference model (§2; docs/http-api.md)';
   readonly store: ReferenceStore;
   /** What each index must give, encoded; undefined where there is nothing to give. */
   private readonly results: (Uint8Array | undefined)[] = [undefined];

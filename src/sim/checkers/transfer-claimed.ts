@@ -6,7 +6,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * although the voter hears a leader, so any other server that claimed it could depose that leader.
  */
 export class TransferClaimed implements Checker {
-  readonly property = 'Only a transfer claims to be one (thesis §4.2.3)';
+  readonly property = 'Only a leadership transfer sets the transfer flag (thesis §4.2.3)';
   private readonly asked = new Map<NodeId, Set<Term>>();
 
   received(node: NodeView, _core: CoreView, message: Message): void {

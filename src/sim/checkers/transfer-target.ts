@@ -6,7 +6,7 @@ import { type Checker, type CoreView, type NodeView, Violation } from './checker
  * election that it begins. A leader that was removed, and has stepped down, only asks the best that is there.
  */
 export class TransferTarget implements Checker {
-  readonly property = 'Leadership goes to who has the whole log (thesis §3.10)';
+  readonly property = 'Leadership is transferred only to a node with the whole log (thesis §3.10)';
 
   constructor(private readonly nodes: () => ReadonlyMap<NodeId, NodeView>) {}
 

@@ -4,7 +4,7 @@ import type { Changes, KnownLog } from '../known-states.js';
 import { Violation } from './checker.js';
 import { isSame } from './shown-states.js';
 
-const PROPERTY = 'A watch has every event once, in order, and none before its time (row 28)';
+const PROPERTY = 'A watch delivers every event once, in order, and only after it was applied (row 28)';
 
 /**
  * What there is to be seen of the log. Which of the changes of one revision comes first is for the nodes to say, and for all of

@@ -111,6 +111,6 @@ describe('clients notice', () => {
     });
     const ends = new LeaseEnds(clocks);
     const holders = new LeaseHolders(script, random(), new Revisions(), ends);
-    expect(await found(holders, ends.violations, 'A lease lasts for its time')).toBe(true);
+    expect(await found(holders, ends.violations, 'A lease lasts for its time to live')).toBe(true);
   });
 });
