@@ -3,22 +3,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { filesOf, flip, spoil } from '../storage/damage-kit.js';
 import { put } from './client.js';
-import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
+import { type Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
 import { runToEnd } from './program.js';
+import { clusterWithTables } from './tables.js';
 
 describe('raftkv check', () => {
   let cluster: Cluster;
   let node: TestNode;
   showLogsOfFailures(() => cluster);
   beforeAll(async () => {
-    cluster = await Cluster.of(1);
+    cluster = await clusterWithTables();
     node = cluster.node('n1');
-    for (let start = 0; start < 3; start += 1) {
-      node.start(start === 0 ? cluster.founding : []);
-      await cluster.ready();
-      for (let key = 0; key < 20; key += 1) await put(node.url, `key-${key}`, `value ${start} of ${key}`);
-      await node.stop();
-    }
   });
   afterAll(() => cluster?.remove());
 

@@ -5,6 +5,7 @@ import { present } from '../../src/assert.js';
 import { filesOf, flip, flipInPlace, spoil } from '../storage/damage-kit.js';
 import { call, put } from './client.js';
 import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
+import { clusterWithTables } from './tables.js';
 import { until } from './wait.js';
 
 /** A node's disk is damaged while it is stopped. */
@@ -13,15 +14,8 @@ describe('a node whose disk was damaged while it was stopped', () => {
   let node: TestNode;
   showLogsOfFailures(() => cluster);
   beforeAll(async () => {
-    cluster = await Cluster.of(1);
+    cluster = await clusterWithTables();
     node = cluster.node('n1');
-    // Each start turns the write-ahead logs before it into tables.
-    for (let start = 0; start < 3; start += 1) {
-      node.start(start === 0 ? cluster.founding : []);
-      await cluster.ready();
-      for (let key = 0; key < 20; key += 1) await put(node.url, `key-${key}`, `value ${start} of ${key}`);
-      await node.stop();
-    }
   });
   afterAll(() => cluster?.remove());
 

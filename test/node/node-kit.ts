@@ -124,6 +124,19 @@ export class NodeKit {
     this.transport.sent.length = 0;
   }
 
+  /** The node to which n1 hands leadership over campaigns in the next term, with a log as long as that of n1. */
+  async successorCampaigns(): Promise<void> {
+    const { term, lastIndex: lastLogIndex } = this.node.raft;
+    const log = { lastLogIndex, lastLogTerm: term };
+    await this.hear('requestVote', {
+      ...log,
+      term: term + 1,
+      preVote: false,
+      leadershipTransfer: true,
+      call: 0,
+    });
+  }
+
   /** Proposes a command and tells what became of it: its result, or the code of the error, or "waits". */
   propose(text: string, timeoutMs = 1000): Outcome {
     return new Outcome(this.node.propose(new TextEncoder().encode(text), timeoutMs));

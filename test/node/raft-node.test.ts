@@ -158,14 +158,7 @@ describe('proposals', () => {
     const outcome = kit.propose('x');
     await kit.clock.settle();
     expect([outcome.value, kit.node.raft.lastIndex]).toEqual(['waits', 2]);
-    await kit.hear('requestVote', {
-      term: 3,
-      preVote: false,
-      lastLogIndex: 2,
-      lastLogTerm: 2,
-      leadershipTransfer: true,
-      call: 0,
-    });
+    await kit.successorCampaigns();
     expect(outcome.value).toBe('no_leader');
   });
 

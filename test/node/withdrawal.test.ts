@@ -23,14 +23,7 @@ describe('a node that withdraws', () => {
     ]);
     expect([waiting.value, ended]).toEqual(['unavailable', [expect.stringContaining(REASON)]]);
     expect(kit.transport.takeNames()).toContain('timeoutNow n2');
-    await kit.hear('requestVote', {
-      term: 3,
-      preVote: false,
-      lastLogIndex: 2,
-      lastLogTerm: 2,
-      leadershipTransfer: true,
-      call: 0,
-    });
+    await kit.successorCampaigns();
     await kit.clock.pass(20);
     // The successor may need its vote.
     expect([kit.node.raft.role, kit.node.raft.quarantine, withdrawn.value]).toEqual([

@@ -19,6 +19,7 @@ import {
   WASTED_BYTES_MAX,
 } from '../../src/transport/limits.js';
 import { service, wire } from '../../src/transport/wire.js';
+import { http2Frame } from '../hostile/http2-frame.js';
 import { append, codeOf, TestNode } from './conformance-world.js';
 import { GrpcWorld } from './grpc-world.js';
 
@@ -108,16 +109,6 @@ function statusOf(stream: ClientHttp2Stream): Promise<string> {
 }
 
 const http2Opening = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
-
-/** A frame of HTTP/2 (RFC 9113, section 4.1). */
-function frameOf(kind: number, stream: number, payload: Buffer, flags = 0): Buffer {
-  const header = Buffer.alloc(9);
-  header.writeUIntBE(payload.length, 0, 3);
-  header.writeUInt8(kind, 3);
-  header.writeUInt8(flags, 4);
-  header.writeUInt32BE(stream, 5);
-  return Buffer.concat([header, payload]);
-}
 
 const reasons = () => world.refused.map(({ reason }) => reason);
 
@@ -469,7 +460,7 @@ describe('a stranger, where no proof is required', () => {
     const socket = dialRaw(a);
     socket.resume();
     socket.write(http2Opening);
-    const frame = frameOf(kind, stream, payload);
+    const frame = http2Frame(kind, stream, payload);
     const block = Buffer.concat(Array.from({ length: 4096 }, () => frame));
     while (!socket.destroyed && socket.bytesWritten < 1000 * WASTED_BYTES_MAX) {
       if (socket.write(block)) continue;
@@ -495,7 +486,7 @@ describe('a stranger, where no proof is required', () => {
     socket.resume();
     socket.write(http2Opening);
     const payload = { 3: Buffer.alloc(4), 4: Buffer.alloc(0), 6: Buffer.alloc(8) }[kind] ?? Buffer.alloc(0);
-    const frame = frameOf(kind, kind === 3 ? 1 : 0, payload, flags);
+    const frame = http2Frame(kind, kind === 3 ? 1 : 0, payload, flags);
     for (let count = 0; count < 20_000 && !socket.destroyed; count += 1) socket.write(frame);
     await world.until(() => socket.destroyed, 'the connection is ended');
   });

@@ -2,25 +2,16 @@
 import { connect, type Socket } from 'node:net';
 import type { Prng } from '../../../src/sim/prng.js';
 import { frameBytes } from '../../../src/transport/proof-frames.js';
+import { http2Frame } from '../http2-frame.js';
 import { randomBytes } from '../mutations.js';
 
 const MEBIBYTE = 1024 * 1024;
 const HTTP2_OPENING = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  frame(4, 0, Buffer.alloc(0)),
+  http2Frame(4, 0, Buffer.alloc(0)),
 ]);
 /** A connection that the node neither ends nor reads is left after this time. */
 const CONNECTION_MS_MAX = 1000;
-
-/** A frame of HTTP/2 (RFC 9113, section 4.1). */
-function frame(kind: number, stream: number, payload: Uint8Array, flags = 0): Buffer {
-  const header = Buffer.alloc(9);
-  header.writeUIntBE(payload.length, 0, 3);
-  header.writeUInt8(kind, 3);
-  header.writeUInt8(flags, 4);
-  header.writeUInt32BE(stream, 5);
-  return Buffer.concat([header, payload]);
-}
 
 /** Streams that are opened and reset at once (CVE-2023-44487). */
 function rapidResets(): Buffer {
@@ -29,8 +20,8 @@ function rapidResets(): Buffer {
   const cancel = Buffer.of(0, 0, 0, 8);
   return Buffer.concat(
     Array.from({ length: 2000 }, (_, count) => [
-      frame(1, 2 * count + 1, headers, 4),
-      frame(3, 2 * count + 1, cancel),
+      http2Frame(1, 2 * count + 1, headers, 4),
+      http2Frame(3, 2 * count + 1, cancel),
     ]).flat(),
   );
 }
@@ -60,7 +51,7 @@ function kindsOf(cluster: string) {
   const resets = Buffer.concat([HTTP2_OPENING, rapidResets()]);
   const unfinished = Buffer.concat([
     HTTP2_OPENING,
-    frame(0, 1, Buffer.alloc(16_384)),
+    http2Frame(0, 1, Buffer.alloc(16_384)),
     Buffer.alloc(4 * MEBIBYTE),
   ]);
   return {
@@ -69,7 +60,7 @@ function kindsOf(cluster: string) {
       Buffer.concat([
         HTTP2_OPENING,
         ...Array.from({ length: 50 }, () =>
-          frame(random.integer(0, 10), random.integer(0, 9), randomBytes(random, random.integer(0, 64))),
+          http2Frame(random.integer(0, 10), random.integer(0, 9), randomBytes(random, random.integer(0, 64))),
         ),
       ]),
     'unfinished messages': () => unfinished,
