@@ -1,28 +1,15 @@
-import { copyFile, cp, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { present } from '../../src/assert.js';
 import { Prng } from '../../src/sim/prng.js';
-import { flip, spoil } from '../storage/damage-kit.js';
-import { STORES, startIn, type UsedDirectory, useDirectory } from './directory.js';
-
-const PAGE_BYTES = 4096;
-
-/** What is done to a stopped node's disk. */
-export type DamageKind = 'flip' | 'zeros' | 'cut' | 'delete' | 'swap' | 'older';
+import { type DamagedFile, type DamageKind, damage, kindOfDamage } from './damage.js';
+import { startIn, type UsedDirectory, useDirectory } from './directory.js';
 
 /**
  * What became of it. `found`: the node refuses to start and names the file. `meaningless`: it starts, and everything is as it was. `torn`: it
  * starts without the last write and says that it was not finished. `untold`: it starts as it was after an earlier write; no file tells that a later one was there.
  */
 export type Outcome = 'found' | 'meaningless' | 'torn' | 'untold';
-
-interface DamagedFile {
-  readonly store: string;
-  readonly name: string;
-  readonly path: string;
-  readonly size: number;
-}
 
 /**
  * Only the end of a write-ahead log may be lost, and only where what is left looks as an unfinished write leaves it; one flipped
@@ -76,21 +63,15 @@ class Campaign {
     if (whole.kind !== 'started') throw new Error(`The directory is refused as it is: ${whole.message}`);
     await this.renew();
     for (let done = 0; done < trials; done += 1) {
-      await this.try(this.kind(), whole.content);
+      await this.try(kindOfDamage(this.random), whole.content);
       onTrial(done + 1);
     }
     return { counts: this.counts, failures: this.failures };
   }
 
-  private kind(): DamageKind {
-    const others = ['zeros', 'cut', 'delete', 'swap', 'older'] as const;
-    return this.random.chance(0.8) ? 'flip' : present(this.random.pick([...others]), 'There are kinds.');
-  }
-
   private async try(kind: DamageKind, whole: string): Promise<void> {
-    const file = present(this.random.pick(await this.files()), 'There are files.');
+    const { file, place } = await damage(kind, this.copy, this.used.earlier, this.random);
     const what = `${kind} of ${file.store}/${file.name}`;
-    const place = await this.damage(kind, file);
     let outcome: Outcome;
     try {
       const start = await startIn(this.copy);
@@ -110,71 +91,8 @@ class Campaign {
     await this.renew();
   }
 
-  /** Does one kind of damage; returns where. */
-  private async damage(kind: DamageKind, file: DamagedFile): Promise<string> {
-    const { random } = this;
-    const others = (await this.files()).filter(
-      ({ path, name }) => path !== file.path && sameKind(name, file.name),
-    );
-    switch (kind) {
-      case 'flip': {
-        const bit = random.integer(0, 8 * file.size - 1);
-        await spoil(file.path, flip(bit));
-        return `at bit ${bit} of ${file.size} bytes`;
-      }
-      case 'zeros': {
-        const page = PAGE_BYTES * random.integer(0, Math.floor((file.size - 1) / PAGE_BYTES));
-        await spoil(file.path, (bytes) => bytes.fill(0, page, Math.min(page + PAGE_BYTES, bytes.length)));
-        return `at byte ${page} of ${file.size}`;
-      }
-      case 'cut': {
-        const length = random.integer(0, file.size - 1);
-        await spoil(file.path, (bytes) => bytes.subarray(0, length));
-        return `to ${length} of ${file.size} bytes`;
-      }
-      case 'delete':
-        await rm(file.path);
-        return '';
-      case 'swap': {
-        const other = random.pick(others);
-        if (other === undefined) return 'with nothing';
-        await rename(file.path, `${file.path}.aside`);
-        await rename(other.path, file.path);
-        await rename(`${file.path}.aside`, other.path);
-        return `with ${other.store}/${other.name}`;
-      }
-      case 'older': {
-        const earlier = (await readdir(join(this.used.earlier, file.store))).filter((name) =>
-          sameKind(name, file.name),
-        );
-        const name = earlier.includes(file.name) ? file.name : random.pick(earlier);
-        if (name === undefined) return 'by nothing';
-        await copyFile(join(this.used.earlier, file.store, name), file.path);
-        return `by the earlier ${name}`;
-      }
-    }
-  }
-
   private async renew(): Promise<void> {
     await rm(this.copy, { recursive: true, force: true });
     await cp(this.used.path, this.copy, { recursive: true });
   }
-
-  /** All files of both stores that are not empty, each once for itself: small ones are damaged as often as large ones. */
-  private async files(): Promise<readonly DamagedFile[]> {
-    const files: DamagedFile[] = [];
-    for (const store of STORES) {
-      for (const name of (await readdir(join(this.copy, store))).toSorted()) {
-        const path = join(this.copy, store, name);
-        const { size } = await stat(path);
-        if (size > 0) files.push({ store, name, path, size });
-      }
-    }
-    return files;
-  }
-}
-
-function sameKind(one: string, other: string): boolean {
-  const kindOf = (name: string) => name.replace(/\d+/, 'N');
-  return kindOf(one) === kindOf(other);
 }

@@ -12,7 +12,6 @@ import type { OrderedStore } from '../../src/storage/ordered-store.js';
 import { put } from '../e2e/client.js';
 import { Cluster } from '../e2e/cluster.js';
 
-export const STORES = ['log', 'state-1'] as const;
 const STARTS = 4;
 const PUTS = 60;
 const CLIENTS = 6;
