@@ -107,4 +107,20 @@ export const loyaltyMutants: readonly Mutant[] = [
     from: '    const lease = holder?.createRevision === token ? holder.lease : undefined;',
     to: '    const lease = token > 0 ? holder?.lease : undefined;',
   },
+  {
+    name: 'a node that restarts votes at once',
+    rule: 'row 19',
+    file: 'src/raft/core.ts',
+    from: 'restored.tookPart ? 0 : options.electionTimeoutTicks',
+    to: 'options.electionTimeoutTicks',
+    test: 'test/raft/scripts.test.ts',
+  },
+  {
+    name: 'a node that hears from a leader votes in a term that it knows already',
+    rule: 'row 19',
+    file: 'src/raft/elections.ts',
+    from: 'const isLoyal = hearsLeader(core) &&',
+    to: 'const isLoyal = message.preVote && hearsLeader(core) &&',
+    test: 'test/raft/messages.test.ts',
+  },
 ];

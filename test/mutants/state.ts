@@ -142,4 +142,12 @@ export const stateMutants: readonly Mutant[] = [
     from: '    return readItem(this.#live.layers(), key, this.#readable(revision));',
     to: '    return this.#readable(revision) > 0 ? this.#live.newest(key) : undefined;',
   },
+  {
+    name: 'a listing reads the disk as it is now',
+    rule: 'docs/http-api.md, listings',
+    file: 'src/kv/buffered-store.ts',
+    from: '    return { ...this.freeze(), step: this.#readTurn };',
+    to: '    return { ...this.layers(), close: async () => {}, step: this.#readTurn };',
+    test: 'test/kv/applied-while-read.test.ts',
+  },
 ];
