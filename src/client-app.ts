@@ -78,7 +78,7 @@ export async function answerWhileWaiting(
       'follower',
     ),
     peerRefusals: () => new Map(),
-    storage: () => ({ checkedBytes: 0, isDamaged: false }),
+    storage: () => ({ checkedBytes: 0, isDamaged: false, repairs: 0 }),
     readShare: new TurnShare(READ_SHARE_MS),
     connectionsMax: descriptorBudget().clientConnections,
     refusal: new RaftkvError(

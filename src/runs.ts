@@ -1,4 +1,4 @@
-/** One run of a node: from its start, or from a full disk, to the next full disk or the end of the process. */
+/** One run of a node: from its start to a full disk, to damage that another run repairs, or to the end of the process. */
 export interface Run {
   /** Resolves once the node listens. */
   start(): Promise<void>;
@@ -11,11 +11,12 @@ export interface Run {
 /** How a run ends that nobody stopped. */
 export interface RunEnds {
   failed(): void;
-  diskFull(): void;
+  /** Another run is to follow once there is room for it: the disk was full, or the state is to be repaired. */
+  again(): void;
 }
 
 /**
- * Follows a run that a full disk ended, at its start or later, with another one, in the same process, once there is room. What a failed write has left on
+ * Follows a run that ended for want of room, or for a state to be repaired, with another one, in the same process, once there is room. What a failed write has left on
  * disk is unknown (correctness rule 30), so nothing of the earlier run is relied on: the next one reads the disk as a new process
  * would. That also makes durable what it reads, because LevelDB writes what it finds in its log to a synced table before anything
  * else; a sync that failed is never followed by a claim that rests on it.
@@ -88,7 +89,7 @@ export class Runs {
   #newRun(): Run {
     const run: Run = this.parts.newRun({
       failed: () => this.#fail(1),
-      diskFull: () => {
+      again: () => {
         this.#changing = this.#changing.then(() => this.#replace(run));
       },
     });

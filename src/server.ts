@@ -16,22 +16,25 @@ import { RaftkvError } from './errors.js';
 import { fileChecks } from './file-checks.js';
 import { abandonApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
-import { type KvStateMachine, openKv } from './kv/state-machine.js';
+import { StateDamaged } from './kv/damage.js';
+import type { KvStateMachine } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { LogSink, standardOutput } from './log-sink.js';
 import { createLogger, type Logger } from './logger.js';
 import { AddressHints } from './node/address-hints.js';
 import { AddressKeeper } from './node/address-keeper.js';
-import { Bootstrap, FIRST_STATE_DIRECTORY, noFirstStart, STATE_PREFIX } from './node/bootstrap.js';
-import { checkStateAgainstLog } from './node/check-state.js';
+import { Bootstrap, noFirstStart } from './node/bootstrap.js';
 import { ClientService } from './node/client-service.js';
 import { joinOverHttp } from './node/join.js';
 import { LatePort } from './node/late-port.js';
 import { APPEND_BYTES_MAX, APPLY_SHARE_MS, READ_SHARE_MS } from './node/limits.js';
 import { RaftNode } from './node/raft-node.js';
+import { StateRepair } from './node/state-repair.js';
 import { emptyConfiguration, memberOf } from './raft/configuration.js';
+import type { Configuration } from './raft/types.js';
 import { diskUsageOf, hasRoomToStart, roomToStart } from './room.js';
 import { type Run, type RunEnds, Runs } from './runs.js';
+import { type Repairs, StateOpening } from './state-opening.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogStore } from './storage/log-store.js';
@@ -76,10 +79,11 @@ export async function startServer(config: ServerConfig, stopping: AbortSignal): 
   logger.info({ version, runtime: process.version, pid: process.pid, settings }, `raftkv ${version} starts.`);
   const failed = (error: unknown) => tellFailure(error, logger, sink);
   let mayStartAt = 0;
+  const repairs: Repairs = { wanted: null, count: 0 };
   const runs = new Runs({
     newRun: (ends) => {
       mayStartAt = systemClock.now() + RESTART_MS;
-      return new Server(config, logger, sink, failed, ends);
+      return new Server(config, logger, sink, failed, ends, repairs);
     },
     room: (signal) =>
       roomToStart(config.dataDirectory, mayStartAt, signal, () => answerWhileWaiting(config, logger, sink)),
@@ -118,6 +122,8 @@ class Server implements Run {
   private isStopping = false;
   /** What this run does while it opens its state, in words. */
   private opening = '';
+  private stateOpening: StateOpening | null = null;
+  private log: LogStore | null = null;
   private logDatabase: OrderedStore | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
@@ -135,6 +141,7 @@ class Server implements Run {
     /** Says on all channels that the process ends because of this error. */
     private readonly failed: (error: unknown) => Promise<void>,
     private readonly ends: RunEnds,
+    private readonly repairs: Repairs,
   ) {
     this.auth = new ConfiguredPeerAuth(config);
   }
@@ -150,6 +157,7 @@ class Server implements Run {
     if (reserve.bytes > 0 && !(await hasRoomToStart(config.dataDirectory))) await reserve.giveUp();
     this.logDatabase = await directory.open('log');
     const log = await LogStore.open(this.logDatabase);
+    this.log = log;
     const bootstrap: Bootstrap = await Bootstrap.open(
       {
         id: config.id,
@@ -180,7 +188,7 @@ class Server implements Run {
     await transport.start(this.receiver(bootstrap));
     const port = new LatePort(
       () => bootstrap.identity,
-      () => bootstrap.waitingFor || this.opening,
+      () => this.waitsFor(bootstrap),
       () => this.warnings(),
       version,
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
@@ -251,19 +259,26 @@ class Server implements Run {
     const { config, logger } = this;
     await bootstrap.complete(this.aborted.signal);
     if (this.aborted.signal.aborted) return;
-    const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
-    await removeStaleStates(directory, live);
-    this.opening = 'checking the files of its state';
-    this.stateMachine = await openKv(directory, live, {
-      applyTurn: () => this.applyShare.turn(),
-      readTurn: () => this.readShare.turn(),
-      onBackgroundError: (error) =>
-        logger.warn({ err: error }, 'An old state directory could not be deleted.'),
-    });
-    this.opening = '';
-    checkStateAgainstLog(this.stateMachine, log);
     const transport = this.transport;
     if (transport === null) return;
+    this.opening = 'checking the files of its state';
+    this.stateOpening = new StateOpening({
+      directory,
+      log,
+      transport,
+      identity: () => bootstrap.identity,
+      logger,
+      repairs: this.repairs,
+      options: {
+        applyTurn: () => this.applyShare.turn(),
+        readTurn: () => this.readShare.turn(),
+        onBackgroundError: (error) =>
+          logger.warn({ err: error }, 'An old state directory could not be deleted.'),
+      },
+    });
+    this.stateMachine = await this.stateOpening.open(this.aborted.signal);
+    if (this.aborted.signal.aborted) return;
+    this.opening = '';
     this.node = new RaftNode<CommandResult>(
       {
         id: config.id,
@@ -288,6 +303,7 @@ class Server implements Run {
         logger,
         diskUsage: () => diskUsageOf(config.dataDirectory),
         diskReserve: reserve,
+        stateDamaged: (error) => this.withdraw(error.message, true),
         fatal: (error) => this.fail(error),
       },
     );
@@ -326,21 +342,59 @@ class Server implements Run {
       config.dataDirectory,
       () => ['log', stateMachine.storeName],
       logger,
-      (reason) => node.withdraw(reason).catch((error: unknown) => this.fail(error)),
+      (reason, store) => this.withdraw(reason, store !== 'log'),
     );
-    port.open(this.service);
+    const { service } = this;
+    // What this node showed before its state was replaced must not be newer than what it shows now.
+    const servesFrom = log.repair?.servesFrom ?? 0;
+    const isBehind = stateMachine.appliedIndex < servesFrom;
+    if (isBehind) this.opening = `applying its log up to index ${servesFrom}, after its state was replaced`;
+    else port.open(service);
     this.node.start();
     this.addresses.start();
     this.hints.start();
     this.service.start();
     this.storageWatch.start();
+    if (!isBehind) return;
+    // In quarantine nothing is applied any more, which the service says.
+    await node.whenApplied(servesFrom, Number.POSITIVE_INFINITY, this.aborted.signal).catch(() => {});
+    if (this.aborted.signal.aborted) return;
+    this.opening = '';
+    port.open(service);
+  }
+
+  /** What this run waits for, in words; '' when it runs. */
+  private waitsFor(bootstrap: Bootstrap): string {
+    return bootstrap.waitingFor || this.stateOpening?.repair?.progress || this.opening;
+  }
+
+  /** Takes the node out of service, because its disk is damaged; and has the next run repair the state where that is possible. */
+  private withdraw(reason: string, isState: boolean): void {
+    const { node, config, logger, log } = this;
+    if (node === null) return;
+    node
+      .withdraw(reason)
+      .then(() => {
+        if (!isState || this.isStopping || this.aborted.signal.aborted) return;
+        const obstacle = StateRepair.obstacle(config.id, node.raft.configuration, log?.repair, Date.now());
+        if (obstacle === null) this.runAgain(reason);
+        else logger.error({ code: 'storage_damaged' }, obstacle);
+      })
+      .catch((error: unknown) => this.fail(error));
+  }
+
+  private runAgain(reason: string): void {
+    if (this.aborted.signal.aborted) return;
+    this.aborted.abort();
+    this.repairs.wanted = reason;
+    this.ends.again();
   }
 
   private warnings(): readonly string[] {
     const connections = this.transport?.connections() ?? [];
     const isConnected = connections.some(({ state }) => state === 'connected');
     const refused = connections.filter(({ state }) => state === 'refused');
-    const { damage } = this.storageWatch ?? { damage: null };
+    const damage = this.stateOpening?.damage ?? this.storageWatch?.damage ?? null;
     return [
       ...(damage === null ? [] : [damage]),
       ...this.auth.warnings(this.transport?.unproven() ?? [], isConnected),
@@ -348,9 +402,14 @@ class Server implements Run {
     ];
   }
 
+  /** As far as it is known: the log says it while the state is repaired. */
+  private get configuration(): Configuration {
+    return this.node?.raft.configuration ?? this.stateOpening?.repair?.configuration ?? emptyConfiguration;
+  }
+
   /** A member that was added by its address only has no incarnation yet. */
   private knows(id: string, incarnation: string): boolean {
-    const member = this.node && memberOf(this.node.raft.configuration, id);
+    const member = memberOf(this.configuration, id);
     return member ? member.incarnation === '' || member.incarnation === incarnation : false;
   }
 
@@ -364,20 +423,19 @@ class Server implements Run {
 
   private receiver(bootstrap: Bootstrap): Receiver {
     const notReady = () =>
-      new RaftkvError(
-        'unavailable',
-        `${this.config.id} is ${bootstrap.waitingFor || this.opening || 'starting'}.`,
-      );
+      new RaftkvError('unavailable', `${this.config.id} is ${this.waitsFor(bootstrap) || 'starting'}.`);
     return {
       onHandshake: (hello) => {
         // Between the two, the cluster is known and its members are not: let the other side ask again.
-        if (bootstrap.identity.cluster !== '' && this.node === null) throw notReady();
-        return bootstrap.answer(hello, this.node?.raft.configuration ?? emptyConfiguration);
+        const isKnown = this.node !== null || this.stateOpening?.repair;
+        if (bootstrap.identity.cluster !== '' && !isKnown) throw notReady();
+        return bootstrap.answer(hello, this.configuration);
       },
       onMessage: (message, fromMember) => this.node?.onMessage(message, fromMember) ?? null,
       onUnreachable: (peer) => this.node?.onUnreachable(peer),
       onSnapshot: (header, chunks, fromMember) =>
-        this.node?.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
+        (this.node ?? this.stateOpening?.repair)?.onSnapshot(header, chunks, fromMember) ??
+        Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs, signal) =>
         this.service?.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };
@@ -388,10 +446,17 @@ class Server implements Run {
     const peerRefusals = () => this.transport?.refusals ?? new Map();
     const storage = () => ({
       checkedBytes: this.storageWatch?.checkedBytes ?? 0,
-      isDamaged: (this.storageWatch?.damage ?? null) !== null,
+      isDamaged: (this.stateOpening?.damage ?? this.storageWatch?.damage ?? null) !== null,
+      repairs: this.repairs.count,
     });
     this.app = clientApp(config, logger, sink, { port, peerRefusals, storage, readShare, connectionsMax });
     await listenForClients(this.app, config);
+  }
+
+  private mayRepair(): boolean {
+    const { node, log } = this;
+    if (node === null) return false;
+    return StateRepair.obstacle(this.config.id, node.raft.configuration, log?.repair, Date.now()) === null;
   }
 
   /**
@@ -403,12 +468,21 @@ class Server implements Run {
     if (this.aborted.signal.aborted) return;
     this.aborted.abort();
     const message = messageOf(error);
+    if (error instanceof StateDamaged && this.mayRepair()) {
+      this.logger.error(
+        fieldsOf(error),
+        `${message} This node closes, and starts again to repair its state.`,
+      );
+      this.repairs.wanted = message;
+      this.ends.again();
+      return;
+    }
     if (isDiskFull(error)) {
       this.logger.error(
         fieldsOf(error),
         `${message} This node closes, and starts again by itself once there is room.`,
       );
-      this.ends.diskFull();
+      this.ends.again();
       return;
     }
     this.failed(error).then(() => this.ends.failed());
@@ -443,11 +517,4 @@ function fieldsOf(error: unknown): object {
 /** Where this node listens, and where it tells others to reach it. */
 function listening(bound: string, advertised: string): string {
   return bound === advertised ? bound : `${bound} (others reach it at ${advertised})`;
-}
-
-/** Snapshots that were replaced or never finished: the log's store names the one that is live. */
-async function removeStaleStates(directory: LevelDirectory, live: string): Promise<void> {
-  for (const name of await directory.list()) {
-    if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
-  }
 }

@@ -19,7 +19,7 @@ export class StorageWatch {
     dataDirectory: string,
     stores: () => readonly string[],
     logger: Logger,
-    withdraw: (reason: string) => Promise<void>,
+    withdraw: (reason: string, store: string) => void,
   ) {
     this.watch = new TableWatch({
       clock: systemClock,
@@ -28,7 +28,7 @@ export class StorageWatch {
         const { message, code } = damagedFile(basename(location), join(location, finding.file), finding);
         this.damage = message;
         logger.error({ code, path: join(location, finding.file), offset: finding.offset }, message);
-        void withdraw(message);
+        withdraw(message, basename(location));
       },
       onError: (err) => {
         if (!this.hasFailed)

@@ -48,12 +48,12 @@ describe('a run that a full disk ended', () => {
   it('is closed, and another one begins once there is room', async () => {
     const { runs, begin, calls, ends, rooms, settle } = start();
     await begin();
-    ends[0]?.diskFull();
+    ends[0]?.again();
     await settle();
     expect(calls).toEqual(['start 1', 'abandon 1', 'room?']);
     rooms[0]?.();
     await settle();
-    ends[1]?.diskFull();
+    ends[1]?.again();
     await settle();
     rooms[1]?.();
     await settle();
@@ -64,7 +64,7 @@ describe('a run that a full disk ended', () => {
   it('has no successor where the process is to stop meanwhile', async () => {
     const { runs, begin, calls, ends, settle } = start();
     await begin();
-    ends[0]?.diskFull();
+    ends[0]?.again();
     await settle();
     await runs.stop('told.');
     expect(calls).toEqual(['start 1', 'abandon 1', 'room?', 'stops: told.']);
@@ -75,7 +75,7 @@ describe('a run that a full disk ended', () => {
       startFails: [undefined, 'full', 'address in use'],
     });
     await begin();
-    ends[0]?.diskFull();
+    ends[0]?.again();
     for (let room = 0; room < 2; room += 1) {
       await settle();
       rooms[room]?.();
@@ -96,7 +96,7 @@ describe('a first run', () => {
     }
     await started;
     // A failure of one that is gone by then is of no interest.
-    ends[0]?.diskFull();
+    ends[0]?.again();
     await settle();
     const first = ['start 1', 'abandon 1', 'room?', 'start 2', 'abandon 2', 'room?', 'start 3'];
     expect(calls).toEqual(first);

@@ -33,7 +33,7 @@ export interface ProcessCounts {
   /** Connections and messages that were refused at the peer port, by reason. */
   peerRefusals(): ReadonlyMap<string, number>;
   /** What the background check of the data directory's files has read, and whether it found damage. */
-  storage(): Readonly<{ checkedBytes: number; isDamaged: boolean }>;
+  storage(): Readonly<{ checkedBytes: number; isDamaged: boolean; repairs: number }>;
   /** What the databases take on disk, in bytes. */
   diskBytes(): Promise<Readonly<Record<'log' | 'state', number>>>;
 }
@@ -214,6 +214,15 @@ export class HttpMetrics {
       collect() {
         this.reset();
         this.inc(process.storage().checkedBytes);
+      },
+    });
+    new client.Counter({
+      name: 'raftkv_storage_repairs_total',
+      help: 'Times since the start of the process that a snapshot took the place of a damaged state.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(process.storage().repairs);
       },
     });
     new client.Gauge({

@@ -1,7 +1,7 @@
 import { RaftkvError } from '../errors.js';
-import type { OrderedStore, Pair } from '../storage/ordered-store.js';
+import type { OrderedStore, Pair, Scan, StoreSnapshot } from '../storage/ordered-store.js';
 import { decodeAnswer } from './answer-codec.js';
-import { withoutAdvice } from './damage.js';
+import { stateDamaged, withoutAdvice } from './damage.js';
 import { decodeMeta, type Meta, metaKey } from './meta-codec.js';
 import {
   type Current,
@@ -58,6 +58,28 @@ export async function* checkStateRecords(
     await scan.close();
   }
   yield* check.end();
+}
+
+/**
+ * All records of a frozen state, each checked as {@link checkStateRecords} does before it is given away. Throws a `StateDamaged` at the
+ * first that is wrong.
+ */
+export function checkedScan(disk: StoreSnapshot, meta: Meta): Scan {
+  const check = new RecordCheck(disk, meta);
+  const scan = disk.scan({});
+  return {
+    next: async (limit) => {
+      const pairs = await scan.next(limit);
+      for (const pair of pairs) refuseAny(check.take(pair));
+      if (pairs.length === 0) refuseAny(check.end());
+      return pairs;
+    },
+    close: () => scan.close(),
+  };
+}
+
+function refuseAny(findings: Iterable<string>): void {
+  for (const finding of findings) throw stateDamaged(finding);
 }
 
 class RecordCheck {

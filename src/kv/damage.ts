@@ -4,9 +4,16 @@ const ADVICE =
   ' The state of this member is damaged: remove the member from the cluster, wipe its data directory and start ' +
   'it with --join. Nothing was changed.';
 
-/** The state's store contradicts itself. `what` is a full sentence that names the record. */
-export function stateDamaged(what: string): RaftkvError {
-  return new RaftkvError('storage_damaged', `${what}${ADVICE}`);
+/** The state contradicts itself. Unlike damage to the log, a snapshot of another member mends it. */
+export class StateDamaged extends RaftkvError {
+  constructor(detail: string) {
+    super('storage_damaged', detail);
+  }
+}
+
+/** `what` is a full sentence that names the record. */
+export function stateDamaged(what: string): StateDamaged {
+  return new StateDamaged(`${what}${ADVICE}`);
 }
 
 /** What is damaged alone, for whoever gives the advice once. */

@@ -16,6 +16,7 @@ import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
+import { checkedScan } from './check-records.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_BYTES, HISTORY_REVISIONS, type HistoryBounds } from './history.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
@@ -95,6 +96,18 @@ export async function openKv(
     await store.close();
     throw error;
   }
+}
+
+/** Writes a snapshot to a store of its own and opens that, without any state that was there before. Rejects as `stageSnapshot` does. */
+export async function restoreKv(
+  directory: StoreDirectory,
+  snapshot: SnapshotMetadata,
+  chunks: AsyncIterable<Uint8Array>,
+  options: KvOptions = {},
+): Promise<KvStateMachine> {
+  const staging = new SnapshotStaging(directory, stateOptions(options));
+  const name = await staging.stage(snapshot, chunks);
+  return new KvStateMachine(directory, staging.take(name), options);
 }
 
 /**
@@ -348,7 +361,7 @@ export class KvStateMachine {
     const metadata = { index, term, configuration };
     return {
       metadata,
-      chunks: () => encodeSnapshot(metadata, () => disk.scan({}), this.#sizes.chunkBytes),
+      chunks: () => encodeSnapshot(metadata, () => checkedScan(disk, meta), this.#sizes.chunkBytes),
       close: () => disk.close(),
     };
   }

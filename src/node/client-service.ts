@@ -581,6 +581,9 @@ export class ClientService implements NodePort {
     }),
     clusterVersionStatus: () => this.versions.keeper.status(),
     digests: ({ indexes }) => ({ digests: indexes.map((index) => this.parts.node.digests.at(index)) }),
+    sendState: async (request, timeoutMs) => ({
+      commitIndex: await this.parts.node.sendState(request, timeoutMs),
+    }),
     raiseClusterVersion: async ({ version }, timeoutMs) => ({
       clusterVersion: await this.versions.keeper.raise(version, timeoutMs),
     }),

@@ -156,6 +156,12 @@ export const forwarded = {
     answers: record({ digests: list(orNull(counter)) }),
     changes: false,
   },
+  /** By a member whose state is damaged, so that the leader streams it a snapshot; see state-repair.ts. */
+  sendState: {
+    asks: record({ id, incarnation: text(incarnationPattern), fromIndex: counter }),
+    answers: record({ commitIndex: counter }),
+    changes: false,
+  },
   raiseClusterVersion: {
     asks: record({ version: counter }),
     answers: record({ clusterVersion: counter }),

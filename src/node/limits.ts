@@ -99,6 +99,11 @@ export const READ_SHARE_MS = 3;
 export const HELD_LOG_SHARE = 1.5;
 /** A snapshot of which the follower takes nothing for so long is broken off. */
 export const SNAPSHOT_STALL_MS = 15_000;
+/** A node whose state is damaged asks for another one this often, and waits so long for an answer. */
+export const REPAIR_RETRY_MS = 500;
+export const REPAIR_ASK_MS = 2_000;
+/** A state that is damaged again within this time is not repaired: the disk is not to be trusted. */
+export const REPAIR_PERIOD_MS = 24 * 60 * 60 * 1000;
 /** With each failure that patience doubles, up to so many times. */
 export const SNAPSHOT_STALL_DOUBLINGS_MAX = 3;
 /** When a snapshot fails again and again, the next begins after a pause that grows from the first to the second. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { RaftkvError } from '../errors.js';
 import { memberOf } from '../raft/configuration.js';
 import type { FollowerStatus, Raft } from '../raft/raft.js';
 import type { Index, NodeId, SnapshotRequest } from '../raft/types.js';
@@ -16,6 +17,8 @@ import {
 interface Hooks {
   /** Something ended: the log may be cut further, and the core may have something to do. */
   wake(): void;
+  /** What a snapshot is made of is damaged. */
+  damaged(error: RaftkvError): void;
   fatal(error: unknown): void;
 }
 
@@ -169,7 +172,7 @@ export class OutgoingSnapshots {
     chunks: AsyncIterable<Uint8Array>,
     transfer: Transfer,
   ): AsyncIterable<Uint8Array> {
-    for await (const chunk of chunks) {
+    for await (const chunk of undamaged(chunks, (error) => this.hooks.damaged(error))) {
       // The next is pulled when the last one was taken.
       transfer.movedAtMs = this.clock.now();
       yield chunk;
@@ -264,5 +267,18 @@ export class OutgoingSnapshots {
 
   private incarnationOf(id: NodeId): string | undefined {
     return memberOf(this.raft.configuration, id)?.incarnation;
+  }
+}
+
+/** Tells where a state proves to be damaged while it is read for another member; the stream ends there. */
+export async function* undamaged(
+  chunks: AsyncIterable<Uint8Array>,
+  damaged: (error: RaftkvError) => void,
+): AsyncIterable<Uint8Array> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    if (error instanceof RaftkvError && error.code === 'storage_damaged') damaged(error);
+    throw error;
   }
 }

@@ -24,6 +24,7 @@ import { Nonsense } from './nonsense.js';
 import { OutgoingSnapshots } from './outgoing-snapshots.js';
 import { PeerList } from './peer-list.js';
 import { ProposalQueue } from './proposal-queue.js';
+import { type StateRequest, StateSource } from './state-source.js';
 import { Ticker } from './ticker.js';
 import {
   Conditions,
@@ -77,6 +78,8 @@ export interface RaftNodeParts<Result> {
   readonly diskUsage?: () => Promise<DiskUsage>;
   /** Room on that disk that no other program can take. */
   readonly diskReserve?: Reserve;
+  /** The state proved to be damaged where it was read for another member. */
+  readonly stateDamaged?: (error: RaftkvError) => void;
   /** The process must end: the disk failed, or an invariant is broken. Called at most once. */
   readonly fatal: (error: unknown) => void;
 }
@@ -96,6 +99,7 @@ export class RaftNode<Result> {
   readonly digests = new DigestWindow();
   private readonly incoming: IncomingSnapshots;
   private readonly outgoing: OutgoingSnapshots;
+  private readonly source: StateSource;
   private readonly driver: Driver;
   private readonly applier: Applier<Result>;
   private readonly flusher: Flusher;
@@ -167,6 +171,7 @@ export class RaftNode<Result> {
     });
     this.peerList = new PeerList(options.id, this.raft, transport);
     const fatal = (error: unknown) => this.die(error);
+    const damaged = parts.stateDamaged ?? ((error) => void this.withdraw(error.message));
     this.queue = new ProposalQueue(clock, () => this.driver.wake());
     this.driver = new Driver(this.raft, parts.log, clock, {
       event: (event) => this.noteEvent(event),
@@ -214,7 +219,19 @@ export class RaftNode<Result> {
         this.guard(() => this.flusher.compactLog());
         this.driver.wake();
       },
+      damaged,
       fatal,
+    });
+    this.source = new StateSource({
+      id: options.id,
+      incarnation: options.incarnation,
+      raft: this.raft,
+      stateMachine,
+      transport,
+      clock,
+      logger,
+      readIndex: (timeoutMs) => this.readIndex(timeoutMs),
+      damaged,
     });
     this.flusher = new Flusher(this.raft, stateMachine, clock, logger, options, {
       neededIndex: () => this.outgoing.neededIndex,
@@ -445,6 +462,11 @@ export class RaftNode<Result> {
     return this.withdrawal.begin(reason);
   }
 
+  /** Leader: streams the state to a member whose own is damaged; see {@link StateSource.send}. */
+  sendState(request: StateRequest, timeoutMs: number): Promise<Index> {
+    return this.source.send(request, timeoutMs);
+  }
+
   /** Calls back whenever another leader, or none, is known, or the leader that was doubtful was heard. */
   onRouteChange(listener: () => void): void {
     this.routes.push(listener);
@@ -553,6 +575,7 @@ export class RaftNode<Result> {
     this.flusher.stop();
     this.driver.stop();
     this.outgoing.abortAll();
+    this.source.stop();
     this.rejectProposed(() => true);
     this.queue.rejectAll(shuttingDown);
     this.reads.rejectWhere(() => true, readUnavailable);

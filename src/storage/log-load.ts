@@ -8,6 +8,8 @@ import {
   type NodeIdentity,
   openEntries,
   openValue,
+  type RepairRecord,
+  repairKey,
   type StartRecord,
   type StateRecord,
   startKey,
@@ -34,6 +36,7 @@ export interface LoadedLog {
   readonly compacted: SnapshotMetadata;
   readonly stateDirectory: string | undefined;
   readonly identity: NodeIdentity | undefined;
+  readonly repair: RepairRecord | undefined;
   readonly entries: readonly Entry[];
   readonly records: LogRecord[];
   readonly terms: TermRuns;
@@ -44,6 +47,7 @@ export async function loadLog(store: OrderedStore): Promise<LoadedLog> {
   const stateBytes = store.get(stateKey);
   const startBytes = store.get(startKey);
   const identityBytes = store.get(identityKey);
+  const repairBytes = store.get(repairKey);
   const state = stateBytes && openValue<StateRecord>(stateBytes, "The log's hard state");
   const start = startBytes ? openValue<StartRecord>(startBytes, "The record of the log's start") : newStart;
   const identity = identityBytes && openValue<NodeIdentity>(identityBytes, "The node's identity");
@@ -67,6 +71,7 @@ export async function loadLog(store: OrderedStore): Promise<LoadedLog> {
     compacted: { index: start.index, term: start.term, configuration: start.configuration },
     stateDirectory: start.stateDirectory ?? undefined,
     identity,
+    repair: repairBytes && openValue<RepairRecord>(repairBytes, 'The record of the last repair'),
     entries: reader.entries,
     records: reader.records,
     terms: reader.terms,

@@ -35,6 +35,7 @@ export const logRange = { gte: LOG_PREFIX, lt: Buffer.from('log0') };
 export const stateKey = Buffer.from('meta/state');
 export const startKey = Buffer.from('meta/start');
 export const identityKey = Buffer.from('meta/identity');
+export const repairKey = Buffer.from('meta/repair');
 
 /** Whether a key that begins with these bytes, or is these, can be one of the log's store. */
 export function isLogKey(beginning: Uint8Array): boolean {
@@ -70,6 +71,14 @@ export interface StartRecord {
   readonly configuration: Configuration;
   /** null until a state directory was named. */
   readonly stateDirectory: string | null;
+}
+
+/** The last time that a snapshot took the place of a damaged state. Programs before cluster version 2 pass over it. */
+export interface RepairRecord {
+  /** By the clock of the machine, in milliseconds since 1970. */
+  readonly atMs: number;
+  /** The commit index of the leader at that time: whatever this node showed to clients before the repair is not newer. */
+  readonly servesFrom: Index;
 }
 
 /** The key of the record whose first entry has this index: big-endian, so that the order of keys is the log's. */
@@ -121,7 +130,7 @@ export function openEntries(
 }
 
 /** A record of the `meta/` group: JSON, so that a person can read a dumped store. */
-export function sealValue(value: StateRecord | StartRecord | NodeIdentity): Uint8Array {
+export function sealValue(value: StateRecord | StartRecord | NodeIdentity | RepairRecord): Uint8Array {
   const json = JSON.stringify(value);
   const record = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(json));
   record.write(json, SEAL_BYTES);
@@ -129,7 +138,7 @@ export function sealValue(value: StateRecord | StartRecord | NodeIdentity): Uint
 }
 
 /** Reads what {@link sealValue} wrote. `what` names the record in errors. */
-export function openValue<Value extends StateRecord | StartRecord | NodeIdentity>(
+export function openValue<Value extends StateRecord | StartRecord | NodeIdentity | RepairRecord>(
   record: Uint8Array,
   what: string,
 ): Value {

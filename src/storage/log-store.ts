@@ -7,6 +7,8 @@ import {
   logKey,
   type NodeIdentity,
   openEntries,
+  type RepairRecord,
+  repairKey,
   sealEntries,
   sealValue,
   startKey,
@@ -15,7 +17,7 @@ import {
 import type { Operation, OrderedStore } from './ordered-store.js';
 import type { TermRuns } from './term-runs.js';
 
-export type { NodeIdentity } from './log-records.js';
+export type { NodeIdentity, RepairRecord } from './log-records.js';
 
 /**
  * The Raft log and its hard state on disk (correctness rows 2, 22, 23, 29).
@@ -36,6 +38,7 @@ export class LogStore {
   #compacted: SnapshotMetadata;
   #stateDirectory: string | undefined;
   #identity: NodeIdentity | undefined;
+  #repair: RepairRecord | undefined;
   #writing = false;
   #failed = false;
 
@@ -48,6 +51,7 @@ export class LogStore {
     this.#compacted = loaded.compacted;
     this.#stateDirectory = loaded.stateDirectory;
     this.#identity = loaded.identity;
+    this.#repair = loaded.repair;
   }
 
   /**
@@ -85,6 +89,11 @@ export class LogStore {
     return this.#identity;
   }
 
+  /** The last time that a snapshot took the place of a damaged state; undefined if none ever did. */
+  get repair(): RepairRecord | undefined {
+    return this.#repair;
+  }
+
   /** The compacted point when there are no entries. */
   get lastIndex(): Index {
     return this.#records[this.#records.length - 1]?.last ?? this.#compacted.index;
@@ -111,6 +120,32 @@ export class LogStore {
     const operations = this.#perform(plan, true);
     operations.push({ kind: 'put', key: identityKey, value: sealValue(identity) });
     this.#entries = entries;
+    await this.#commit(operations);
+  }
+
+  /**
+   * Names another state in place of one that was damaged, with the record of that, as one write. Term and vote stay, and so does the
+   * log, unless it lacks the entry at which the state ends; then the state takes its place, as a snapshot does (§7).
+   *
+   * @param snapshot The point that the state stands for; null where the log holds its entry.
+   */
+  async replaceState(
+    stateDirectory: string,
+    repair: RepairRecord,
+    snapshot: SnapshotMetadata | null,
+  ): Promise<void> {
+    const plan = new WritePlan(this.lastIndex, this.#compacted.index);
+    if (snapshot !== null) {
+      const term = Math.max(this.#hardState.term, snapshot.term);
+      const vote = term > this.#hardState.term ? null : this.#hardState.vote;
+      const hardState = { term, vote, commit: snapshot.index };
+      plan.add({ sequence: 0, hardState, snapshot, compact: null, truncateFrom: null, entries: [] });
+      this.#entries = [];
+    }
+    this.#stateDirectory = stateDirectory;
+    this.#repair = repair;
+    const operations = this.#perform(plan, true);
+    operations.push({ kind: 'put', key: repairKey, value: sealValue(repair) });
     await this.#commit(operations);
   }
 

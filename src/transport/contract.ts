@@ -126,7 +126,8 @@ export type ForwardOperation =
   | 'transferLeadership'
   | 'clusterVersionStatus'
   | 'raiseClusterVersion'
-  | 'digests';
+  | 'digests'
+  | 'sendState';
 
 /**
  * What a transport delivers to. The node implements it.

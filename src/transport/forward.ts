@@ -17,6 +17,7 @@ const operations: Readonly<Record<ForwardOperation, { readonly changes: boolean 
   clusterVersionStatus: { changes: false },
   raiseClusterVersion: { changes: true },
   digests: { changes: false },
+  sendState: { changes: false },
 };
 
 export function isForwardOperation(name: string): name is ForwardOperation {

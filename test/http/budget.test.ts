@@ -59,7 +59,7 @@ describe('metrics', () => {
     const counts = {
       logLinesDropped: () => 0,
       peerRefusals: () => new Map(),
-      storage: () => ({ checkedBytes: 0, isDamaged: false }),
+      storage: () => ({ checkedBytes: 0, isDamaged: false, repairs: 0 }),
       diskBytes: async () => {
         made += 1;
         await gate;

@@ -25,7 +25,7 @@ export function serve(options: Partial<AppDependencies> = {}): Served {
       logLinesDropped: () => 0,
       diskBytes: async () => ({ log: 1, state: 2 }),
       peerRefusals: () => new Map([['no_proof', 3]]),
-      storage: () => ({ checkedBytes: 4096, isDamaged: false }),
+      storage: () => ({ checkedBytes: 4096, isDamaged: false, repairs: 0 }),
     },
     readShare: new TurnShare(0),
     connectionsMax: 10_000,

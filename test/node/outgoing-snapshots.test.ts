@@ -50,7 +50,7 @@ function start() {
     transport,
     clock,
     logger,
-    { wake: () => {}, fatal: (error) => errors.push(error) },
+    { wake: () => {}, damaged: (error) => errors.push(error), fatal: (error) => errors.push(error) },
   );
   const send = async () => {
     snapshots.send({ to: 'n3', term: 2 });

@@ -1,0 +1,236 @@
+import type { Clock } from '../clock.js';
+import { RaftkvError } from '../errors.js';
+import { decodeConfiguration } from '../raft/configuration.js';
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type HardState,
+  type Index,
+  type NodeId,
+  type SnapshotMetadata,
+  type Term,
+} from '../raft/types.js';
+import type { Identity, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
+import type { NodeLogger } from './contracts.js';
+import { readAnswer, toJson } from './forwarded.js';
+import { REPAIR_ASK_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS, SNAPSHOT_STALL_MS } from './limits.js';
+
+/** The log, which is whole. */
+export interface RepairedLog {
+  readonly hardState: HardState;
+  readonly compacted: SnapshotMetadata;
+  readonly entries: readonly Entry[];
+  readonly lastIndex: Index;
+  /** The last repair; undefined if there was none. */
+  readonly repair: RepairRecord | undefined;
+  replaceState(
+    stateDirectory: string,
+    repair: RepairRecord,
+    snapshot: SnapshotMetadata | null,
+  ): Promise<void>;
+}
+
+interface RepairRecord {
+  readonly atMs: number;
+  readonly servesFrom: Index;
+}
+
+/** A state that a snapshot brought. */
+export interface RestoredStore {
+  readonly storeName: string;
+  abandon(): Promise<void>;
+}
+
+/**
+ * Replaces a damaged state by a snapshot of the leader (rule 29). The log, the term and the vote are in another store, which is
+ * whole, and stay as they are; the log is applied from where the snapshot ends.
+ *
+ * While it lasts this node takes part in nothing, as if it were down: it has no state that it could lead with. Nothing is deleted
+ * before the new state is named in the log's store, and nothing is begun where no other member could have a copy.
+ */
+export class StateRepair<State extends RestoredStore> {
+  /** Completes "This node is …". */
+  progress = 'repairing its state';
+  readonly configuration: Configuration;
+  /** The member that was asked, and what became of what it sends. */
+  private asked: {
+    readonly from: NodeId;
+    readonly servesFrom: Promise<Index>;
+    movedAtMs: number;
+    readonly done: (state: State | null) => void;
+  } | null = null;
+  private told = '';
+
+  constructor(
+    private readonly parts: {
+      readonly identity: () => Identity;
+      readonly log: RepairedLog;
+      readonly transport: Pick<Transport, 'forward' | 'setPeers'>;
+      readonly clock: Clock;
+      /** By the clock of the machine, in milliseconds since 1970. */
+      readonly wallClockMs: () => number;
+      readonly logger: NodeLogger;
+      /** Writes a snapshot to a store of its own and opens it. */
+      readonly restore: (snapshot: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>) => Promise<State>;
+    },
+  ) {
+    this.configuration = lastConfiguration(parts.log);
+  }
+
+  /** Why this node cannot be repaired by itself, in a sentence that says what to do; null where it can. */
+  static obstacle(
+    id: NodeId,
+    { members }: Configuration,
+    repair: RepairRecord | undefined,
+    wallClockMs: number,
+  ): string | null {
+    if (!members.some((member) => member.id !== id))
+      return 'No other member has a copy of the state. Nothing was deleted: restore the data directory from a backup.';
+    if (repair === undefined || Math.abs(wallClockMs - repair.atMs) >= REPAIR_PERIOD_MS) return null;
+    const hours = Math.max(1, Math.round(Math.abs(wallClockMs - repair.atMs) / 3_600_000));
+    return (
+      `The state was repaired less than a day ago already (${hours} ${hours === 1 ? 'hour' : 'hours'}), so this disk cannot be trusted. ` +
+      'Nothing was deleted: replace the disk, remove the member from the cluster, and start it with --join and an empty data directory.'
+    );
+  }
+
+  /** Resolves with the new state, which the log's store names then, or rejects with the reason of the signal. */
+  async run(signal: AbortSignal): Promise<State> {
+    const { identity, transport, clock } = this.parts;
+    const { id } = identity();
+    const others = this.configuration.members.filter((member) => member.id !== id);
+    transport.setPeers(
+      others.map(({ id: other, incarnation, peerAddress }) => ({
+        id: other,
+        incarnation,
+        address: peerAddress,
+      })),
+    );
+    for (;;) {
+      for (const other of others) {
+        signal.throwIfAborted();
+        const state = await this.obtainFrom(other.id, signal);
+        if (state !== null) return state;
+      }
+      await new Promise<void>((resolve) => clock.after(REPAIR_RETRY_MS, resolve));
+    }
+  }
+
+  /** A snapshot arrives. It is taken only from the member that was asked. */
+  async onSnapshot(
+    header: SnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    fromMember: boolean,
+  ): Promise<SnapshotAnswer> {
+    const { asked } = this;
+    const { log, logger, restore } = this.parts;
+    const { term } = log.hardState;
+    const { index } = header.snapshot;
+    const isInLog = termAt(log, index) === header.snapshot.term;
+    // A log that contradicts what is committed is not to be trusted itself (rule 24); the start finds that out once it has a state.
+    const isContradicted = index <= log.hardState.commit && !isInLog;
+    if (!fromMember || asked?.from !== header.from || index < log.compacted.index || isContradicted)
+      return { success: false, matchIndex: 0, term };
+    try {
+      const servesFrom = await asked.servesFrom;
+      this.progress = `repairing its state with a snapshot of ${header.from}`;
+      const state = await restore(header.snapshot, noted(chunks, asked, this.parts.clock));
+      // Asked again meanwhile, because it took too long.
+      if (this.asked !== asked) {
+        await state.abandon();
+        return { success: false, matchIndex: 0, term };
+      }
+      this.asked = null;
+      const record = { atMs: this.parts.wallClockMs(), servesFrom };
+      await log.replaceState(state.storeName, record, isInLog ? null : header.snapshot);
+      logger.warn(
+        { index, peer: header.from },
+        `The state was replaced by a snapshot of ${header.from} at index ${index}. It is served from index ${servesFrom} on.`,
+      );
+      asked.done(state);
+      return { success: true, matchIndex: index, term };
+    } catch (error) {
+      asked.done(null);
+      throw error;
+    }
+  }
+
+  private async obtainFrom(from: NodeId, signal: AbortSignal): Promise<State | null> {
+    const { clock } = this.parts;
+    let done: (state: State | null) => void = () => {};
+    const arrival = new Promise<State | null>((resolve) => {
+      done = resolve;
+    });
+    const servesFrom = this.ask(from);
+    const asked = { from, servesFrom, movedAtMs: clock.now(), done };
+    this.asked = asked;
+    try {
+      await servesFrom;
+    } catch (error) {
+      this.asked = null;
+      this.tell(from, error);
+      return null;
+    }
+    asked.movedAtMs = clock.now();
+    const look = () => {
+      const isStalled = clock.now() - asked.movedAtMs > SNAPSHOT_STALL_MS;
+      if (this.asked === asked && (isStalled || signal.aborted)) {
+        this.asked = null;
+        done(null);
+      }
+      if (this.asked === asked) timer = clock.after(REPAIR_RETRY_MS, look);
+    };
+    let timer = clock.after(REPAIR_RETRY_MS, look);
+    const state = await arrival;
+    timer.cancel();
+    if (this.asked === asked) this.asked = null;
+    return state;
+  }
+
+  private async ask(from: NodeId): Promise<Index> {
+    const { identity, log, transport } = this.parts;
+    const { id, incarnation } = identity();
+    const payload = toJson({ id, incarnation, fromIndex: log.compacted.index });
+    const answer = await transport.forward(from, { operation: 'sendState', payload }, REPAIR_ASK_MS);
+    return readAnswer('sendState', answer).commitIndex;
+  }
+
+  /** Said once for each reason: who does not lead is asked again and again. */
+  private tell(from: NodeId, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    const isLeaderless = error instanceof RaftkvError && error.code === 'no_leader';
+    const said = isLeaderless ? 'No member leads that could send it.' : `${from}: ${why}`;
+    this.progress = `repairing its state, and waits for the leader to send it. ${said}`.replace(/\.$/, '');
+    if (said === this.told || isLeaderless) return;
+    this.told = said;
+    this.parts.logger.warn({ peer: from }, `${from} does not send its state. ${why}`);
+  }
+}
+
+async function* noted(
+  chunks: AsyncIterable<Uint8Array>,
+  asked: { movedAtMs: number },
+  clock: Clock,
+): AsyncIterable<Uint8Array> {
+  for await (const chunk of chunks) {
+    asked.movedAtMs = clock.now();
+    yield chunk;
+  }
+}
+
+function termAt(
+  { compacted, entries }: Pick<RepairedLog, 'compacted' | 'entries'>,
+  index: Index,
+): Term | undefined {
+  return index === compacted.index ? compacted.term : entries[index - compacted.index - 1]?.term;
+}
+
+/** The newest in the log, committed or not (§6). */
+function lastConfiguration({
+  compacted,
+  entries,
+}: Pick<RepairedLog, 'compacted' | 'entries'>): Configuration {
+  const last = entries.findLast(({ kind }) => kind === EntryKind.configuration);
+  return last === undefined ? compacted.configuration : decodeConfiguration(last.payload);
+}

@@ -1,0 +1,114 @@
+import { systemClock } from './clock.js';
+import { RaftkvError } from './errors.js';
+import { StateDamaged, stateDamaged } from './kv/damage.js';
+import { type KvOptions, type KvStateMachine, openKv, restoreKv } from './kv/state-machine.js';
+import type { Logger } from './logger.js';
+import { FIRST_STATE_DIRECTORY, STATE_PREFIX } from './node/bootstrap.js';
+import { checkStateAgainstLog } from './node/check-state.js';
+import { StateRepair } from './node/state-repair.js';
+import type { LevelDirectory } from './storage/level-store.js';
+import type { LogStore } from './storage/log-store.js';
+import type { Identity, Transport } from './transport/contract.js';
+
+/** What one process remembers of repairs from one run to the next. */
+export interface Repairs {
+  /** Why the next run replaces its state, although its files may look whole; null where it need not. */
+  wanted: string | null;
+  /** How many there were. */
+  count: number;
+}
+
+/** How a run comes to its state: it opens what is there, or has it replaced where that is damaged (rule 29). */
+export class StateOpening {
+  /** What is damaged, in a sentence, while it is repaired; null otherwise. */
+  damage: string | null = null;
+  private repairing: StateRepair<KvStateMachine> | null = null;
+
+  constructor(
+    private readonly parts: {
+      readonly directory: LevelDirectory;
+      readonly log: LogStore;
+      readonly transport: Transport;
+      readonly identity: () => Identity;
+      readonly logger: Logger;
+      readonly options: KvOptions;
+      readonly repairs: Repairs;
+    },
+  ) {}
+
+  /** The repair that goes on; null while there is none. */
+  get repair(): StateRepair<KvStateMachine> | null {
+    return this.repairing;
+  }
+
+  /** Throws `storage_damaged` where the state is, and cannot be repaired; the reason of the signal when that was aborted. */
+  async open(signal: AbortSignal): Promise<KvStateMachine> {
+    const { directory, log, options, repairs } = this.parts;
+    const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
+    await removeStaleStates(directory, live);
+    let state: KvStateMachine | undefined;
+    try {
+      if (repairs.wanted !== null) throw new StateDamaged(repairs.wanted);
+      state = await openKv(directory, live, options);
+      if (state.appliedIndex < log.compacted.index)
+        throw stateDamaged(
+          `The log begins after index ${log.compacted.index}, but the state ends at index ${state.appliedIndex}.`,
+        );
+    } catch (error) {
+      await state?.abandon();
+      if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
+      state = await this.replace(error, signal);
+    }
+    try {
+      checkStateAgainstLog(state, log);
+      return state;
+    } catch (error) {
+      await state.abandon();
+      throw error;
+    }
+  }
+
+  private async replace(error: RaftkvError, signal: AbortSignal): Promise<KvStateMachine> {
+    const { directory, log, transport, identity, logger, options, repairs } = this.parts;
+    const repair = new StateRepair<KvStateMachine>({
+      identity,
+      log,
+      transport,
+      clock: systemClock,
+      wallClockMs: Date.now,
+      logger,
+      restore: (snapshot, chunks) => restoreKv(directory, snapshot, chunks, options),
+    });
+    const obstacle = StateRepair.obstacle(identity().id, repair.configuration, log.repair, Date.now());
+    if (obstacle !== null)
+      throw new RaftkvError('storage_damaged', `${withoutEnd(error.message)} ${obstacle}`);
+    this.damage = error.message;
+    this.repairing = repair;
+    logger.error(
+      { code: error.code },
+      `${withoutEnd(error.message)} This node repairs it by itself: a snapshot of the leader takes its place, and the log stays.`,
+    );
+    const state = await repair.run(signal);
+    repairs.wanted = null;
+    repairs.count += 1;
+    this.damage = null;
+    this.repairing = null;
+    await removeStaleStates(directory, state.storeName);
+    return state;
+  }
+}
+
+/** A sentence on what is damaged without the advice that follows it, which is for nodes that cannot repair themselves. */
+function withoutEnd(message: string): string {
+  const end = message.search(
+    / (The state of this member is damaged:|If the other members|Remove this member|Nothing was changed)/,
+  );
+  return end === -1 ? message : message.slice(0, end);
+}
+
+/** Snapshots that were replaced or never finished: the log's store names the one that is live. */
+async function removeStaleStates(directory: LevelDirectory, live: string): Promise<void> {
+  for (const name of await directory.list()) {
+    if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
+  }
+}
