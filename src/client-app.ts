@@ -25,7 +25,7 @@ export function clientApp(
   config: ServerConfig,
   logger: Logger,
   sink: LogSink,
-  parts: Pick<AppDependencies, 'port' | 'readShare' | 'connectionsMax' | 'refusal'> &
+  parts: Pick<AppDependencies, 'port' | 'damaged' | 'readShare' | 'connectionsMax' | 'refusal'> &
     Pick<ProcessCounts, 'peerRefusals' | 'storage'>,
 ): FastifyInstance {
   const { clientRouting, valueBytesMax, corsOrigins, dataDirectory } = config;

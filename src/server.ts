@@ -86,7 +86,9 @@ export async function startServer(config: ServerConfig, stopping: AbortSignal): 
       return new Server(config, logger, sink, failed, ends, repairs);
     },
     room: (signal) =>
-      roomToStart(config.dataDirectory, mayStartAt, signal, () => answerWhileWaiting(config, logger, sink)),
+      roomToStart(config.dataDirectory, repairs.wanted === null ? mayStartAt : 0, signal, () =>
+        answerWhileWaiting(config, logger, sink),
+      ),
     lacksRoom: (error) => {
       if (!isDiskFull(error)) return false;
       logger.error(fieldsOf(error), `This node cannot start yet. ${messageOf(error)}`);
@@ -133,6 +135,7 @@ class Server implements Run {
   private addresses: AddressKeeper | null = null;
   private hints: AddressHints | null = null;
   private storageWatch: StorageWatch | null = null;
+  private isWithdrawing = false;
 
   constructor(
     private readonly config: ServerConfig,
@@ -371,7 +374,8 @@ class Server implements Run {
   /** Takes the node out of service, because its disk is damaged; and has the next run repair the state where that is possible. */
   private withdraw(reason: string, isState: boolean): void {
     const { node, config, logger, log } = this;
-    if (node === null) return;
+    if (node === null || this.isWithdrawing) return;
+    this.isWithdrawing = true;
     node
       .withdraw(reason)
       .then(() => {
@@ -449,7 +453,14 @@ class Server implements Run {
       isDamaged: (this.stateOpening?.damage ?? this.storageWatch?.damage ?? null) !== null,
       repairs: this.repairs.count,
     });
-    this.app = clientApp(config, logger, sink, { port, peerRefusals, storage, readShare, connectionsMax });
+    this.app = clientApp(config, logger, sink, {
+      port,
+      damaged: (error) => this.withdraw(error.message, true),
+      peerRefusals,
+      storage,
+      readShare,
+      connectionsMax,
+    });
     await listenForClients(this.app, config);
   }
 

@@ -38,6 +38,8 @@ export interface AppDependencies {
   readonly corsOrigins: readonly string[];
   readonly logger: Logger;
   readonly counts: ProcessCounts;
+  /** Told of a record that proved to be damaged when a client read it. */
+  readonly damaged?: (error: RaftkvError) => void;
   /** What clients' long reads and large answers take of each turn of the event loop; the port's long reads share it. */
   readonly readShare: TurnShare;
   /** What all requests together may hold in memory; a share of what this process may use unless told otherwise. */
@@ -78,6 +80,7 @@ export function buildApp(dependencies: AppDependencies): FastifyInstance {
     clientRouting,
     valueBytesMax,
     logger,
+    damaged: dependencies.damaged ?? (() => {}),
     metrics,
     closing,
     connections,

@@ -27,6 +27,7 @@ export interface HttpContext {
   readonly clientRouting: 'redirect' | 'serve';
   readonly valueBytesMax: number;
   readonly logger: Logger;
+  readonly damaged: (error: RaftkvError) => void;
   readonly metrics: HttpMetrics;
   readonly closing: Closing;
   readonly connections: Connections;
@@ -387,6 +388,7 @@ export class Exchange implements Startable {
   fail(error: unknown, headers: readonly string[] = []): void {
     this.caching = 'no-store';
     const problem = problemOf(error);
+    if (error instanceof RaftkvError && error.code === 'storage_damaged') this.context.damaged(error);
     if (error instanceof RaftkvError && this.isEventSource()) {
       if (passing.has(error.code)) {
         this.hangUp();

@@ -1,8 +1,7 @@
 import { RaftkvError } from '../errors.js';
 
 const ADVICE =
-  ' The state of this member is damaged: remove the member from the cluster, wipe its data directory and start ' +
-  'it with --join. Nothing was changed.';
+  ' The state of this member is damaged; its log says what it does about that. Nothing was changed; ask another member.';
 
 /** The state contradicts itself. Unlike damage to the log, a snapshot of another member mends it. */
 export class StateDamaged extends RaftkvError {

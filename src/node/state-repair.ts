@@ -128,10 +128,9 @@ export class StateRepair<State extends RestoredStore> {
     const { term } = log.hardState;
     const { index } = header.snapshot;
     const isInLog = termAt(log, index) === header.snapshot.term;
-    // A log that contradicts what is committed is not to be trusted itself (rule 24); the start finds that out once it has a state.
-    const isContradicted = index <= log.hardState.commit && !isInLog;
-    if (!fromMember || asked?.from !== header.from || index < log.compacted.index || isContradicted)
-      return { success: false, matchIndex: 0, term };
+    // One that ends before the log begins would leave a gap, and one that contradicts what is committed here is wrong (rule 24).
+    const fits = isInLog || index > log.hardState.commit;
+    if (!fromMember || asked?.from !== header.from || !fits) return { success: false, matchIndex: 0, term };
     try {
       const servesFrom = await asked.servesFrom;
       this.progress = `repairing its state with a snapshot of ${header.from}`;

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
@@ -40,7 +40,9 @@ describe('a node whose disk was damaged while it was stopped', () => {
     expect(run.errors).toContain(sentence);
     if (!pattern.test('CURRENT')) expect(run.errors).toContain(`${path}, at byte `);
     expect(run.errors).toMatch(
-      /remove the member from the cluster, wipe its data directory and start it with --join/,
+      store === 'log'
+        ? /remove the member from the cluster, wipe its data directory and start it with --join/
+        : /No other member has a copy of the state. Nothing was deleted: restore the data directory from a backup/,
     );
     expect(run.errors).not.toMatch(/^ +at /m);
   });
@@ -52,7 +54,7 @@ describe('a node whose disk was damaged while it was stopped', () => {
   });
 });
 
-describe('a leader whose disk is damaged while it runs', () => {
+describe('a member whose state is damaged', () => {
   let cluster: Cluster;
   showLogsOfFailures(() => cluster);
   beforeAll(async () => {
@@ -65,38 +67,108 @@ describe('a leader whose disk is damaged while it runs', () => {
   });
   afterAll(() => cluster?.remove());
 
-  it('hands over, reads nothing any more and says what to do, and the cluster goes on', async () => {
+  it('as the leader, while it runs, hands over, reads nothing any more and replaces its state in the same process', async () => {
     const leader = await cluster.leader();
+    const { run } = leader;
     const { path, bit } = await placeOf(leader, 'value of 7');
     await flipInPlace(path, bit);
-    const reason = await until('the damage found', async () => {
-      const answer = await call(leader.url, '/readyz');
-      const { reason } = (await answer.json()) as { readonly reason?: string };
-      return answer.status === 503 && reason?.includes('damaged') === true ? reason : undefined;
-    });
-    expect(reason).toContain(`in quarantine: The node's state is damaged: ${path}, at byte `);
-    expect(reason).toMatch(
-      /remove the member from the cluster, wipe its data directory and start it with --join/,
-    );
+    await isRepaired(leader);
+    expect(leader.log).toContain(`The node's state is damaged: ${path}, at byte `);
+    expect(leader.log).toContain('This node repairs it by itself');
     const successor = await until('another leader', async () => {
       const found = await cluster.leader();
       return found === leader ? undefined : found;
     });
-    expect(await (await call(successor.url, '/v1/kv/key-7')).text()).toBe('value of 7');
-    expect((await put(successor.url, 'key-7', 'newer')).kind).toBe('done');
-    expect((await call(leader.url, '/v1/kv/key-7?consistency=stale')).status).toBe(503);
+    expect((await put(successor.url, 'key-8', 'newer')).kind).toBe('done');
+    await cluster.ready();
+    expect(leader.run).toBe(run);
+    expect(leader.isUp).toBe(true);
+    expect(new Set((await cluster.settled()).values()).size).toBe(1);
     const metrics = await (await call(leader.url, '/metrics')).text();
-    expect(metrics).toContain('raftkv_storage_damaged 1\n');
+    expect(metrics).toContain('raftkv_storage_repairs_total 1\n');
+    expect(metrics).toContain('raftkv_storage_damaged 0\n');
     const { warnings } = (await (await call(leader.url, '/v1/status')).json()) as {
       readonly warnings: string[];
     };
-    expect(warnings).toEqual([expect.stringContaining(path)]);
-    expect(leader.isUp).toBe(true);
-    // At the next start it is found before anything is opened.
-    await leader.stop();
-    expect((await leader.start().ended()).code).toBe(1);
+    expect(warnings).toEqual([]);
+    for (const [key, value] of [
+      ['key-7', 'value of 7'],
+      ['key-8', 'newer'],
+    ])
+      expect(await (await call(leader.url, `/v1/kv/${key}?consistency=stale`)).text()).toBe(value);
+  });
+
+  it('which a read finds first, answers that read with an error, and replaces it', async () => {
+    const follower = await unrepairedFollower(cluster);
+    const { path, bit } = await placeOf(follower, 'value of 11');
+    await flipInPlace(path, bit);
+    const read = await call(follower.url, '/v1/kv/key-11?consistency=stale');
+    expect(read.status).toBe(500);
+    expect(await read.json()).toMatchObject({
+      code: 'storage_damaged',
+      detail: expect.stringContaining('ask another member'),
+    });
+    await isRepaired(follower);
+    await cluster.ready();
+    const again = await call(follower.url, '/v1/kv/key-11?consistency=stale');
+    expect(await again.text()).toBe('value of 11');
+  });
+
+  it('while it is stopped, replaces it at its start, and serves nothing older than before', async () => {
+    const repaired = present(
+      cluster.nodes.find(({ log }) => !log.includes(REPAIRED)),
+      'Two were repaired.',
+    );
+    const { path } = await placeOf(repaired, 'value of 7');
+    await repaired.stop();
+    await spoil(path, flip(8 * 40));
+    const revision = await cluster.put('key-9', 'newest');
+    repaired.start();
+    await cluster.ready();
+    expect(repaired.log).toContain(`The node's state is damaged: ${path}, at byte `);
+    const read = await call(repaired.url, `/v1/kv/key-9?consistency=stale&minRevision=${revision}`);
+    expect(await read.text()).toBe('newest');
+    expect(new Set((await cluster.settled()).values()).size).toBe(1);
+  });
+
+  it('a second time within a day is refused with an advice, and nothing is deleted', async () => {
+    const node = present(
+      cluster.nodes.find(({ log }) => log.includes(REPAIRED)),
+      'One was repaired.',
+    );
+    await node.stop();
+    const store = (await readdir(node.dataDirectory)).find((name) => name.startsWith('state-')) ?? '';
+    const [file] = (await filesOf(join(node.dataDirectory, store))).filter(({ name }) =>
+      name.startsWith('MANIFEST'),
+    );
+    const { path } = present(file, 'There is a manifest.');
+    const mend = await spoil(path, flip(8 * 20));
+    const run = node.start();
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toContain(
+      'repaired less than a day ago already (1 hour), so this disk cannot be trusted',
+    );
+    expect(run.errors).toMatch(
+      /Nothing was deleted: replace the disk, remove the member from the cluster, and start it with --join/,
+    );
+    await mend();
+    node.start();
+    await cluster.ready();
   });
 });
+
+const REPAIRED = 'The state was replaced by a snapshot';
+
+function isRepaired(node: TestNode): Promise<true> {
+  return until(`the state of ${node.id} replaced`, () => (node.log.includes(REPAIRED) ? true : undefined));
+}
+
+function unrepairedFollower(cluster: Cluster): Promise<TestNode> {
+  return until('a follower that was not repaired yet', async () => {
+    const leader = await cluster.leader();
+    return cluster.nodes.find((node) => node !== leader && !node.log.includes(REPAIRED));
+  });
+}
 
 /** A bit of a value in a table of a node's state. */
 async function placeOf(

@@ -7,6 +7,7 @@ import {
   tombstoneKey,
   versionKey,
 } from '../../src/kv/record-codec.js';
+import { openKv } from '../../src/kv/state-machine.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { OrderedStore, Pair } from '../../src/storage/ordered-store.js';
 import { deletion, findingsIn, open, perform, performAt } from './kit.js';
@@ -109,6 +110,33 @@ describe("the check of a state's records (rule 29)", () => {
     expect(await change({ kind: 'put', key: bytes('zebra'), value: bytes('') })).toEqual([
       'The record "zebra" is no record of a state.',
     ]);
+  });
+
+  it('is made of what is sent in a snapshot, whose end never leaves', async () => {
+    const directory = new MemoryDisk().directory();
+    const store = await directory.open('state-1');
+    const kv = await openKv({ ...directory, open: async () => store }, 'state-1');
+    await performAt(kv, undefined, { kind: 'raiseVersion', version: 2 });
+    await perform(kv, put('a', '1'), put('b', '2'));
+    await kv.flush();
+    const older = present(store.get(currentKey(bytes('a'))), 'It was put.');
+    await perform(kv, put('a', '3'));
+    const chunksOf = async () => {
+      const snapshot = await kv.takeSnapshot();
+      const chunks: Uint8Array[] = [];
+      try {
+        for await (const chunk of snapshot.chunks()) chunks.push(chunk);
+      } finally {
+        await snapshot.close();
+      }
+      return chunks;
+    };
+    expect((await chunksOf()).length).toBeGreaterThan(1);
+    await store.write([{ kind: 'put', key: currentKey(bytes('a')), value: older }]);
+    await expect(chunksOf()).rejects.toMatchObject({
+      code: 'storage_damaged',
+      message: expect.stringMatching(/^the key "a" has a value of revision 3, .* revision 1 is the newest/),
+    });
   });
 
   it('reads the keys of versions as they were written', () => {

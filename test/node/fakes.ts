@@ -146,7 +146,15 @@ class FakeSnapshot implements OutgoingSnapshot {
 
   constructor(readonly metadata: SnapshotMetadata) {}
 
+  private failure: Error | null = null;
+
+  /** Reading it fails. */
+  failWith(error: Error): void {
+    this.failure = error;
+  }
+
   async *chunks(): AsyncIterable<Uint8Array> {
+    if (this.failure !== null) throw this.failure;
     yield Uint8Array.of(1);
   }
 
@@ -161,6 +169,7 @@ export class FakeTransport implements Transport {
   readonly peers: (readonly Peer[])[] = [];
   readonly transfers: {
     readonly header: SnapshotHeader;
+    readonly chunks: AsyncIterable<Uint8Array>;
     readonly abort: AbortSignal;
     readonly answer: Pending<SnapshotAnswer>;
   }[] = [];
@@ -178,12 +187,12 @@ export class FakeTransport implements Transport {
   sendSnapshot(
     _to: string,
     header: SnapshotHeader,
-    _chunks: AsyncIterable<Uint8Array>,
+    chunks: AsyncIterable<Uint8Array>,
     abort: AbortSignal,
   ): Promise<SnapshotAnswer> {
     const answer = new Pending<SnapshotAnswer>();
     abort.addEventListener('abort', () => answer.reject(new Error('The transfer was aborted.')));
-    this.transfers.push({ header, abort, answer });
+    this.transfers.push({ header, chunks, abort, answer });
     return answer.promise;
   }
 

@@ -114,6 +114,38 @@ describe('the log store', () => {
     }
   });
 
+  it('rule 29: names another state in one write, and keeps the log, the term and the vote', async () => {
+    for (const fate of ['lost', 'durable'] as const) {
+      let hold = false;
+      const disk = new MemoryDisk((write) => {
+        if (!hold) write.complete();
+      });
+      const log = await sixEntries(disk);
+      hold = true;
+      void log.replaceState('state-2', { atMs: 7, servesFrom: 5 }, null);
+      disk.crash(() => fate);
+      hold = false;
+      const again = await reopen(disk);
+      expect([again.compacted.index, again.lastIndex, again.hardState]).toEqual([0, 6, hardState(4)]);
+      expect([again.entries.length, again.identity]).toEqual([6, identity]);
+      expect([again.stateDirectory, again.repair]).toEqual(
+        fate === 'lost' ? ['state-1', undefined] : ['state-2', { atMs: 7, servesFrom: 5 }],
+      );
+    }
+  });
+
+  it('rule 29: gives the log up for a state that ends after it, in the term of that at least', async () => {
+    const disk = new MemoryDisk();
+    const log = await sixEntries(disk);
+    const snapshot = { index: 9, term: 3, configuration: emptyConfiguration };
+    await log.replaceState('state-2', { atMs: 7, servesFrom: 12 }, snapshot);
+    const again = await reopen(disk);
+    expect([again.compacted, again.lastIndex, again.stateDirectory]).toEqual([snapshot, 9, 'state-2']);
+    expect([again.hardState, again.entries]).toEqual([hardState(9, 3), []]);
+    await again.write(persist({ entries: [entry(10, 3)] }));
+    expect((await reopen(disk)).lastIndex).toBe(10);
+  });
+
   it('row 23: a compaction within a record keeps the entries after it', async () => {
     const disk = new MemoryDisk();
     const log = await sixEntries(disk);
