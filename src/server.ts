@@ -188,7 +188,6 @@ class Server implements Run {
       connectionChanged: (peer, line) => logger.debug({ peer }, line),
     });
     this.transport = transport;
-    await transport.start(this.receiver(bootstrap));
     const port = new LatePort(
       () => bootstrap.identity,
       () => this.waitsFor(bootstrap),
@@ -196,7 +195,9 @@ class Server implements Run {
       version,
       config.firstStart.kind === 'join' ? 'learner' : 'follower',
     );
+    // Before any peer hears of this node: founding members form their cluster with one that then ends, because its port is taken.
     await this.listen(port, descriptors.clientConnections);
+    await transport.start(this.receiver(bootstrap));
     const clients = listening(`http://${showHostAndPort(config.http)}`, config.advertiseHttp);
     const peers = listening(showHostAndPort(config.peer), config.advertisePeer);
     logger.info({}, `${config.id} listens for clients at ${clients}, and for peers at ${peers}.`);

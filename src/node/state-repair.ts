@@ -86,12 +86,12 @@ export class StateRepair<State extends RestoredStore> {
     wallClockMs: number,
   ): string | null {
     if (!members.some((member) => member.id !== id))
-      return 'No other member has a copy of the state. Nothing was deleted: restore the data directory from a backup.';
+      return 'No other member has a copy of the state. Nothing was changed: restore the data directory from a backup.';
     if (repair === undefined || Math.abs(wallClockMs - repair.atMs) >= REPAIR_PERIOD_MS) return null;
     const hours = Math.max(1, Math.round(Math.abs(wallClockMs - repair.atMs) / 3_600_000));
     return (
       `The state was repaired less than a day ago already (${hours} ${hours === 1 ? 'hour' : 'hours'}), so this disk cannot be trusted. ` +
-      'Nothing was deleted: replace the disk, remove the member from the cluster, and start it with --join and an empty data directory.'
+      'Nothing was changed: replace the disk, remove the member from the cluster, and start it with --join and an empty data directory.'
     );
   }
 

@@ -84,9 +84,9 @@ describe('the load', () => {
       revisions.set(path, `"${revision}"`);
       return { body: JSON.stringify({ key: path, revision, created: false }) };
     });
-    const shares = await conditionalPuts(url, 256, raftkvRequests.conditionalPut);
-    const { failures } = await load({ url, shares, seconds: 0.5 });
-    expect(failures).toBe(0);
-    expect(withCondition).toBeGreaterThan(256);
+    const keys = 16;
+    const shares = await conditionalPuts(url, keys, raftkvRequests.conditionalPut);
+    // However slow the machine is, each key has its turn more than once.
+    while (withCondition <= keys) expect((await load({ url, shares, seconds: 0.5 })).failures).toBe(0);
   });
 });

@@ -42,7 +42,7 @@ describe('a node whose disk was damaged while it was stopped', () => {
     expect(run.errors).toMatch(
       store === 'log'
         ? /remove the member from the cluster, wipe its data directory and start it with --join/
-        : /No other member has a copy of the state. Nothing was deleted: restore the data directory from a backup/,
+        : /No other member has a copy of the state. Nothing was changed: restore the data directory from a backup/,
     );
     expect(run.errors).not.toMatch(/^ +at /m);
   });
@@ -149,7 +149,7 @@ describe('a member whose state is damaged', () => {
       'repaired less than a day ago already (1 hour), so this disk cannot be trusted',
     );
     expect(run.errors).toMatch(
-      /Nothing was deleted: replace the disk, remove the member from the cluster, and start it with --join/,
+      /Nothing was changed: replace the disk, remove the member from the cluster, and start it with --join/,
     );
     await mend();
     node.start();

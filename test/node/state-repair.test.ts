@@ -180,11 +180,11 @@ describe('a node whose state is damaged (rule 29)', () => {
         repairedAtMs === undefined ? undefined : { atMs: repairedAtMs, servesFrom: 1 },
         NOW_MS,
       );
-    expect(obstacle(alone)).toContain('No other member has a copy of the state. Nothing was deleted');
+    expect(obstacle(alone)).toContain('No other member has a copy of the state. Nothing was changed');
     expect(obstacle(threeVoters)).toBeNull();
     expect(obstacle(threeVoters, NOW_MS - REPAIR_PERIOD_MS)).toBeNull();
     expect(obstacle(threeVoters, NOW_MS - 5 * 3_600_000)).toContain(
-      'repaired less than a day ago already (5 hours), so this disk cannot be trusted. Nothing was deleted: replace the disk',
+      'repaired less than a day ago already (5 hours), so this disk cannot be trusted. Nothing was changed: replace the disk',
     );
     // The clock of the machine was set back.
     expect(obstacle(threeVoters, NOW_MS + 3_600_000)).toContain('repaired less than a day ago');
