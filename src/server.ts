@@ -202,7 +202,10 @@ class Server implements Run {
     const peers = listening(showHostAndPort(config.peer), config.advertisePeer);
     logger.info({}, `${config.id} listens for clients at ${clients}, and for peers at ${peers}.`);
     for (const warning of this.warnings()) logger.warn({}, warning);
-    this.finishStart(directory, log, bootstrap, port, reserve).catch((error: unknown) => this.fail(error));
+    this.finishStart(directory, log, bootstrap, port, reserve).catch((error: unknown) => {
+      // Whoever ends this run hears of it there.
+      if (error !== this.aborted.signal.reason) this.fail(error);
+    });
   }
 
   async stop(reason: string): Promise<void> {

@@ -102,6 +102,8 @@ export const SNAPSHOT_STALL_MS = 15_000;
 /** A node whose state is damaged asks for another one this often, and waits so long for an answer. */
 export const REPAIR_RETRY_MS = 500;
 export const REPAIR_ASK_MS = 2_000;
+/** After a snapshot that it could not write it waits so long. */
+export const REPAIR_FAILURE_PAUSE_MS = 10_000;
 /** A state that is damaged again within this time is not repaired: the disk is not to be trusted. */
 export const REPAIR_PERIOD_MS = 24 * 60 * 60 * 1000;
 /** With each failure that patience doubles, up to so many times. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
 import {
@@ -14,7 +14,13 @@ import {
 import type { Identity, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import type { NodeLogger } from './contracts.js';
 import { readAnswer, toJson } from './forwarded.js';
-import { REPAIR_ASK_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS, SNAPSHOT_STALL_MS } from './limits.js';
+import {
+  REPAIR_ASK_MS,
+  REPAIR_FAILURE_PAUSE_MS,
+  REPAIR_PERIOD_MS,
+  REPAIR_RETRY_MS,
+  SNAPSHOT_STALL_MS,
+} from './limits.js';
 
 /** The log, which is whole. */
 export interface RepairedLog {
@@ -60,7 +66,11 @@ export class StateRepair<State extends RestoredStore> {
     movedAtMs: number;
     readonly done: (state: State | null) => void;
   } | null = null;
+  /** Why members that lead do not send it. */
+  private readonly reasons = new Map<NodeId, string>();
   private told = '';
+  /** How long nobody is asked again. */
+  private pauseMs = REPAIR_RETRY_MS;
 
   constructor(
     private readonly parts: {
@@ -113,7 +123,8 @@ export class StateRepair<State extends RestoredStore> {
         const state = await this.obtainFrom(other.id, signal);
         if (state !== null) return state;
       }
-      await new Promise<void>((resolve) => clock.after(REPAIR_RETRY_MS, resolve));
+      await pause(clock, this.pauseMs, signal);
+      this.pauseMs = REPAIR_RETRY_MS;
     }
   }
 
@@ -150,6 +161,9 @@ export class StateRepair<State extends RestoredStore> {
       asked.done(state);
       return { success: true, matchIndex: index, term };
     } catch (error) {
+      // Such as a disk without room for both states.
+      this.tell(header.from, error);
+      this.pauseMs = REPAIR_FAILURE_PAUSE_MS;
       asked.done(null);
       throw error;
     }
@@ -199,12 +213,29 @@ export class StateRepair<State extends RestoredStore> {
   private tell(from: NodeId, error: unknown): void {
     const why = error instanceof Error ? error.message : String(error);
     const isLeaderless = error instanceof RaftkvError && error.code === 'no_leader';
-    const said = isLeaderless ? 'No member leads that could send it.' : `${from}: ${why}`;
-    this.progress = `repairing its state, and waits for the leader to send it. ${said}`.replace(/\.$/, '');
-    if (said === this.told || isLeaderless) return;
+    if (isLeaderless) this.reasons.delete(from);
+    else this.reasons.set(from, why);
+    const said = [...this.reasons].map(([id, reason]) => `${id}: ${reason}`).join(' ');
+    this.progress =
+      'repairing its state, and waits for the leader to send it. ' +
+      (said || 'No member leads that could send it').replace(/\.$/, '');
+    if (isLeaderless || said === this.told) return;
     this.told = said;
-    this.parts.logger.warn({ peer: from }, `${from} does not send its state. ${why}`);
+    this.parts.logger.warn({ peer: from }, `The state of ${from} did not come. ${why}`);
   }
+}
+
+/** Rejects with the reason of the signal once it is aborted. */
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  let wake = () => {};
+  const timer = await new Promise<Timer>((resolve) => {
+    const armed = clock.after(ms, () => resolve(armed));
+    wake = () => resolve(armed);
+    signal.addEventListener('abort', wake, { once: true });
+  });
+  timer.cancel();
+  signal.removeEventListener('abort', wake);
+  signal.throwIfAborted();
 }
 
 async function* noted(

@@ -67,6 +67,30 @@ describe('a member whose state is damaged', () => {
   });
   afterAll(() => cluster?.remove());
 
+  it('waits for a leader, says so, and stops in good order meanwhile', async () => {
+    for (const node of cluster.nodes) await node.stop();
+    const node = cluster.node('n3');
+    const { path } = await placeOf(node, 'value of 7');
+    const mend = await spoil(path, flip(8 * 40));
+    const run = node.start();
+    const reason = await until('the reason', async () => {
+      const answer = await call(node.url, '/readyz').catch(() => undefined);
+      const { reason } = ((await answer?.json()) ?? {}) as { readonly reason?: string };
+      return reason?.includes('waits for the leader') === true ? reason : undefined;
+    });
+    expect(reason).toContain(
+      'repairing its state, and waits for the leader to send it. No member leads that could',
+    );
+    const metrics = await (await call(node.url, '/metrics')).text();
+    expect(metrics).toContain('raftkv_storage_damaged 1\n');
+    expect(await node.stop()).toEqual({ code: 0, signal: null });
+    expect(run.errors).toBe('');
+    expect(run.output).not.toContain('goes on to stop');
+    await mend();
+    for (const other of cluster.nodes) other.start();
+    await cluster.ready();
+  });
+
   it('as the leader, while it runs, hands over, reads nothing any more and replaces its state in the same process', async () => {
     const leader = await cluster.leader();
     const { run } = leader;

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { RaftkvError } from '../../src/errors.js';
-import { REPAIR_PERIOD_MS, REPAIR_RETRY_MS, SNAPSHOT_STALL_MS } from '../../src/node/limits.js';
+import {
+  REPAIR_FAILURE_PAUSE_MS,
+  REPAIR_PERIOD_MS,
+  REPAIR_RETRY_MS,
+  SNAPSHOT_STALL_MS,
+} from '../../src/node/limits.js';
 import { type RepairedLog, type RestoredStore, StateRepair } from '../../src/node/state-repair.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { type Entry, EntryKind, type SnapshotMetadata } from '../../src/raft/types.js';
@@ -29,6 +34,7 @@ class Repair {
   /** What holds up the writing of a snapshot. */
   writing: Pending<void> | null = null;
   result: { readonly storeName: string } | null = null;
+  failure: unknown;
   private count = 1;
   private readonly repair: StateRepair<RestoredStore>;
 
@@ -75,7 +81,9 @@ class Repair {
       (state) => {
         this.result = state;
       },
-      () => {},
+      (error: unknown) => {
+        this.failure = error;
+      },
     );
   }
 
@@ -170,6 +178,27 @@ describe('a node whose state is damaged (rule 29)', () => {
     await repair.clock.pass(5 * REPAIR_RETRY_MS);
     expect(repair.logger.lines.filter((line) => line.includes('knows no operation'))).toHaveLength(1);
     expect(repair.result).toBeNull();
+  });
+
+  it('asks again later when it could not write what came, and stops at once when it is told to', async () => {
+    const repair = new Repair();
+    repair.answers.set('n2', { commitIndex: 22 });
+    repair.writing = new Pending();
+    await repair.clock.pass(REPAIR_RETRY_MS);
+    const received = expect(repair.receive(15, 3)).rejects.toThrow('No room.');
+    repair.writing.reject(new RaftkvError('no_space', 'No room.'));
+    await received;
+    await repair.clock.settle();
+    const asked = repair.asked.length;
+    expect(repair.progress).toContain('n2: No room');
+    await repair.clock.pass(REPAIR_FAILURE_PAUSE_MS - 1);
+    expect(repair.asked).toHaveLength(asked);
+    await repair.clock.pass(1);
+    expect(repair.asked[asked]?.to).toBe('n2');
+    await repair.receive(9, 1);
+    repair.abort.abort(new Error('It stops.'));
+    await repair.clock.pass(2 * REPAIR_RETRY_MS);
+    expect(repair.failure).toBe(repair.abort.signal.reason);
   });
 
   it('is not repaired where no other member has a copy, or twice within a day', () => {
