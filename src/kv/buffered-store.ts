@@ -1,5 +1,5 @@
 import type { Index } from '../raft/types.js';
-import type { KeyRange, Operation, OrderedStore } from '../storage/ordered-store.js';
+import type { KeyRange, Operation, OrderedStore, StoreSnapshot } from '../storage/ordered-store.js';
 import type { IndexBounds } from './answer-index.js';
 import { checkChanges } from './change-index.js';
 import { stateDamaged } from './damage.js';
@@ -7,8 +7,9 @@ import { Garbage } from './garbage.js';
 import { GenerationCache } from './generation-cache.js';
 import { pruneHistory } from './history.js';
 import { Answers } from './idempotency.js';
-import { KeyCount } from './key-count.js';
 import { Leases } from './leases.js';
+import { LiveRecords, type Rest } from './live-records.js';
+import type { LiveTotals } from './live-sums.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta, type MutableMeta, metaKey } from './meta-codec.js';
 import { type PastStep, pastEvents } from './past-events.js';
 import { currentVersion, type Layers, readItemOf, toItem } from './reader.js';
@@ -54,8 +55,8 @@ export interface StateOptions {
  * A state on disk and the changes on their way there.
  *
  * Invariants:
- * - `meta` tells of the disk and both buffers together, but for the digest of answers and the number of keys, which the buffers
- *   and the count of keys have; the record on disk tells of the disk alone, because both change in one batch (correctness row 22);
+ * - `meta` tells of the disk and both buffers together, but for the digest of answers and the totals of keys that exist, which the
+ *   buffers and the live records have; the record on disk tells of the disk alone, because both change in one batch (correctness row 22);
  * - one flush is in flight at a time (row 31), and while it is, its buffer does not change and is still read;
  * - after a flush has failed, every other one fails too (row 30).
  */
@@ -88,7 +89,9 @@ export class BufferedStore {
   #isPruningDue = false;
   /** Whether there may be tombstones on disk that stand apart. Without any, a key that is not found is looked for once. */
   #hasTombstones: boolean;
-  readonly #keyCount: KeyCount;
+  readonly #live: LiveRecords;
+  /** What waits for a moment without a flush in flight. */
+  #whenStill: (() => void)[] = [];
   readonly #garbage = new Garbage();
   #isCompacting = false;
   /** Bytes of versions that were dropped from history and are not pruned yet. */
@@ -119,19 +122,27 @@ export class BufferedStore {
     this.answers = new Answers(this.meta, store, () => this.#active.answers, answerIndex);
     this.#flushedIndex = meta.appliedIndex;
     this.#prunedRevision = meta.prunedRevision;
-    this.#keyCount = new KeyCount(meta.keys);
+    this.#live = new LiveRecords(meta.live, (begun) => this.#freezeFlushed(begun));
   }
 
   /**
    * Reads where a state stands and checks it. Throws `storage_damaged`, or `storage_unusable` for a newer format.
+   *
+   * @param live Of the keys that exist, where all records were just read; otherwise as the state says.
    */
-  static async load(name: string, store: OrderedStore, options: StateOptions): Promise<BufferedStore> {
+  static async load(
+    name: string,
+    store: OrderedStore,
+    options: StateOptions,
+    live?: LiveTotals,
+  ): Promise<BufferedStore> {
     const record = store.get(metaKey);
     if (record === undefined) {
       await assertEmpty(name, store);
       return new BufferedStore(name, store, emptyMeta, options, false);
     }
-    const meta = decodeMeta(record);
+    const kept = decodeMeta(record);
+    const meta = live === undefined ? kept : { ...kept, live };
     await checkChanges(store, meta);
     const tombstones = tombstoneRange(new Uint8Array(0), undefined);
     const state = new BufferedStore(name, store, meta, options, !(await isEmpty(store, tombstones)));
@@ -202,17 +213,42 @@ export class BufferedStore {
 
   /** How many keys exist. Where that is not known it is undefined, and the keys are counted in the background. */
   countKeys(): number | undefined {
-    const { onDisk } = this.#keyCount;
-    if (onDisk !== undefined) return onDisk + this.#active.keysAdded + (this.#flushing?.keysAdded ?? 0);
-    const freeze = () => {
-      const { disk, meta } = this.freezeDisk();
-      // The view may have what a flush in flight writes, and says so itself.
-      const addedAhead = meta.appliedIndex > this.#flushedIndex ? (this.#flushing?.keysAdded ?? 0) : 0;
-      return { disk, addedAhead };
-    };
+    const { onDisk } = this.#live;
+    if (onDisk !== undefined)
+      return onDisk.keys + this.#active.added.keys + (this.#flushing?.added.keys ?? 0);
     // A record that cannot be read is reported to whoever needs it.
-    this.#keyCount.count(freeze, () => this.#ended).catch(() => {});
+    this.#live.count().catch(() => {});
     return undefined;
+  }
+
+  /** The keys that exist and the sums of their records, of all that is applied; undefined where they are not known. */
+  get liveTotals(): LiveTotals | undefined {
+    const applied = this.#live.onDisk?.plus(this.#active.added);
+    return this.#flushing === undefined ? applied : applied?.plus(this.#flushing.added);
+  }
+
+  /**
+   * Reads the records of all keys from disk and compares them with each other and with what the state keeps of them. Ends without a
+   * result where the state does. Throws `storage_damaged`.
+   */
+  checkLive(rest: Rest, pieceRecords?: number): Promise<void> {
+    return this.#live.check(rest, pieceRecords);
+  }
+
+  /** A view of exactly what the last flush left; undefined once nothing is flushed any more. */
+  #freezeFlushed(begun: () => void): Promise<StoreSnapshot | undefined> {
+    return new Promise((resolve) => {
+      const freeze = () => {
+        if (this.#ended || this.#failure !== undefined) {
+          resolve(undefined);
+          return;
+        }
+        begun();
+        resolve(this.#store.snapshot());
+      };
+      if (this.#flushing === undefined || this.#failure !== undefined) freeze();
+      else this.#whenStill.push(freeze);
+    });
   }
 
   /** Tells of every change from now on. */
@@ -307,9 +343,8 @@ export class BufferedStore {
   async #flushActive(): Promise<void> {
     const buffer = this.#active;
     const answersDigest = buffer.answers.digest;
-    const { onDisk } = this.#keyCount;
-    const keys = onDisk === undefined ? undefined : onDisk + buffer.keysAdded;
-    const meta: Meta = { ...this.meta, answersDigest, keys };
+    const live = this.#live.onDisk?.plus(buffer.added);
+    const meta: Meta = { ...this.meta, answersDigest, live };
     this.#active = new WriteBuffer(answersDigest);
     this.#flushing = buffer;
     try {
@@ -329,7 +364,7 @@ export class BufferedStore {
       // What this flush brought, and history has dropped already, was not there to be pruned.
       this.#isPruningDue = pruning.isCut || buffer.firstRevision <= compactedRevision;
       this.#flushedIndex = meta.appliedIndex;
-      this.#keyCount.flushed(buffer.keysAdded);
+      this.#live.flushed(buffer);
       const bytes = pruning.operations.length === 0 ? 0 : this.#droppedBytes / pruning.operations.length;
       for (const { key } of pruning.operations) this.#garbage.add(key, bytes + key.length + RECORD_BYTES);
       if (bytes > 0) this.#droppedBytes = 0;
@@ -348,6 +383,7 @@ export class BufferedStore {
       throw error;
     } finally {
       this.#inFlight = undefined;
+      for (const task of this.#whenStill.splice(0)) task();
     }
   }
 

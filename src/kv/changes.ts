@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { encodeChange } from './change-index.js';
+import { bucketOf, hashOfKey, hashOfState } from './live-sums.js';
 import type { FoundKey } from './reader.js';
 import { type Current, type KeyState, successor } from './record-codec.js';
 import type { KeyId } from './sorted-map.js';
@@ -58,6 +59,8 @@ export function changeOf(
     previous: existed ? known.modRevision : 0,
     key,
   });
+  const hash = hashOfKey(key);
+  const sumBefore = existed ? hashOfState(hash, known) : 0;
   const bytes = isSized ? VERSION_OVERHEAD_BYTES + key.length + value.length + contentType.length : 0;
   // Written out field by field: this runs for every put, and spreading takes several times as long.
   return {
@@ -89,6 +92,8 @@ export function changeOf(
     leaseBefore: known?.lease ?? 0,
     supersededBytes: known?.bytes ?? 0,
     keysAdded: deleted === existed ? (deleted ? -1 : 1) : 0,
+    bucket: bucketOf(hash),
+    sumAdded: ((deleted ? 0 : hashOfState(hash, state)) - sumBefore) | 0,
   };
 }
 

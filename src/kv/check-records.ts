@@ -1,30 +1,21 @@
 import { RaftkvError } from '../errors.js';
-import type { OrderedStore, Pair, Scan, StoreSnapshot } from '../storage/ordered-store.js';
-import { decodeAnswer } from './answer-codec.js';
-import { stateDamaged, withoutAdvice } from './damage.js';
+import type { OrderedStore, Pair } from '../storage/ordered-store.js';
+import { withoutAdvice } from './damage.js';
+import { differenceOf, LiveTotals } from './live-sums.js';
 import { decodeMeta, type Meta, metaKey } from './meta-codec.js';
+import { checkAlone, keyInWords, nameOfRecord } from './record-checks.js';
 import {
   type Current,
   currentKey,
   decodeCurrent,
-  decodeLease,
   decodeVersion,
   isStateKey,
   keyOfCurrent,
   keyOfVersion,
-  leaseKey,
-  TAG_ANSWER,
-  TAG_ANSWERS,
-  TAG_ATTACHMENT,
-  TAG_CHANGES,
   TAG_CURRENT,
-  TAG_FILED_ANSWERS,
-  TAG_LEASE,
-  TAG_META,
   TAG_TOMBSTONE,
   TAG_VERSION,
   tombstoneKey,
-  unsealParts,
   versionKey,
 } from './record-codec.js';
 
@@ -60,30 +51,8 @@ export async function* checkStateRecords(
   yield* check.end();
 }
 
-/**
- * All records of a frozen state, each checked as {@link checkStateRecords} does before it is given away. Throws a `StateDamaged` at the
- * first that is wrong.
- */
-export function checkedScan(disk: StoreSnapshot, meta: Meta): Scan {
-  const check = new RecordCheck(disk, meta);
-  const scan = disk.scan({});
-  return {
-    next: async (limit) => {
-      const pairs = await scan.next(limit);
-      for (const pair of pairs) refuseAny(check.take(pair));
-      if (pairs.length === 0) refuseAny(check.end());
-      return pairs;
-    },
-    close: () => scan.close(),
-  };
-}
-
-function refuseAny(findings: Iterable<string>): void {
-  for (const finding of findings) throw stateDamaged(finding);
-}
-
 class RecordCheck {
-  #keys = 0;
+  readonly #live = new LiveTotals();
   /** The version that was read last, of the key whose versions are being read. */
   #version: { readonly key: Buffer; readonly revision: number } | undefined;
 
@@ -97,21 +66,22 @@ class RecordCheck {
       yield* this.#check(pair);
     } catch (error) {
       yield error instanceof RaftkvError && error.code === 'storage_damaged'
-        ? `${nameOf(pair.key)}: ${withoutAdvice(error.message)}`
-        : `${nameOf(pair.key)} cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+        ? `${nameOfRecord(pair.key)}: ${withoutAdvice(error.message)}`
+        : `${nameOfRecord(pair.key)} cannot be read: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 
   *end(): Generator<string> {
     yield* this.#endOfVersions(undefined);
-    const { keys } = this.meta;
-    if (keys !== undefined && keys !== this.#keys)
-      yield `There are ${this.#keys} keys, and the state says that there are ${keys}.`;
+    const { live } = this.meta;
+    const difference = live && differenceOf(this.#live, live);
+    if (difference !== undefined) yield difference;
   }
 
-  *#check({ key, value }: Pair): Generator<string> {
+  *#check(pair: Pair): Generator<string> {
+    const { key, value } = pair;
     if (!isStateKey(key)) {
-      yield `${nameOf(key)} is no record of a state.`;
+      yield `${nameOfRecord(key)} is no record of a state.`;
       return;
     }
     switch (key[0]) {
@@ -122,24 +92,8 @@ class RecordCheck {
       case TAG_VERSION:
         yield* this.#checkVersion(key, value);
         return;
-      case TAG_LEASE:
-        if (Buffer.compare(leaseKey(decodeLease(value).lease), key) !== 0)
-          yield `${nameOf(key)} is of another lease.`;
-        return;
-      case TAG_ATTACHMENT:
-        if (value.length > 0) yield `${nameOf(key)} has a value.`;
-        return;
-      case TAG_CHANGES:
-      case TAG_ANSWERS:
-      case TAG_FILED_ANSWERS:
-        unsealParts(value, 'The record of a journal');
-        return;
-      case TAG_ANSWER:
-        decodeAnswer(value);
-        return;
-      case TAG_META:
-        decodeMeta(value);
-        return;
+      default:
+        checkAlone(pair);
     }
   }
 
@@ -148,7 +102,7 @@ class RecordCheck {
     if (modRevision > this.meta.revision)
       yield `${keyInWords(key)} is of revision ${modRevision}, and the state is at ${this.meta.revision}.`;
     if (current.deleted) return;
-    this.#keys += 1;
+    this.#live.addKey(key, current);
     const record = this.store.get(versionKey(key, modRevision));
     if (record === undefined) {
       yield `The value of ${keyInWords(key)} at revision ${modRevision} is missing.`;
@@ -193,12 +147,4 @@ function revisionOf(record: Uint8Array): number {
   } catch {
     return Number.POSITIVE_INFINITY;
   }
-}
-
-function keyInWords(key: Uint8Array): string {
-  return `the key ${JSON.stringify(Buffer.from(key).toString())}`;
-}
-
-function nameOf(key: Uint8Array): string {
-  return `The record ${JSON.stringify(Buffer.from(key).toString('latin1'))}`;
 }

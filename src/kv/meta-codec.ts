@@ -4,6 +4,7 @@ import { RaftkvError } from '../errors.js';
 import { decodeConfiguration, emptyConfiguration, encodeConfiguration } from '../raft/configuration.js';
 import type { Configuration, Index, Term } from '../raft/types.js';
 import { stateDamaged } from './damage.js';
+import { LIVE_BUCKETS, LiveTotals } from './live-sums.js';
 import type { LeaseId, LogTime, Revision } from './types.js';
 
 /** The key of the record that says how far a state has come. */
@@ -45,8 +46,8 @@ export interface Meta {
   readonly historyBytes: number;
   /** How much of `historyBytes` was superseded up to some revisions, the oldest first. */
   readonly sizeMarks: readonly SizeMark[];
-  /** How many keys exist; undefined where nobody has counted them, see key-count.ts. */
-  readonly keys: number | undefined;
+  /** How many keys exist, and the sums of their records; undefined where nobody has read them all, see live-count.ts. */
+  readonly live: LiveTotals | undefined;
 }
 
 /** Which revision a state was at when so much was superseded. */
@@ -85,7 +86,7 @@ export const emptyMeta: Meta = {
   marks: [],
   historyBytes: 0,
   sizeMarks: [],
-  keys: 0,
+  live: new LiveTotals(),
 };
 
 /**
@@ -98,6 +99,7 @@ const FORMAT_VERSION = 5;
 const FORMAT_OF_CLUSTER_VERSION_1 = 4;
 const CHECKSUM_END = 5;
 const INTEGER_BYTES = 6;
+const SUM_BYTES = 4;
 const TWO_TO_48 = 2 ** 48;
 
 /** The numbers of 48 bits that a version has, in their order. */
@@ -117,7 +119,8 @@ const INTEGERS_SINCE_5 = ['clusterVersion', 'historyBytes'] as const;
 /**
  * Version, CRC-32 of the rest, integers, digest, the integers that came with version 2, number of marks, marks, the integers
  * that came with versions 3, 4 and 5, with version 5 the bits of the applied term above the 48th, the number of keys and 1 (0
- * where it is not known), the number of size marks and these, configuration.
+ * where it is not known), the number of size marks and these, where the number of keys is known the sums of their 256 buckets,
+ * configuration.
  */
 export function encodeMeta(meta: Meta): Uint8Array {
   const needsNewest = meta.clusterVersion >= 2 || meta.appliedTerm >= TWO_TO_48;
@@ -125,7 +128,10 @@ export function encodeMeta(meta: Meta): Uint8Array {
   const lastIntegers = [...INTEGERS_SINCE_3, ...INTEGERS_SINCE_4, ...(format >= 5 ? INTEGERS_SINCE_5 : [])];
   const configuration = encodeConfiguration(meta.configuration);
   const integers = INTEGERS.length + INTEGERS_SINCE_2.length + lastIntegers.length + 2 * meta.marks.length;
-  const bytesSince5 = format >= 5 ? 2 + INTEGER_BYTES + 2 * INTEGER_BYTES * meta.sizeMarks.length : 0;
+  const { live } = meta;
+  const sumsBytes = live === undefined ? 0 : SUM_BYTES * LIVE_BUCKETS;
+  const bytesSince5 =
+    format >= 5 ? 2 + INTEGER_BYTES + 2 * INTEGER_BYTES * meta.sizeMarks.length + sumsBytes : 0;
   const headBytes = CHECKSUM_END + integers * INTEGER_BYTES + 4 + 1 + bytesSince5;
   const record = Buffer.allocUnsafe(headBytes + configuration.length);
   let offset = CHECKSUM_END;
@@ -141,12 +147,13 @@ export function encodeMeta(meta: Meta): Uint8Array {
   for (const name of lastIntegers) offset = record.writeUIntBE(meta[name], offset, INTEGER_BYTES);
   if (format >= 5) {
     offset = record.writeUInt8(Math.floor(meta.appliedTerm / TWO_TO_48), offset);
-    offset = record.writeUIntBE(meta.keys === undefined ? 0 : meta.keys + 1, offset, INTEGER_BYTES);
+    offset = record.writeUIntBE(live === undefined ? 0 : live.keys + 1, offset, INTEGER_BYTES);
     offset = record.writeUInt8(meta.sizeMarks.length, offset);
     for (const { bytes, revision } of meta.sizeMarks) {
       offset = record.writeUIntBE(bytes, offset, INTEGER_BYTES);
       offset = record.writeUIntBE(revision, offset, INTEGER_BYTES);
     }
+    if (live !== undefined) for (const sum of live.sums) offset = record.writeUInt32BE(sum, offset);
   }
   record.set(configuration, offset);
   // Started from the version, so that damage to the version is told from a newer one.
@@ -177,7 +184,7 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     offset += INTEGER_BYTES;
     return record.readUIntBE(offset - INTEGER_BYTES, INTEGER_BYTES);
   };
-  const meta: MutableMeta = { ...emptyMeta, keys: undefined };
+  const meta: MutableMeta = { ...emptyMeta, live: undefined };
   for (const name of INTEGERS) meta[name] = readInteger();
   meta.digest = record.readUInt32BE(offset);
   offset += 4;
@@ -195,10 +202,17 @@ export function decodeMeta(bytes: Uint8Array): Meta {
     meta.appliedTerm += record.readUInt8(offset) * TWO_TO_48;
     offset += 1;
     const keysAndOne = readInteger();
-    if (keysAndOne > 0) meta.keys = keysAndOne - 1;
     const count = record.readUInt8(offset);
     offset += 1;
     meta.sizeMarks = Array.from({ length: count }, () => ({ bytes: readInteger(), revision: readInteger() }));
+    if (keysAndOne > 0) {
+      const sumsAt = offset;
+      offset += SUM_BYTES * LIVE_BUCKETS;
+      const sums = Uint32Array.from({ length: LIVE_BUCKETS }, (_, bucket) =>
+        record.readUInt32BE(sumsAt + SUM_BYTES * bucket),
+      );
+      meta.live = new LiveTotals(keysAndOne - 1, sums);
+    }
   }
   if (meta.clusterVersion > CLUSTER_VERSION_MAX) {
     throw new RaftkvError(

@@ -183,6 +183,15 @@ export function versionKey(key: Uint8Array, revision: Revision): Uint8Array {
   return record;
 }
 
+/** The range of the versions of all keys, or of those after one of them. */
+export function versionRange(after: Uint8Array | undefined) {
+  const gte =
+    after === undefined
+      ? Buffer.of(TAG_VERSION)
+      : Buffer.concat([versionKey(after, REVISION_MAX), Buffer.of(0)]);
+  return { gte, lt: Buffer.of(TAG_VERSION + 1) };
+}
+
 /** The key and the revision of a version; what {@link versionKey} made. */
 export function keyOfVersion(record: Uint8Array): { readonly key: Buffer; readonly revision: Revision } {
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);

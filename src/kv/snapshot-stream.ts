@@ -29,7 +29,10 @@ const FRAME_BYTES_MAX = 1024 * 1024 * 1024;
 /** Pairs read in one step; the store also bounds a step in bytes. */
 const PAIRS_PER_STEP = 512;
 
-/** The stream for a state whose pairs the scan gives, which is opened with the first pull: a stream that nobody reads holds nothing. */
+/**
+ * The stream for a state whose pairs the scan gives, which is opened with the first pull: a stream that nobody reads holds nothing. What
+ * the scan throws ends the stream before its last chunk, so nobody takes it for whole.
+ */
 export async function* encodeSnapshot(
   metadata: SnapshotMetadata,
   open: () => Scan,
@@ -229,7 +232,8 @@ function checkHeader(bytes: Buffer, expected: SnapshotMetadata): void {
   }
 }
 
-function damaged(what: string): RaftkvError {
+/** @param what Completes the sentence. */
+export function damaged(what: string): RaftkvError {
   return new RaftkvError(
     'storage_damaged',
     `The snapshot that arrived is not whole: ${what}. It was dropped.`,

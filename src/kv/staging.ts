@@ -1,9 +1,11 @@
 import { assert, present } from '../assert.js';
+import { RaftkvError } from '../errors.js';
 import type { SnapshotMetadata } from '../raft/types.js';
 import type { OrderedStore, StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
-import { stateDamaged } from './damage.js';
-import { decodeSnapshot } from './snapshot-stream.js';
+import { stateDamaged, withoutAdvice } from './damage.js';
+import { SnapshotCheck } from './snapshot-check.js';
+import { decodeSnapshot, damaged as snapshotDamaged } from './snapshot-stream.js';
 
 const STATE_NAME = /^state-([1-9]\d*)$/;
 
@@ -27,11 +29,20 @@ export class SnapshotStaging {
   async stage(metadata: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<string> {
     const name = await this.#newName();
     const store = await this.#directory.open(name);
+    const check = new SnapshotCheck();
     try {
       for await (const pairs of decodeSnapshot(metadata, chunks, this.#options.sizes.batchBytes)) {
+        judged(() => {
+          for (const pair of pairs) check.take(pair);
+        });
         await store.write(pairs.map(({ key, value }) => ({ kind: 'put', key, value })));
       }
-      const state = await BufferedStore.load(name, store, this.#options);
+      const state = await BufferedStore.load(
+        name,
+        store,
+        this.#options,
+        judged(() => check.end()),
+      );
       if (state.meta.appliedIndex !== metadata.index || state.meta.appliedTerm !== metadata.term) {
         throw stateDamaged(`The snapshot of index ${metadata.index} holds the state of another index.`);
       }
@@ -67,5 +78,15 @@ export class SnapshotStaging {
     this.#lastNumber += 1;
     assert(Number.isSafeInteger(this.#lastNumber), 'States are numbered by safe integers.');
     return `state-${this.#lastNumber}`;
+  }
+}
+
+/** What is wrong with the sender's records is wrong with the snapshot; the state here is whole. */
+function judged<Value>(check: () => Value): Value {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
+    throw snapshotDamaged(`its records are damaged (${withoutAdvice(error.message)})`);
   }
 }

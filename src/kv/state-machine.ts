@@ -16,12 +16,13 @@ import { INDEX_BOUNDS, type IndexBounds } from './answer-index.js';
 import { walkAttached } from './attachments.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
 import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
-import { checkedScan } from './check-records.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_BYTES, HISTORY_REVISIONS, type HistoryBounds } from './history.js';
+import type { Rest } from './live-records.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
+import { checkedScan } from './snapshot-check.js';
 import { encodeSnapshot } from './snapshot-stream.js';
 import type { Turn } from './sorted-map.js';
 import { SnapshotStaging } from './staging.js';
@@ -342,6 +343,16 @@ export class KvStateMachine {
     return this.#live.countKeys();
   }
 
+  /** Reads the records of all keys on disk and checks them; see {@link BufferedStore.checkLive}. */
+  checkLive(rest: Rest, pieceRecords?: number): Promise<void> {
+    return this.#live.checkLive(rest, pieceRecords);
+  }
+
+  /** The sums of the records of all keys, of what is applied; undefined where they are not known. See live-sums.ts. */
+  get liveSums(): Uint32Array | undefined {
+    return this.#live.liveTotals?.sums;
+  }
+
   /** Begins a watch on what is applied here. Throws `compacted` when events that it should have are gone. */
   watch(request: WatchRequest): Watcher {
     return this.#watches.watch(request);
@@ -361,7 +372,7 @@ export class KvStateMachine {
     const metadata = { index, term, configuration };
     return {
       metadata,
-      chunks: () => encodeSnapshot(metadata, () => checkedScan(disk, meta), this.#sizes.chunkBytes),
+      chunks: () => encodeSnapshot(metadata, () => checkedScan(disk), this.#sizes.chunkBytes),
       close: () => disk.close(),
     };
   }

@@ -1,6 +1,7 @@
 import type { Operation } from '../storage/ordered-store.js';
 import { AnswerBatch } from './answer-records.js';
 import { changeRecords, decodeChange } from './change-index.js';
+import { LiveTotals } from './live-sums.js';
 import {
   attachmentKey,
   type Current,
@@ -31,6 +32,11 @@ export interface BufferedKey {
   current: Current;
   /** What the key went through since the buffer was begun, oldest first. */
   readonly versions: Version[];
+  readonly bucket: number;
+  /** What its changes add to the sum of its bucket together, of 32 bits with a sign. */
+  sumAdded: number;
+  /** The same of {@link BufferedChange.keysAdded}. */
+  keysAdded: number;
 }
 
 /** Whether a key is attached to a lease. */
@@ -55,6 +61,10 @@ export interface BufferedChange {
   readonly supersededBytes: number;
   /** 1 for a key that did not exist before, -1 for one that is deleted, 0 for one that exists before and after. */
   readonly keysAdded: -1 | 0 | 1;
+  /** Of the key, see live-sums.ts. */
+  readonly bucket: number;
+  /** What the change adds to the sum of the bucket, of 32 bits with a sign. */
+  readonly sumAdded: number;
 }
 
 /** Changes that are applied and not on disk. */
@@ -70,7 +80,8 @@ export class WriteBuffer {
   readonly changes: Uint8Array[] = [];
   #bytes = 0;
   #deletes = false;
-  #keysAdded = 0;
+  /** What the changes add to the keys that exist, and to the sums of their records. */
+  readonly added = new LiveTotals();
 
   /** @param answersDigest Of all answers before those of this buffer. */
   constructor(answersDigest: number) {
@@ -97,21 +108,19 @@ export class WriteBuffer {
     return this.#deletes;
   }
 
-  /** Keys that the changes created, less those that they deleted. */
-  get keysAdded(): number {
-    return this.#keysAdded;
-  }
-
   /** Adds a version of a key. */
-  add({ id, key, current, version, record, leaseBefore, keysAdded }: BufferedChange): void {
+  add(change: BufferedChange): void {
+    const { id, key, current, version, record, leaseBefore, keysAdded, bucket, sumAdded } = change;
     if (version.deleted) this.#deletes = true;
-    this.#keysAdded += keysAdded;
+    this.added.add(keysAdded, bucket, sumAdded);
     const known = this.keys.get(id);
     if (known === undefined) {
-      this.keys.set(id, { key, current, versions: [version] });
+      this.keys.set(id, { key, current, versions: [version], bucket, sumAdded, keysAdded });
     } else {
       known.current = current;
       known.versions.push(version);
+      known.sumAdded = (known.sumAdded + sumAdded) | 0;
+      known.keysAdded += keysAdded;
     }
     this.changes.push(record);
     this.#bytes += version.value.length + 3 * key.length + CHANGE_OVERHEAD_BYTES;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIVE_BUCKETS, LiveTotals } from '../../src/kv/live-sums.js';
 import { decodeMeta, emptyMeta, encodeMeta, type Meta } from '../../src/kv/meta-codec.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { TERM_MAX } from '../../src/raft/types.js';
@@ -30,7 +31,7 @@ const meta: Meta = {
   ],
   historyBytes: 0,
   sizeMarks: [],
-  keys: undefined,
+  live: undefined,
 };
 const newer: Meta = {
   ...meta,
@@ -40,17 +41,20 @@ const newer: Meta = {
     { bytes: 1, revision: 8 },
     { bytes: large - 6, revision: large - 7 },
   ],
-  keys: large - 8,
+  live: new LiveTotals(
+    large - 8,
+    Uint32Array.from({ length: LIVE_BUCKETS }, (_, bucket) => 2 ** 32 - 1 - bucket),
+  ),
 };
 
 describe('the record of how far a state came', () => {
   it('is kept as it is', () => {
     expect(decodeMeta(encodeMeta(meta))).toEqual(meta);
-    // Format 4 has no room for the number of keys.
-    expect(decodeMeta(encodeMeta(emptyMeta))).toEqual({ ...emptyMeta, keys: undefined });
+    // Format 4 has no room for what is known of the keys.
+    expect(decodeMeta(encodeMeta(emptyMeta))).toEqual({ ...emptyMeta, live: undefined });
     expect(decodeMeta(encodeMeta(newer))).toEqual(newer);
-    for (const keys of [0, undefined]) {
-      expect(decodeMeta(encodeMeta({ ...newer, keys }))).toEqual({ ...newer, keys });
+    for (const live of [new LiveTotals(), undefined]) {
+      expect(decodeMeta(encodeMeta({ ...newer, live }))).toEqual({ ...newer, live });
     }
   });
 
@@ -93,7 +97,7 @@ describe('the record of how far a state came', () => {
     );
     expect(decodeMeta(written)).toEqual({
       ...emptyMeta,
-      keys: undefined,
+      live: undefined,
       appliedIndex: 9,
       appliedTerm: 2,
       revision: 7,

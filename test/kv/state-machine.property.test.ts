@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { INDEX_BOUNDS } from '../../src/kv/answer-index.js';
+import { LiveTotals } from '../../src/kv/live-sums.js';
 import { type KvStateMachine, openKv } from '../../src/kv/state-machine.js';
 import {
   type Command,
@@ -42,6 +43,15 @@ const condition = fc.oneof(
   { weight: 1, arbitrary: fc.record({ ifRevisionIn: fc.array(fc.nat(20)) }) },
   { weight: 1, arbitrary: fc.record({ ifRevisionNotIn: fc.array(fc.nat(20)) }) },
 );
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Of the records of all keys that exist, added up anew. */
+function sumsOf(items: Iterable<Item>): Uint32Array {
+  const totals = new LiveTotals();
+  for (const item of items) totals.addKey(item.key, { lease: 0, ...item, deleted: false });
+  return totals.sums;
+}
 
 type Step =
   | { readonly kind: 'command'; readonly command: Command; readonly passedMs: number | undefined }
@@ -334,6 +344,8 @@ describe('the key-value state machine', () => {
                 historyBytes: HISTORY_BYTES,
                 answerIndex,
               });
+            /** Checks of the records that go on while everything else does; a crash ends them. */
+            let checks: Promise<unknown>[] = [];
             let live = 'state-1';
             let kv = await open(live);
             digests[0] = kv.digest;
@@ -362,11 +374,18 @@ describe('the key-value state machine', () => {
                 expect(kv.flushedIndex).toBe(kv.appliedIndex);
               } else if (next.kind === 'startFlush') {
                 void kv.flush();
+                checks.push(
+                  kv.checkLive(turn, 2).then(
+                    () => undefined,
+                    (error: unknown) => error,
+                  ),
+                );
                 await Promise.resolve();
               } else if (next.kind === 'finishWrites') {
                 finishWrites();
               } else if (next.kind === 'restart') {
                 const flushed = kv.flushedIndex;
+                checks = [];
                 disk.crash((write) => (write.operations.length % 2 === 0 ? 'durable' : 'lost'));
                 kv = await open(live);
                 expect(kv.appliedIndex).toBeGreaterThanOrEqual(flushed);
@@ -390,10 +409,15 @@ describe('the key-value state machine', () => {
               expect(kv.revision).toBe(model.revision);
               // Undefined while they are counted, after a restart below cluster version 2.
               const keys = kv.countKeys();
-              if (keys !== undefined) expect(keys).toBe(model.at(model.revision).size);
+              const existing = model.at(model.revision);
+              if (keys !== undefined) expect(keys).toBe(existing.size);
+              const sums = kv.liveSums;
+              if (sums !== undefined) expect(sums).toEqual(sumsOf(existing.values()));
             }
             await finish(expectSame(kv, model));
             await finish(kv.flush());
+            expect(await finish(Promise.all(checks))).toEqual(checks.map(() => undefined));
+            await finish(kv.checkLive(async () => {}, 2));
             // The records on disk contradict each other nowhere, whatever was pruned.
             disk.crash(() => 'durable');
             expect(await findingsIn(await disk.directory().open(live))).toEqual([]);

@@ -515,7 +515,7 @@ describe('row 29: a damaged state', () => {
       disk.tamper('state-1', [{ kind: 'delete', key: lost?.key ?? new Uint8Array(0) }]);
       await expect(open(disk)).rejects.toMatchObject({
         code: 'storage_damaged',
-        message: expect.stringMatching(/--join.*Nothing was changed/),
+        message: expect.stringMatching(/The state of this member is damaged.*Nothing was changed/),
       });
     }
   });

@@ -62,8 +62,8 @@ export const timingMutants: readonly Mutant[] = [
     name: 'the count of keys takes a flush for finished as soon as its content is on disk',
     rule: 'docs/http-api.md, metrics',
     file: 'src/kv/buffered-store.ts',
-    from: '    if (onDisk !== undefined) return onDisk + this.#active.keysAdded + (this.#flushing?.keysAdded ?? 0);',
-    to: '    if (onDisk !== undefined) return onDisk + this.#active.keysAdded;',
+    from: 'this.#active.added.keys + (this.#flushing?.added.keys ?? 0);',
+    to: 'this.#active.added.keys;',
   },
   {
     name: 'a state that a snapshot replaced continues its read-ahead',
