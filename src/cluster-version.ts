@@ -7,7 +7,7 @@ import { RaftkvError } from './errors.js';
  * | version | commands (proto/command.proto) | state (kv/meta-codec.ts) | log, snapshot, configuration, wire |
  * | --- | --- | --- | --- |
  * | 1 | formats 1 and 2 | formats 1 to 4 | format 1 each |
- * | 2 | format 3 as well | format 5 as well | format 1 each, with additional fields on the wire |
+ * | 2 | format 3 as well | format 5 as well, with the sums of live-sums.ts | format 1 each, with additional fields on the wire |
  *
  * A program that speaks version 2 writes and sends nothing newer than version 1 until the cluster version is 2, so that it
  * runs beside older programs and its data directory can still be given back to one. Whatever needs a newer format asks

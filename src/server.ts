@@ -345,11 +345,8 @@ class Server implements Run {
       logger,
     );
     const { node, stateMachine } = this;
-    this.storageWatch = new StorageWatch(
-      config.dataDirectory,
-      () => ['log', stateMachine.storeName],
-      logger,
-      (reason, store) => this.withdraw(reason, store !== 'log'),
+    this.storageWatch = new StorageWatch(config.dataDirectory, stateMachine, logger, (reason, store) =>
+      this.withdraw(reason, store !== 'log'),
     );
     const { service } = this;
     // What this node showed before its state was replaced must not be newer than what it shows now.

@@ -72,11 +72,9 @@ export class LiveWalk {
       this.#through = piece.lastKey ?? this.#through;
       const id = piece.isLast ? undefined : this.#through && keyId(this.#through);
       for (const buffer of this.#meanwhile.splice(0)) this.#follow(buffer, id);
-      if (piece.isLast) {
-        compare(this.#walked);
-        return;
-      }
+      if (piece.isLast) compare(this.#walked);
       await this.#parts.rest(piece.records, piece.bytes);
+      if (piece.isLast) return;
     }
   }
 

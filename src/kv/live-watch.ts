@@ -1,0 +1,97 @@
+import type { Clock, Timer } from '../clock.js';
+import { RaftkvError } from '../errors.js';
+import type { KvStateMachine } from './state-machine.js';
+
+/** From the beginning of one pass over all keys to the next at least. */
+const PASS_MS_MIN = 60_000;
+/** A pass takes no longer than this, however many keys there are; see below. */
+const PASS_MS_MAX = 5 * 60 * 60 * 1000;
+/** Records a second, and where a pass would take longer, more. A thousand records take a few milliseconds of processor time. */
+const RECORDS_PACE_MIN = 500;
+/** Bytes a second, and where the last pass shows that one would take longer, more. */
+const BYTES_PACE_MIN = 1024 ** 2;
+
+/**
+ * Checks the records of all keys in the background, again and again: each by itself, a key's against its values, and all of them against
+ * the sums that the state keeps (live-sums.ts). The check of table files finds bits that changed in a file; this one finds what a
+ * compaction wrote anew from damaged memory or a damaged file, and records that are missing or older than they should be.
+ */
+export class LiveWatch {
+  /** Records that were read since the start. */
+  readRecords = 0;
+  #timer: Timer | undefined;
+  #wake: () => void = () => {};
+  #isStopped = false;
+  /** Of the pass before. */
+  #lastBytes = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly parts: {
+      readonly clock: Clock;
+      readonly state: Pick<KvStateMachine, 'checkLive' | 'countKeys' | 'revision' | 'compactedRevision'>;
+      /** Called once; nothing is checked after it. */
+      readonly onDamage: (error: RaftkvError) => void;
+      /** The records cannot be read for another reason. */
+      readonly onError: (error: unknown) => void;
+    },
+  ) {}
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Resolves when nothing is read any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, state } = this.parts;
+    await this.#sleep(PASS_MS_MIN);
+    while (!this.#isStopped) {
+      const begunAt = clock.now();
+      try {
+        const keys = state.countKeys();
+        // Counted in the background meanwhile, where a program of before cluster version 2 wrote the state.
+        if (keys !== undefined) await this.#pass(keys);
+      } catch (error) {
+        if (this.#isStopped) return;
+        if (error instanceof RaftkvError && error.code === 'storage_damaged') {
+          this.#isStopped = true;
+          this.parts.onDamage(error);
+          return;
+        }
+        this.parts.onError(error);
+      }
+      await this.#sleep(begunAt + PASS_MS_MIN - clock.now());
+    }
+  }
+
+  async #pass(keys: number): Promise<void> {
+    const { revision, compactedRevision } = this.parts.state;
+    // A key has a record, a value, and what it was at each revision that can be read.
+    const records = 2 * keys + (revision - compactedRevision);
+    const recordsPace = Math.max(RECORDS_PACE_MIN, records / (PASS_MS_MAX / 1000));
+    const bytesPace = Math.max(BYTES_PACE_MIN, this.#lastBytes / (PASS_MS_MAX / 1000));
+    let bytes = 0;
+    await this.parts.state.checkLive(async (recordsRead, bytesRead) => {
+      this.readRecords += recordsRead;
+      bytes += bytesRead;
+      await this.#sleep(1000 * Math.max(recordsRead / recordsPace, bytesRead / bytesPace));
+      if (this.#isStopped) throw new Error('The check has ended.');
+    });
+    this.#lastBytes = bytes;
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    if (this.#isStopped || milliseconds <= 0) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#timer = this.parts.clock.after(milliseconds, resolve);
+    });
+  }
+}
