@@ -142,6 +142,31 @@ describe("the check of a state's records (rule 29)", () => {
     });
   });
 
+  it('takes a view that is closed while it is sent for no damage', async () => {
+    const directory = new MemoryDisk().directory();
+    const store = await directory.open('state-1');
+    const closed = new Error('The view is closed.');
+    const closing: OrderedStore = {
+      ...store,
+      get: (key) => store.get(key),
+      scan: (range) => store.scan(range),
+      write: (operations) => store.write(operations),
+      snapshot: () => {
+        const view = store.snapshot();
+        return {
+          get: (key) => view.get(key),
+          scan: (range) => ({ ...view.scan(range), next: () => Promise.reject(closed) }),
+          close: () => view.close(),
+        };
+      },
+    };
+    const kv = await openKv({ ...directory, open: async () => closing }, 'state-1');
+    await perform(kv, put('a', '1'), put('b', '2'));
+    const snapshot = await kv.takeSnapshot();
+    await expect(snapshot.chunks()[Symbol.asyncIterator]().next()).rejects.toBe(closed);
+    await snapshot.close();
+  });
+
   it('reads the keys of versions as they were written', () => {
     for (const key of ['a', 'a\x00', '\x00\x00', 'a\x00\xff', 'a\x00\x01b', '\xff']) {
       const record = versionKey(bytes(key), 2 ** 40 + 5);
