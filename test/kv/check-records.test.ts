@@ -155,7 +155,7 @@ describe("the check of a state's records (rule 29)", () => {
         const view = store.snapshot();
         return {
           get: (key) => view.get(key),
-          scan: (range) => ({ ...view.scan(range), next: () => Promise.reject(closed) }),
+          scan: () => ({ next: () => Promise.reject(closed), close: async () => {} }),
           close: () => view.close(),
         };
       },
