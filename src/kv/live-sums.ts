@@ -1,4 +1,5 @@
 import type { KeyState } from './record-codec.js';
+import type { IndexedSums } from './types.js';
 
 /**
  * A second account of which keys exist, kept beside the records themselves. A record's checksum covers what it says, but not
@@ -53,7 +54,7 @@ export class LiveTotals {
   }
 }
 
-export function differingBuckets(some: Uint32Array, others: Uint32Array): readonly number[] {
+function differingBuckets(some: ArrayLike<number>, others: ArrayLike<number>): readonly number[] {
   const buckets: number[] = [];
   for (let bucket = 0; bucket < LIVE_BUCKETS; bucket += 1)
     if (some[bucket] !== others[bucket]) buckets.push(bucket);
@@ -69,6 +70,19 @@ export function differenceOf(read: LiveTotals, kept: LiveTotals): string | undef
       ? ''
       : ` There are ${read.keys} keys, and the state says that there are ${kept.keys}.`;
   return `The records of the keys do not match the sums that the state keeps of them, in ${bucketsInWords(buckets)}.${keys}`;
+}
+
+/** Where the live records of two members differ, at the newest entry after which both know the sums: a sentence, or '' where there is none. */
+export function comparedInWords(own: readonly IndexedSums[], theirs: readonly IndexedSums[]): string {
+  for (const { index, sums } of own) {
+    const other = theirs.find((one) => one.index === index);
+    if (other === undefined) continue;
+    const buckets = differingBuckets(sums, other.sums);
+    return buckets.length === 0
+      ? `After entry ${index} the live records have the same sums.`
+      : `After entry ${index} the live records differ in ${bucketsInWords(buckets)}.`;
+  }
+  return '';
 }
 
 const BUCKETS_NAMED_MAX = 8;

@@ -19,6 +19,7 @@ import { WINDOW_BOUNDS, type WindowBounds } from './change-window.js';
 import { CommandExecutor } from './command-executor.js';
 import { HISTORY_BYTES, HISTORY_REVISIONS, type HistoryBounds } from './history.js';
 import type { Rest } from './live-records.js';
+import { comparedInWords } from './live-sums.js';
 import { readTransaction, walksAhead } from './read-transaction.js';
 import { readItem, readPage } from './reader.js';
 import type { Lease } from './record-codec.js';
@@ -32,6 +33,7 @@ import type {
   CommandKind,
   CommandResult,
   DeletePrefixCommand,
+  IndexedSums,
   Item,
   LeaseId,
   LeaseInfo,
@@ -46,6 +48,11 @@ import type {
   WatchRequest,
 } from './types.js';
 import { WATCH_READS, WatchHub, type WatchReads } from './watch-hub.js';
+
+/** The sums of the live records are remembered after each so many entries, so that members can compare theirs at the same index. */
+const SUMS_ENTRIES = 1024;
+/** How many of them: as far back as digests are. */
+const SUMS_REMEMBERED = 16;
 
 export interface KvOptions {
   /** Only tests shorten it. */
@@ -128,6 +135,8 @@ export class KvStateMachine {
   readonly #watches: WatchHub;
   #live: BufferedStore;
   #executor: CommandExecutor;
+  /** After the last entries at which all members remember them, the newest first. */
+  #earlierSums: readonly IndexedSums[] = [];
   /** Resolves when the states that were replaced are closed and deleted. */
   #retired: Promise<unknown> = Promise.resolve();
 
@@ -235,6 +244,7 @@ export class KvStateMachine {
     if (entry.kind === EntryKind.configuration) meta.configuration = decodeConfiguration(entry.payload);
     meta.appliedIndex = entry.index;
     meta.appliedTerm = entry.term;
+    if (entry.index % SUMS_ENTRIES === 0) this.#rememberSums();
     return result;
   }
 
@@ -348,9 +358,31 @@ export class KvStateMachine {
     return this.#live.checkLive(rest, pieceRecords);
   }
 
-  /** The sums of the records of all keys, of what is applied; undefined where they are not known. See live-sums.ts. */
-  get liveSums(): Uint32Array | undefined {
-    return this.#live.liveTotals?.sums;
+  /**
+   * The sums of the records of all keys after the last entry that was applied, and after some before it that are the same on all members; the
+   * newest first, and only those that are known.
+   */
+  liveSums(): readonly IndexedSums[] {
+    const now = this.#sumsNow();
+    return now === undefined ? this.#earlierSums : [now, ...this.#earlierSums];
+  }
+
+  /** Where the records of this state differ from those of another member, a sentence; '' where it is not known. */
+  compareLiveSums(theirs: readonly IndexedSums[]): string {
+    return comparedInWords(this.liveSums(), theirs);
+  }
+
+  #sumsNow(): IndexedSums | undefined {
+    const totals = this.#live.liveTotals;
+    return totals && { index: this.appliedIndex, sums: [...totals.sums] };
+  }
+
+  #rememberSums(): void {
+    const now = this.#sumsNow();
+    this.#earlierSums = [
+      ...(now === undefined ? [] : [now]),
+      ...this.#earlierSums.slice(0, SUMS_REMEMBERED - 1),
+    ];
   }
 
   /** Begins a watch on what is applied here. Throws `compacted` when events that it should have are gone. */
@@ -392,6 +424,7 @@ export class KvStateMachine {
       () => `A snapshot of index ${metadata.index} is behind the applied index, ${this.appliedIndex}.`,
     );
     const replaced = this.#live;
+    this.#earlierSums = [];
     this.#live = this.#staging.take(directory);
     this.#executor = new CommandExecutor(this.#live, this.#history, this.#admission);
     this.#live.follow((change) => this.#watches.record(change));

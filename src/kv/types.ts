@@ -2,6 +2,12 @@
 
 import type { ClusterVersion } from '../cluster-version.js';
 
+/** The sums of the live records after an entry, one a bucket, each of 32 bits; see live-sums.ts. */
+export interface IndexedSums {
+  readonly index: number;
+  readonly sums: readonly number[];
+}
+
 /** The store's logical time: it grows by one with every command that changes something. 0 is the empty store. */
 export type Revision = number;
 

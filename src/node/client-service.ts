@@ -27,6 +27,7 @@ import {
   type CommandKind,
   type CommandResult,
   HOLD_KEY,
+  type IndexedSums,
   type Item,
   type LeaseId,
   type LeaseInfo,
@@ -93,6 +94,10 @@ export interface StoreReader extends LeaseTable {
   leaseKeys(id: LeaseId, limit: number): Promise<readonly Uint8Array[]>;
   /** How many keys exist; undefined where they are still to be counted. */
   countKeys(): number | undefined;
+  /** The sums of the records of all keys after some entries, the newest first. */
+  liveSums(): readonly IndexedSums[];
+  /** Where the records of this state differ from those of another member, a sentence; '' where it is not known. */
+  compareLiveSums(theirs: readonly IndexedSums[]): string;
 }
 
 /** The bytes of commands and of what they gave; `kv/` implements it. */
@@ -205,6 +210,11 @@ export class ClientService implements NodePort {
       ask: async (to, indexes, timeoutMs) => {
         const request = { operation: 'digests', payload: toJson({ indexes }) } as const;
         return readAnswer('digests', await parts.transport.forward(to, request, timeoutMs)).digests;
+      },
+      compareRecords: async (to, timeoutMs) => {
+        const request = { operation: 'digests', payload: toJson({ indexes: [], sums: true }) } as const;
+        const answer = readAnswer('digests', await parts.transport.forward(to, request, timeoutMs));
+        return store.compareLiveSums(answer.sums ?? []);
       },
       quarantine: (reason) => node.change((raft) => raft.enterQuarantine(reason)),
       random: parts.random,
@@ -580,7 +590,10 @@ export class ClientService implements NodePort {
       leader: await this.membership.transfer(to, timeoutMs, signal),
     }),
     clusterVersionStatus: () => this.versions.keeper.status(),
-    digests: ({ indexes }) => ({ digests: indexes.map((index) => this.parts.node.digests.at(index)) }),
+    digests: ({ indexes, sums }) => ({
+      digests: indexes.map((index) => this.parts.node.digests.at(index)),
+      ...(sums === true ? { sums: this.parts.store.liveSums() } : {}),
+    }),
     sendState: async (request, timeoutMs) => ({
       commitIndex: await this.parts.node.sendState(request, timeoutMs),
     }),

@@ -22,6 +22,8 @@ export interface DigestComparisonParts {
     indexes: readonly Index[],
     timeoutMs: number,
   ) => Promise<readonly (number | null)[]>;
+  /** Where the records of keys differ from those of another member, a sentence; '' where it is not known. */
+  readonly compareRecords: (to: NodeId, timeoutMs: number) => Promise<string>;
   /** The state here is not the one of the majority. */
   readonly quarantine: (reason: string) => void;
   /** Uniform in [0, 1): members compare at different times. */
@@ -97,7 +99,7 @@ export class DigestComparison {
     );
     if (winner === undefined || winner === own) {
       this.isSuspect = false;
-      this.report(index, winner === own);
+      await this.report(index, winner === own);
       return;
     }
     if (!this.isSuspect) {
@@ -106,13 +108,14 @@ export class DigestComparison {
     }
     const right = others.find((other) => answers.get(other) === winner);
     const since = right === undefined ? undefined : await this.firstDifference(right, index);
+    const where = right === undefined ? '' : await this.whereDifferent(right);
     if (this.isStopped) return;
     // From here on this member can only be replaced.
     this.stop();
     const majority = [...answers].flatMap(([other, digest]) => (digest === winner ? [other] : [])).sort();
     this.parts.quarantine(
       `After entry ${index} the digest of this state is ${hex(own)}, and that of ${majority.join(', ')}, with a majority of the ` +
-        `voters, is ${hex(winner)}. ${since ?? 'Since when is not known.'} Remove this member from the cluster, keep its data ` +
+        `voters, is ${hex(winner)}. ${since ?? 'Since when is not known.'}${where} Remove this member from the cluster, keep its data ` +
         'directory for an analysis, and start it with --join and an empty one.',
     );
   }
@@ -137,6 +140,16 @@ export class DigestComparison {
     return `The first entry after which they differ is ${different}.`;
   }
 
+  /** In which records of keys, a sentence after a space; '' where the other member cannot say. */
+  private async whereDifferent(other: NodeId): Promise<string> {
+    try {
+      const where = await this.parts.compareRecords(other, DIGEST_TIMEOUT_MS);
+      return where === '' ? '' : ` Compared with ${other}: ${where}`;
+    } catch {
+      return '';
+    }
+  }
+
   /** Nothing from a member that is not there, or does not know the question. */
   private async digestsOf(other: NodeId, indexes: readonly Index[]): Promise<readonly (number | null)[]> {
     try {
@@ -147,18 +160,22 @@ export class DigestComparison {
   }
 
   /** Says once who differs. */
-  private report(index: Index, isWithMajority: boolean): void {
+  private async report(index: Index, isWithMajority: boolean): Promise<void> {
     const who = this.differing.join(', ');
-    if (who !== '' && who !== this.told) {
+    const isNew = who !== '' && who !== this.told;
+    this.told = who;
+    const [first] = this.differing;
+    if (isNew && first !== undefined) {
+      const where = await this.whereDifferent(first);
       this.parts.logger.warn(
         { index, members: this.differing },
         `After entry ${index} the digest of ${who} is another than the one here. ` +
           (isWithMajority
             ? 'A majority of the voters agrees with this member.'
-            : 'No digest has a majority of the voters, so nobody knows which is right: compare them in GET /v1/status.'),
+            : 'No digest has a majority of the voters, so nobody knows which is right: compare them in GET /v1/status.') +
+          where,
       );
     }
-    this.told = who;
   }
 }
 

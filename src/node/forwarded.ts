@@ -15,7 +15,7 @@ import type {
   PlannedStep,
   SetMembersResult,
 } from '../http/port.js';
-import type { CommandKind } from '../kv/types.js';
+import type { CommandKind, IndexedSums } from '../kv/types.js';
 import type { ForwardOperation } from '../transport/contract.js';
 import {
   counter,
@@ -152,8 +152,21 @@ export const forwarded = {
   },
   /** Of any member, whether it leads or not. */
   digests: {
-    asks: record({ indexes: list(counter) }),
-    answers: record({ digests: list(orNull(counter)) }),
+    // An older member leaves out the sums, which nobody asks it for before digests differ.
+    asks: record<{ readonly indexes: readonly number[]; readonly sums?: boolean }>(
+      { indexes: list(counter), sums: flag },
+      ['sums'],
+    ),
+    answers: record<{
+      readonly digests: readonly (number | null)[];
+      readonly sums?: readonly IndexedSums[];
+    }>(
+      {
+        digests: list(orNull(counter)),
+        sums: list(record<IndexedSums>({ index: counter, sums: list(counter) })),
+      },
+      ['sums'],
+    ),
     changes: false,
   },
   /** By a member whose state is damaged, so that the leader streams it a snapshot; see state-repair.ts. */

@@ -190,6 +190,43 @@ describe.each(Object.entries(damages))('%s', (_name, { operations, says }) => {
   });
 });
 
+describe('members that compare their live records', () => {
+  it('name the buckets that differ, at the newest entry after which both know them', async () => {
+    const [one, other, changed] = [await open(new MemoryDisk()), await open(new MemoryDisk()), put('a', '2')];
+    for (const kv of [one, other]) await perform(kv, put('a', '1'), put('b', '1'));
+    expect(one.compareLiveSums(other.liveSums())).toBe('After entry 2 the live records have the same sums.');
+    await perform(one, changed);
+    await perform(other, deletion('b'));
+    expect(one.compareLiveSums(other.liveSums())).toMatch(
+      /^After entry 3 the live records differ in buckets \d+, \d+ of 256\.$/,
+    );
+    await perform(one, changed);
+    expect(one.compareLiveSums(other.liveSums())).toBe('');
+    for (const [kv, entries] of [
+      [one, 1021],
+      [other, 1025],
+    ] as const)
+      await perform(kv, ...Array.from({ length: entries }, (): Command => ({ kind: 'tick' })));
+    expect(one.compareLiveSums(other.liveSums())).toMatch(
+      /^After entry 1024 the live records differ in buckets/,
+    );
+    expect(one.compareLiveSums([])).toBe('');
+  });
+
+  it('forget what they remember of a state that a snapshot replaced', async () => {
+    const [one, other] = [await open(new MemoryDisk()), await open(new MemoryDisk())];
+    await perform(one, put('a', '1'), ...Array.from({ length: 1030 }, (): Command => ({ kind: 'tick' })));
+    await perform(other, ...Array.from({ length: 1025 }, (): Command => ({ kind: 'tick' })));
+    const snapshot = await one.takeSnapshot();
+    other.activate(await other.stageSnapshot(snapshot.metadata, snapshot.chunks()));
+    await snapshot.close();
+    expect(other.liveSums().map(({ index }) => index)).toEqual([1031]);
+    expect(other.compareLiveSums(one.liveSums())).toBe(
+      'After entry 1031 the live records have the same sums.',
+    );
+  });
+});
+
 describe('the check of the live records', () => {
   it('finds nothing in a state that is whole, with any size of its pieces', async () => {
     const { kv } = await whole();

@@ -38,6 +38,10 @@ function member(
       if (!window) throw new Error('It cannot be reached.');
       return indexes.map((index) => window.at(index));
     },
+    compareRecords: async (to) => {
+      if (!others[Number(to.slice(1)) - 2]) throw new Error('It cannot be reached.');
+      return 'After entry 40 the live records differ in bucket 7 of 256.';
+    },
     quarantine: (reason) => reasons.push(reason),
     random: () => 0,
   });
@@ -73,6 +77,9 @@ describe('a member that compares its digest', () => {
       expect(reasons[0]).toContain(
         'After entry 50 the digest of this state is 0000041a, and that of n2, n4, n5',
       );
+      expect(reasons[0]).toContain(
+        `${words} Compared with n2: After entry 40 the live records differ in bucket 7 of 256. Remove this member`,
+      );
     },
   );
 
@@ -91,7 +98,11 @@ describe('a member that compares its digest', () => {
     const { reasons, logger, comparison, pass } = member(digests(50, 50), [digests(50), null]);
     await pass(4);
     expect([reasons, comparison.differing]).toEqual([[], ['n2']]);
-    expect(logger.lines).toEqual([expect.stringContaining('No digest has a majority of the voters')]);
+    expect(logger.lines).toEqual([
+      expect.stringMatching(
+        /No digest has a majority of the voters.* Compared with n2: .* in bucket 7 of 256\.$/,
+      ),
+    ]);
   });
 
   it('asks nobody any more once it is in quarantine', async () => {
