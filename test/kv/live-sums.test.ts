@@ -251,6 +251,33 @@ describe('the check of the live records', () => {
     await check(kv, 1);
   });
 
+  it.each([1, 1000])('follows what is flushed while it reads, in pieces of %i', async (pieceRecords) => {
+    let reading: (() => Promise<void>) | undefined;
+    const disk = new MemoryDisk(undefined, {
+      stepBytes: Number.POSITIVE_INFINITY,
+      wait: () => {
+        const task = reading;
+        reading = undefined;
+        return task?.();
+      },
+    });
+    const kv = await open(disk);
+    await perform(kv, raise, put('a', '1'), put('b', '1'), put('c', '1'));
+    await kv.flush();
+    let flushes = 0;
+    const change = async () => {
+      flushes += 1;
+      await perform(kv, put('0', `${flushes}`), put('b', `${flushes}`), put('d', '1'), deletion('a'));
+      await kv.flush();
+    };
+    reading = change;
+    await kv.checkLive(async () => {
+      if (flushes < 3) reading = change;
+    }, pieceRecords);
+    expect(flushes).toBe(pieceRecords === 1 ? 3 : 1);
+    await check(kv);
+  });
+
   it('finds a sum that a change left out', async () => {
     const { disk, kv } = await whole();
     await kv.close();
