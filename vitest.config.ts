@@ -38,9 +38,9 @@ export default defineConfig({
           // Only for what is stuck: on a busy machine each of a dozen starts takes many seconds.
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          // After all the others. Real clusters wait most of the time, so two files share the machine.
+          // After all the others. Real clusters wait most of the time, so three files share two processors.
           sequence: { groupOrder: 1 },
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
     ],
