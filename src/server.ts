@@ -427,8 +427,11 @@ class Server implements Run {
   }
 
   private receiver(bootstrap: Bootstrap): Receiver {
-    const notReady = () =>
-      new RaftkvError('unavailable', `${this.config.id} is ${this.waitsFor(bootstrap) || 'starting'}.`);
+    const notReady = () => {
+      // Two that repair their states ask each other: without the other's words in its own, neither answer grows.
+      const waitsFor = this.stateOpening?.repair ? 'repairing its state' : this.waitsFor(bootstrap);
+      return new RaftkvError('unavailable', `${this.config.id} is ${waitsFor || 'starting'}.`);
+    };
     return {
       onHandshake: (hello) => {
         // Between the two, the cluster is known and its members are not: let the other side ask again.

@@ -101,7 +101,7 @@ export class StateOpening {
 /** A sentence on what is damaged without the advice that follows it, which is for nodes that cannot repair themselves. */
 function withoutEnd(message: string): string {
   const end = message.search(
-    / (The state of this member is damaged;|If the other members|Remove this member|Nothing was changed)/,
+    / (This member's disk is damaged|The state of this member is damaged;|If the other members|Remove this member|Nothing was changed)/,
   );
   return end === -1 ? message : message.slice(0, end);
 }

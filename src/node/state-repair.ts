@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
+import { hasMajority } from '../raft/quorum.js';
 import {
   type Configuration,
   type Entry,
@@ -64,6 +65,8 @@ export class StateRepair<State extends RestoredStore> {
     readonly from: NodeId;
     readonly servesFrom: Promise<Index>;
     movedAtMs: number;
+    /** Whether a snapshot of it is being written: the leader may send one for reasons of its own as well. */
+    isArriving: boolean;
     readonly done: (state: State | null) => void;
   } | null = null;
   /** Why members that lead do not send it. */
@@ -91,12 +94,18 @@ export class StateRepair<State extends RestoredStore> {
   /** Why this node cannot be repaired by itself, in a sentence that says what to do; null where it can. */
   static obstacle(
     id: NodeId,
-    { members }: Configuration,
+    configuration: Configuration,
     repair: RepairRecord | undefined,
     wallClockMs: number,
   ): string | null {
-    if (!members.some((member) => member.id !== id))
+    if (!configuration.members.some((member) => member.id !== id))
       return 'No other member has a copy of the state. Nothing was changed: restore the data directory from a backup.';
+    // It votes and acknowledges nothing while it has no state, so the others need a majority without it to have a leader at all.
+    if (!hasMajority(configuration, (voter) => voter !== id))
+      return (
+        'The other members are no majority without this one, so none of them can lead and send its state. ' +
+        'Nothing was changed: keep the data directories of all members, and restore the cluster from a backup.'
+      );
     if (repair === undefined || Math.abs(wallClockMs - repair.atMs) >= REPAIR_PERIOD_MS) return null;
     const hours = Math.max(1, Math.round(Math.abs(wallClockMs - repair.atMs) / 3_600_000));
     return (
@@ -141,7 +150,9 @@ export class StateRepair<State extends RestoredStore> {
     const isInLog = termAt(log, index) === header.snapshot.term;
     // One that ends before the log begins would leave a gap, and one that contradicts what is committed here is wrong (rule 24).
     const fits = isInLog || index > log.hardState.commit;
-    if (!fromMember || asked?.from !== header.from || !fits) return { success: false, matchIndex: 0, term };
+    if (!fromMember || asked?.from !== header.from || asked.isArriving || !fits)
+      return { success: false, matchIndex: 0, term };
+    asked.isArriving = true;
     try {
       const servesFrom = await asked.servesFrom;
       this.progress = `repairing its state with a snapshot of ${header.from}`;
@@ -176,7 +187,7 @@ export class StateRepair<State extends RestoredStore> {
       done = resolve;
     });
     const servesFrom = this.ask(from);
-    const asked = { from, servesFrom, movedAtMs: clock.now(), done };
+    const asked = { from, servesFrom, movedAtMs: clock.now(), isArriving: false, done };
     this.asked = asked;
     try {
       await servesFrom;

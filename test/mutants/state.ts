@@ -186,8 +186,8 @@ export const stateMutants: readonly Mutant[] = [
     name: 'a damaged state is replaced by what any member sends',
     rule: 'rule 29',
     file: 'src/node/state-repair.ts',
-    from: '!fromMember || asked?.from !== header.from ||',
-    to: '!fromMember || asked === null ||',
+    from: '!fromMember || asked?.from !== header.from || asked.isArriving ||',
+    to: '!fromMember || asked === null || asked.isArriving ||',
     test: 'test/node/state-repair.test.ts',
   },
   {
@@ -196,6 +196,14 @@ export const stateMutants: readonly Mutant[] = [
     file: 'src/node/state-repair.ts',
     from: 'const fits = isInLog || index > log.hardState.commit;',
     to: 'const fits = true;',
+    test: 'test/node/state-repair.test.ts',
+  },
+  {
+    name: 'a node that the others cannot elect a leader without waits for one',
+    rule: 'rule 29',
+    file: 'src/node/state-repair.ts',
+    from: 'if (!hasMajority(configuration, (voter) => voter !== id))',
+    to: 'if (!hasMajority(configuration, () => true))',
     test: 'test/node/state-repair.test.ts',
   },
   {

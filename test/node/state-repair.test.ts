@@ -172,6 +172,22 @@ describe('a node whose state is damaged (rule 29)', () => {
     expect(repair.result?.storeName).toBe('state-3');
   });
 
+  it('takes one snapshot at a time, so that no store is removed while another is written', async () => {
+    const repair = new Repair();
+    repair.answers.set('n2', { commitIndex: 22 });
+    repair.writing = new Pending();
+    await repair.clock.pass(REPAIR_RETRY_MS);
+    const first = repair.receive(15, 3);
+    const writing = repair.writing;
+    repair.writing = null;
+    expect(await repair.receive(16, 3)).toMatchObject({ success: false });
+    expect(repair.named).toEqual([]);
+    writing.resolve();
+    expect(await first).toEqual({ success: true, matchIndex: 15, term: 5 });
+    await repair.clock.settle();
+    expect([repair.named.length, repair.result?.storeName]).toEqual([1, 'state-2']);
+  });
+
   it('tells once why an older leader does not send its state', async () => {
     const repair = new Repair();
     repair.answers.set('n2', new RaftkvError('unavailable', 'It knows no operation sendState.'));
@@ -199,6 +215,18 @@ describe('a node whose state is damaged (rule 29)', () => {
     repair.abort.abort(new Error('It stops.'));
     await repair.clock.pass(2 * REPAIR_RETRY_MS);
     expect(repair.failure).toBe(repair.abort.signal.reason);
+  });
+
+  it('is not repaired where the others are no majority without it, since none of them could lead', () => {
+    const obstacle = (id: string, voters: string[], outgoingVoters: string[] = []) =>
+      StateRepair.obstacle(id, { ...threeVoters, voters, outgoingVoters, learners: [] }, undefined, NOW_MS);
+    const advice =
+      'no majority without this one, so none of them can lead and send its state. Nothing was changed';
+    expect(obstacle('n1', ['n1'])).toContain(advice);
+    expect(obstacle('n1', ['n1', 'n2'])).toContain(advice);
+    expect(obstacle('n1', ['n1', 'n2', 'n3'], ['n1', 'n2'])).toContain(advice);
+    expect(obstacle('n3', ['n1', 'n2'])).toBeNull();
+    expect(obstacle('n3', ['n1'])).toBeNull();
   });
 
   it('is not repaired where no other member has a copy, or twice within a day', () => {
