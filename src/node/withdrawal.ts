@@ -22,7 +22,7 @@ export class Withdrawal {
     },
   ) {}
 
-  /** Resolves when this node is in quarantine. A node that can repair itself would begin to here, in place of the quarantine. */
+  /** Resolves when this node is in quarantine. Where the state can be repaired, this run of the node ends then, and the next one does it. */
   async begin(reason: string): Promise<void> {
     if (this.reason !== null) return;
     this.reason = reason;

@@ -3,9 +3,16 @@ import { expect, test } from 'vitest';
 import { catalogue } from './catalogue.js';
 import { editsOf, plant } from './mutant.js';
 
-test('there are many planted bugs, each with a name of its own', () => {
-  expect(catalogue.length).toBeGreaterThanOrEqual(25);
-  expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
+test('every planted bug has a name of its own, and its row in docs/how-we-know.md', () => {
+  const names = catalogue.map(({ name }) => name);
+  expect(new Set(names).size).toBe(catalogue.length);
+  const lines = readFileSync('docs/how-we-know.md', 'utf8').split('\n');
+  const table = lines.slice(lines.findIndex((line) => line.startsWith('| planted bug |')) + 2);
+  const rows = table.slice(0, table.indexOf('')).map((row) => row.split(' | ')[0]?.slice(2) ?? '');
+  expect(rows.toSorted()).toEqual(names.toSorted());
+  expect(readFileSync('README.md', 'utf8').replaceAll('\n', ' ')).toContain(
+    `lists ${catalogue.length} planted bugs`,
+  );
 });
 
 test.each(catalogue.map((mutant) => [mutant.name, mutant] as const))(
