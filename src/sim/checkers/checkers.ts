@@ -72,10 +72,13 @@ export class Checkers {
   readonly leaseTime: LeaseTime;
   readonly silentInQuarantine = new SilentInQuarantine();
   private readonly all: readonly Checker[];
-  /** Most events are messages and steps, and few checkers look at them. */
+  /** Few checkers look at each kind of event. */
   private readonly ofSteps: readonly Checker[];
   private readonly ofReceived: readonly Checker[];
   private readonly ofSent: readonly Checker[];
+  private readonly ofPersisted: readonly Checker[];
+  private readonly ofApplied: readonly Checker[];
+  private readonly ofPerformed: readonly Checker[];
   /** The last index that anybody applied. */
   private performedThrough: Index = 0;
   private readonly glances = new Map<NodeId, Glance>();
@@ -135,6 +138,9 @@ export class Checkers {
     this.ofSteps = this.all.filter(({ stepped }) => stepped !== undefined);
     this.ofReceived = this.all.filter(({ received }) => received !== undefined);
     this.ofSent = this.all.filter(({ sending }) => sending !== undefined);
+    this.ofPersisted = this.all.filter(({ persisted }) => persisted !== undefined);
+    this.ofApplied = this.all.filter(({ applied }) => applied !== undefined);
+    this.ofPerformed = this.all.filter(({ performed }) => performed !== undefined);
   }
 
   started(node: NodeView, core: CoreView): void {
@@ -172,16 +178,16 @@ export class Checkers {
   }
 
   persisted(node: NodeView): void {
-    this.tell(this.all, (checker) => checker.persisted?.(node));
+    this.tell(this.ofPersisted, (checker) => checker.persisted?.(node));
   }
 
   applied(node: NodeView, entry: Entry, result: CommandResult | undefined, digest: string): void {
-    this.tell(this.all, (checker) => checker.applied?.(node, entry, result, digest));
+    this.tell(this.ofApplied, (checker) => checker.applied?.(node, entry, result, digest));
     if (entry.index <= this.performedThrough) return;
     this.performedThrough = entry.index;
     if (entry.kind !== EntryKind.command || result === undefined) return;
     const { command } = decodeCommand(entry.payload);
-    this.tell(this.all, (checker) => checker.performed?.(entry.index, command, result));
+    this.tell(this.ofPerformed, (checker) => checker.performed?.(entry.index, command, result));
   }
 
   ended(node: NodeView): void {
