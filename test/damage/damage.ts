@@ -2,7 +2,7 @@ import { copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { present } from '../../src/assert.js';
 import type { Prng } from '../../src/sim/prng.js';
-import { flip, spoil } from '../storage/damage-kit.js';
+import { flip, neededFilesOf, spoil } from '../storage/damage-kit.js';
 
 const PAGE_BYTES = 4096;
 const RARE_KINDS = ['zeros', 'cut', 'delete', 'swap', 'older'] as const;
@@ -86,12 +86,13 @@ async function spoilOne(
   }
 }
 
-/** All files of both stores that are not empty, each once for itself: small ones are damaged as often as large ones. */
+/** All files of both stores that are not empty and not left over, each once for itself: small ones are damaged as often as large ones. */
 async function filesIn(path: string): Promise<readonly DamagedFile[]> {
   const stores = (await readdir(path)).filter((name) => name === 'log' || name.startsWith('state-'));
   const files: DamagedFile[] = [];
   for (const store of stores.toSorted()) {
-    for (const name of (await readdir(join(path, store))).toSorted()) {
+    const isNeeded = await neededFilesOf(join(path, store));
+    for (const name of (await readdir(join(path, store))).filter(isNeeded).toSorted()) {
       const file = join(path, store, name);
       const { size } = await stat(file);
       if (size > 0) files.push({ store, name, path: file, size });

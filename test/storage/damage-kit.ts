@@ -2,7 +2,8 @@ import { cp, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Prng } from '../../src/sim/prng.js';
 import { LevelDirectory } from '../../src/storage/level-store.js';
-import { checkStore, type Finding } from '../../src/storage/store-check.js';
+import { readManifest } from '../../src/storage/manifest.js';
+import { CURRENT_CONTENT, checkStore, type Finding } from '../../src/storage/store-check.js';
 
 /** Files without which a store could not be read: all others of a directory mean nothing. */
 const MEANS_SOMETHING = /^(CURRENT|MANIFEST-\d+|\d+\.(ldb|log))$/;
@@ -40,13 +41,29 @@ export async function copyOf(directory: string, to: string): Promise<string> {
 export async function filesOf(
   location: string,
 ): Promise<readonly { name: string; path: string; size: number }[]> {
-  const names = (await readdir(location)).filter((name) => MEANS_SOMETHING.test(name)).toSorted();
+  const isNeeded = await neededFilesOf(location);
+  const names = (await readdir(location)).filter((name) => MEANS_SOMETHING.test(name) && isNeeded(name));
   return await Promise.all(
-    names.map(async (name) => {
+    names.toSorted().map(async (name) => {
       const path = join(location, name);
       return { name, path, size: (await stat(path)).size };
     }),
   );
+}
+
+/**
+ * Whether LevelDB reads a file of this name when it opens the store. Where it was closed in the middle of a compaction, a table is left
+ * that the manifest does not name, and it is deleted unread.
+ */
+export async function neededFilesOf(location: string): Promise<(name: string) => boolean> {
+  const [, manifest = ''] = CURRENT_CONTENT.exec(await readFile(join(location, 'CURRENT'), 'latin1')) ?? [];
+  const { tables, logNumber } = await readManifest(join(location, manifest));
+  return (name) => {
+    const number = Number.parseInt(name, 10);
+    if (name.endsWith('.ldb')) return tables.has(number);
+    if (name.endsWith('.log')) return number >= logNumber;
+    return !name.startsWith('MANIFEST-') || name === manifest;
+  };
 }
 
 /** Changes a file, and returns what puts it back. */
