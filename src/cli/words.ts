@@ -23,7 +23,7 @@ function sentenceOf({ code, problem }: RaftkvClientError, command: string): stri
   switch (code) {
     case 'key_not_found':
       return isDelete
-        ? 'There is no such key. Nothing was changed.'
+        ? 'There is no such key. Nothing was deleted.'
         : 'There is no such key at this revision. raftkv put creates it.';
     case 'precondition_failed':
       if (revision === 0) {

@@ -46,7 +46,7 @@ export interface Meta {
   readonly historyBytes: number;
   /** How much of `historyBytes` was superseded up to some revisions, the oldest first. */
   readonly sizeMarks: readonly SizeMark[];
-  /** How many keys exist, and the sums of their records; undefined where nobody has read them all, see live-count.ts. */
+  /** How many keys exist, and the sums of their records; undefined where nobody has read them all, see live-records.ts. */
   readonly live: LiveTotals | undefined;
 }
 

@@ -43,6 +43,20 @@ interface RepairRecord {
   readonly servesFrom: Index;
 }
 
+/** One request to a member for its state. */
+interface Asked<State> {
+  readonly from: NodeId;
+  readonly servesFrom: Promise<Index>;
+  movedAtMs: number;
+  /** Whether a snapshot of it is being written: the leader may send one for reasons of its own as well. */
+  isArriving: boolean;
+  readonly done: (state: State | null) => void;
+  /** Ends what it sends, wherever that is. */
+  readonly giveUp: () => void;
+  /** Rejects then. */
+  readonly givenUp: Promise<never>;
+}
+
 /** A state that a snapshot brought. */
 export interface RestoredStore {
   readonly storeName: string;
@@ -61,14 +75,9 @@ export class StateRepair<State extends RestoredStore> {
   progress = 'repairing its state';
   readonly configuration: Configuration;
   /** The member that was asked, and what became of what it sends. */
-  private asked: {
-    readonly from: NodeId;
-    readonly servesFrom: Promise<Index>;
-    movedAtMs: number;
-    /** Whether a snapshot of it is being written: the leader may send one for reasons of its own as well. */
-    isArriving: boolean;
-    readonly done: (state: State | null) => void;
-  } | null = null;
+  private asked: Asked<State> | null = null;
+  /** Snapshots that are being written, wanted or not. */
+  private readonly arriving = new Set<Promise<unknown>>();
   /** Why members that lead do not send it. */
   private readonly reasons = new Map<NodeId, string>();
   private told = '';
@@ -114,8 +123,19 @@ export class StateRepair<State extends RestoredStore> {
     );
   }
 
-  /** Resolves with the new state, which the log's store names then, or rejects with the reason of the signal. */
+  /**
+   * Resolves with the new state, which the log's store names then, or rejects with the reason of the signal. No other store that it made is
+   * open then, so that they can be removed.
+   */
   async run(signal: AbortSignal): Promise<State> {
+    try {
+      return await this.obtain(signal);
+    } finally {
+      await Promise.allSettled(this.arriving);
+    }
+  }
+
+  private async obtain(signal: AbortSignal): Promise<State> {
     const { identity, transport, clock } = this.parts;
     const { id } = identity();
     const others = this.configuration.members.filter((member) => member.id !== id);
@@ -144,7 +164,7 @@ export class StateRepair<State extends RestoredStore> {
     fromMember: boolean,
   ): Promise<SnapshotAnswer> {
     const { asked } = this;
-    const { log, logger, restore } = this.parts;
+    const { log } = this.parts;
     const { term } = log.hardState;
     const { index } = header.snapshot;
     const isInLog = termAt(log, index) === header.snapshot.term;
@@ -153,10 +173,29 @@ export class StateRepair<State extends RestoredStore> {
     if (!fromMember || asked?.from !== header.from || asked.isArriving || !fits)
       return { success: false, matchIndex: 0, term };
     asked.isArriving = true;
+    const taken = this.take(asked, header.snapshot, chunks, isInLog);
+    this.arriving.add(taken);
+    try {
+      return await taken;
+    } finally {
+      this.arriving.delete(taken);
+    }
+  }
+
+  private async take(
+    asked: Asked<State>,
+    snapshot: SnapshotMetadata,
+    chunks: AsyncIterable<Uint8Array>,
+    isInLog: boolean,
+  ): Promise<SnapshotAnswer> {
+    const { log, logger, restore } = this.parts;
+    const { term } = log.hardState;
+    const { index } = snapshot;
+    const { from } = asked;
     try {
       const servesFrom = await asked.servesFrom;
-      this.progress = `repairing its state with a snapshot of ${header.from}`;
-      const state = await restore(header.snapshot, noted(chunks, asked, this.parts.clock));
+      this.progress = `repairing its state with a snapshot of ${from}`;
+      const state = await restore(snapshot, noted(chunks, asked, this.parts.clock));
       // Asked again meanwhile, because it took too long.
       if (this.asked !== asked) {
         await state.abandon();
@@ -164,18 +203,20 @@ export class StateRepair<State extends RestoredStore> {
       }
       this.asked = null;
       const record = { atMs: this.parts.wallClockMs(), servesFrom };
-      await log.replaceState(state.storeName, record, isInLog ? null : header.snapshot);
+      await log.replaceState(state.storeName, record, isInLog ? null : snapshot);
       logger.warn(
-        { index, peer: header.from },
-        `The state was replaced by a snapshot of ${header.from} at index ${index}. It is served from index ${servesFrom} on.`,
+        { index, peer: from },
+        `The state was replaced by a snapshot of ${from} at index ${index}. It is served from index ${servesFrom} on.`,
       );
       asked.done(state);
       return { success: true, matchIndex: index, term };
     } catch (error) {
-      // Such as a disk without room for both states.
-      this.tell(header.from, error);
-      this.pauseMs = REPAIR_FAILURE_PAUSE_MS;
-      asked.done(null);
+      if (this.asked === asked) {
+        // Such as a disk without room for both states.
+        this.tell(from, error);
+        this.pauseMs = REPAIR_FAILURE_PAUSE_MS;
+        asked.done(null);
+      }
       throw error;
     }
   }
@@ -187,7 +228,12 @@ export class StateRepair<State extends RestoredStore> {
       done = resolve;
     });
     const servesFrom = this.ask(from);
-    const asked = { from, servesFrom, movedAtMs: clock.now(), isArriving: false, done };
+    let giveUp: () => void = () => {};
+    const givenUp = new Promise<never>((_, reject) => {
+      giveUp = () => reject(new RaftkvError('unavailable', `${from} sends nothing any more.`));
+    });
+    givenUp.catch(() => {});
+    const asked = { from, servesFrom, movedAtMs: clock.now(), isArriving: false, done, giveUp, givenUp };
     this.asked = asked;
     try {
       await servesFrom;
@@ -201,6 +247,7 @@ export class StateRepair<State extends RestoredStore> {
       const isStalled = clock.now() - asked.movedAtMs > SNAPSHOT_STALL_MS;
       if (this.asked === asked && (isStalled || signal.aborted)) {
         this.asked = null;
+        giveUp();
         done(null);
       }
       if (this.asked === asked) timer = clock.after(REPAIR_RETRY_MS, look);
@@ -251,12 +298,20 @@ async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<voi
 
 async function* noted(
   chunks: AsyncIterable<Uint8Array>,
-  asked: { movedAtMs: number },
+  asked: Pick<Asked<never>, 'movedAtMs' | 'givenUp'>,
   clock: Clock,
 ): AsyncIterable<Uint8Array> {
-  for await (const chunk of chunks) {
-    asked.movedAtMs = clock.now();
-    yield chunk;
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), asked.givenUp]);
+      if (next.done) return;
+      asked.movedAtMs = clock.now();
+      yield next.value;
+    }
+  } finally {
+    // Nobody waits for it: a sender that is cut off may never say that there is nothing more.
+    iterator.return?.().catch(() => {});
   }
 }
 

@@ -101,9 +101,12 @@ export function promoteLearners(core: Core): void {
   }
 }
 
-/** Leader: whether this learner's last round was short enough, and the one under way is not too long already. */
-export function isKeepingUp(core: Core, { keptUp, catchUp, match }: Progress): boolean {
-  if (!keptUp || catchUp === null) return false;
+/**
+ * Leader: whether this learner's last round was short enough, and the one under way is not too long already. Nothing is known of a learner
+ * that gets no entries: its round stands still, however little was missing when that began.
+ */
+export function isKeepingUp(core: Core, { state, keptUp, catchUp, match }: Progress): boolean {
+  if (state !== 'replicate' || !keptUp || catchUp === null) return false;
   return match >= catchUp.target || core.now - catchUp.startedAtTick <= core.options.electionTimeoutTicks;
 }
 

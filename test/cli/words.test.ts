@@ -88,7 +88,7 @@ describe('the words of the command line', () => {
 
   it('do not offer to create what was to be deleted', () => {
     const said = words('key_not_found', 'There is no such key at this revision. PUT creates it.', 'delete');
-    expect(said).toBe('There is no such key. Nothing was changed.');
+    expect(said).toBe('There is no such key. Nothing was deleted.');
     expect(words('precondition_failed', 'x', 'delete', { revision: 0 })).not.toContain('create');
   });
 

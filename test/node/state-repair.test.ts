@@ -33,6 +33,10 @@ class Repair {
   readonly answers = new Map<string, unknown>();
   /** What holds up the writing of a snapshot. */
   writing: Pending<void> | null = null;
+  /** What holds up the closing of a store whose snapshot broke off. */
+  closing: Pending<void> | null = null;
+  /** Stores that are being written. */
+  openCount = 0;
   result: { readonly storeName: string } | null = null;
   failure: unknown;
   private count = 1;
@@ -65,8 +69,16 @@ class Repair {
       wallClockMs: () => NOW_MS,
       logger: this.logger,
       restore: async (_, chunks) => {
-        for await (const _chunk of chunks);
+        this.openCount += 1;
+        try {
+          for await (const _chunk of chunks);
+        } catch (error) {
+          await this.closing?.promise;
+          this.openCount -= 1;
+          throw error;
+        }
         await this.writing?.promise;
+        this.openCount -= 1;
         this.count += 1;
         const storeName = `state-${this.count}`;
         return {
@@ -92,15 +104,21 @@ class Repair {
   }
 
   /** A snapshot arrives from n2, unless said otherwise. */
-  receive(index: number, term: number, { from = 'n2', fromMember = true } = {}) {
+  receive(index: number, term: number, { from = 'n2', fromMember = true, chunks = oneChunk() } = {}) {
     const snapshot: SnapshotMetadata = { index, term, configuration: threeVoters };
     const header: SnapshotHeader = { from, fromIncarnation: `${from}-1`, to: 'n1', term: 6, snapshot };
-    return this.repair.onSnapshot(header, oneChunk(), fromMember);
+    return this.repair.onSnapshot(header, chunks, fromMember);
   }
 }
 
 async function* oneChunk() {
   yield new Uint8Array(1);
+}
+
+/** The connection is gone, of which the receiver does not hear. */
+async function* noMoreChunks() {
+  yield new Uint8Array(1);
+  await new Promise(() => {});
 }
 
 describe('a node whose state is damaged (rule 29)', () => {
@@ -170,6 +188,24 @@ describe('a node whose state is damaged (rule 29)', () => {
     await repair.receive(16, 3);
     await repair.clock.settle();
     expect(repair.result?.storeName).toBe('state-3');
+  });
+
+  it('ends a snapshot of which nothing more comes, and has closed its store before another is the state', async () => {
+    const repair = new Repair();
+    repair.answers.set('n2', { commitIndex: 22 });
+    repair.closing = new Pending();
+    await repair.clock.pass(REPAIR_RETRY_MS);
+    const silent = expect(repair.receive(15, 3, { chunks: noMoreChunks() })).rejects.toThrow(
+      'n2 sends nothing any more',
+    );
+    await repair.clock.pass(SNAPSHOT_STALL_MS + 2 * REPAIR_RETRY_MS);
+    expect(await repair.receive(16, 3)).toMatchObject({ success: true });
+    await repair.clock.settle();
+    expect([repair.openCount, repair.result]).toEqual([1, null]);
+    repair.closing.resolve();
+    await silent;
+    await repair.clock.settle();
+    expect([repair.openCount, repair.result?.storeName]).toEqual([0, 'state-2']);
   });
 
   it('takes one snapshot at a time, so that no store is removed while another is written', async () => {
