@@ -274,6 +274,8 @@ class Server implements Run {
       log,
       transport,
       identity: () => bootstrap.identity,
+      clock: systemClock,
+      wallClockMs: Date.now,
       logger,
       repairs: this.repairs,
       options: {

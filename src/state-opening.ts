@@ -1,13 +1,13 @@
-import { systemClock } from './clock.js';
+import type { Clock } from './clock.js';
 import { RaftkvError } from './errors.js';
 import { StateDamaged, stateDamaged } from './kv/damage.js';
 import { type KvOptions, type KvStateMachine, openKv, restoreKv } from './kv/state-machine.js';
-import type { Logger } from './logger.js';
 import { FIRST_STATE_DIRECTORY, STATE_PREFIX } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
+import type { NodeLogger } from './node/contracts.js';
 import { StateRepair } from './node/state-repair.js';
-import type { LevelDirectory } from './storage/level-store.js';
 import type { LogStore } from './storage/log-store.js';
+import type { StoreDirectory } from './storage/ordered-store.js';
 import type { Identity, Transport } from './transport/contract.js';
 
 /** What one process remembers of repairs from one run to the next. */
@@ -26,11 +26,14 @@ export class StateOpening {
 
   constructor(
     private readonly parts: {
-      readonly directory: LevelDirectory;
+      readonly directory: StoreDirectory;
       readonly log: LogStore;
       readonly transport: Transport;
       readonly identity: () => Identity;
-      readonly logger: Logger;
+      readonly clock: Clock;
+      /** By the clock of the machine, in milliseconds since 1970. */
+      readonly wallClockMs: () => number;
+      readonly logger: NodeLogger;
       readonly options: KvOptions;
       readonly repairs: Repairs;
     },
@@ -69,17 +72,17 @@ export class StateOpening {
   }
 
   private async replace(error: RaftkvError, signal: AbortSignal): Promise<KvStateMachine> {
-    const { directory, log, transport, identity, logger, options, repairs } = this.parts;
+    const { directory, log, transport, identity, clock, wallClockMs, logger, options, repairs } = this.parts;
     const repair = new StateRepair<KvStateMachine>({
       identity,
       log,
       transport,
-      clock: systemClock,
-      wallClockMs: Date.now,
+      clock,
+      wallClockMs,
       logger,
       restore: (snapshot, chunks) => restoreKv(directory, snapshot, chunks, options),
     });
-    const obstacle = StateRepair.obstacle(identity().id, repair.configuration, log.repair, Date.now());
+    const obstacle = StateRepair.obstacle(identity().id, repair.configuration, log.repair, wallClockMs());
     if (obstacle !== null)
       throw new RaftkvError('storage_damaged', `${withoutEnd(error.message)} ${obstacle}`);
     this.damage = error.message;
@@ -107,7 +110,7 @@ function withoutEnd(message: string): string {
 }
 
 /** Snapshots that were replaced or never finished: the log's store names the one that is live. */
-async function removeStaleStates(directory: LevelDirectory, live: string): Promise<void> {
+async function removeStaleStates(directory: StoreDirectory, live: string): Promise<void> {
   for (const name of await directory.list()) {
     if (name.startsWith(STATE_PREFIX) && name !== live) await directory.remove(name);
   }

@@ -75,6 +75,8 @@ export class Cluster {
       join: (process, request) => this.join(process, request),
       mayBeInQuarantine: (node, reason) => this.mayBeInQuarantine(node, reason),
       diesAtInstall: (node) => this.diesAtInstall(node),
+      beyondRepair: (node) => this.operator.seeToQuarantine(node),
+      check: (task) => this.check(task),
       stopped: (node, error) => this.nodeStopped(node, error),
     };
     this.operator = new Operator(this, seed.fork('operator'));
@@ -138,6 +140,11 @@ export class Cluster {
     return [...this.nodes.values()].filter((node) => node.isRunning);
   }
 
+  /** Whether a machine in service has a damaged state. */
+  get isRepairing(): boolean {
+    return [...this.nodes.values()].some((node) => node.isInService && node.disk.hasDamagedState);
+  }
+
   /** Nodes that can be asked for something. */
   get serving(): SimNode[] {
     return this.running.filter((node) => node.server !== null);
@@ -164,14 +171,17 @@ export class Cluster {
   /**
    * Asks a node for something, from outside: the request takes its time, a paused node answers late, and a node that
    * dies never does. `settle` is called at most once.
+   *
+   * @param isRead Whether what is answered comes from the state of that node.
    */
   ask<Value>(
     node: SimNode,
     task: (server: Server) => Promise<Value> | Value,
     settle: (outcome: { readonly value: Value } | { readonly error: unknown }) => void,
+    isRead = false,
   ): void {
-    const { process, server } = node;
-    if (process === null || server === null) {
+    const { process, server, disk } = node;
+    if (process === null || server === null || !server.isOpen) {
       settle({ error: new RaftkvError('not_ready', `${node.id} is not running. Nothing was changed.`) });
       return;
     }
@@ -187,27 +197,37 @@ export class Cluster {
     );
     this.scheduler.after(this.random.between(0.1, 1), process, () => {
       const isInQuarantine = server.node.raft.quarantine !== null;
+      const isKnownAsDamaged = isRead && node.hasFoundDamage;
       Promise.resolve()
         .then(() => task(server))
         .then(
           (value) => {
             if (isInQuarantine && value !== undefined)
               this.check(() => this.checkers.silentInQuarantine.answered(node));
+            if (isKnownAsDamaged && value !== undefined)
+              this.check(() => this.checkers.damageFound.answered(node));
             settleOnce({ value });
           },
           (error: unknown) => {
-            // A damaged store is found when it is opened, and not by who reads of it.
-            if (error instanceof RaftkvError && error.code === 'storage_damaged')
-              this.fail(
-                new Violation(
-                  'No read of an open state finds damage (row 29)',
-                  `${node.id}: ${error.message}`,
-                ),
-              );
+            if (error instanceof RaftkvError && error.code === 'storage_damaged') {
+              if (disk.hasDamagedState) node.withdraw(process, error.message);
+              else
+                this.fail(
+                  new Violation(
+                    'No read of a state that is whole finds damage (row 29)',
+                    `${node.id}: ${error.message}`,
+                  ),
+                );
+            }
             settleOnce({ error });
           },
         );
     });
+  }
+
+  /** {@link ask} for what comes from the state of that node. */
+  read<Value>(...[node, task, settle]: Parameters<typeof this.ask<Value>>): void {
+    this.ask(node, task, settle, true);
   }
 
   private addNode(id: NodeId, firstStart: 'found' | 'join', founders: readonly NodeId[]): SimNode {
@@ -273,6 +293,8 @@ export class Cluster {
 
   /** Only a node whose disk lost something has a reason. */
   private mayBeInQuarantine(node: SimNode, reason: Error): boolean {
+    // It goes on to repair its state, or says that it cannot.
+    if (node.hasFoundDamage) return true;
     if (!(node.isDamaged && tellsOfLoss(reason))) return false;
     this.operator.seeToQuarantine(node);
     return true;
@@ -284,7 +306,7 @@ export class Cluster {
       this.fail(error);
       return;
     }
-    if (node.isDamaged && tellsOfLoss(error)) {
+    if ((node.isDamaged || node.disk.hasDamagedState) && tellsOfLoss(error)) {
       this.operator.replace(node);
       return;
     }

@@ -1,7 +1,9 @@
+import type { RaftkvError } from '../errors.js';
+import { storageDamaged } from '../storage/level-errors.js';
 import { MemoryDisk, type PendingWrite, type WriteFate } from '../storage/memory-store.js';
 import type { Operation, StoreDirectory } from '../storage/ordered-store.js';
 import { DurableLog } from './durable-log.js';
-import { LogShadow } from './log-shadow.js';
+import { LogShadow, withFlippedBit } from './log-shadow.js';
 import type { Prng } from './prng.js';
 import { type Trace, TraceKind } from './trace.js';
 import type { Process, Scheduler } from './virtual-clock.js';
@@ -48,6 +50,8 @@ export class SimDisk {
   failsNextWrite: StoreKind | null = null;
   /** What the log's store lost of what it had. */
   damage: LogDamage = 'none';
+  /** States of which the files would show that they are damaged, whoever looks at them. */
+  private readonly damagedStates = new Set<string>();
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
   private readonly disk: MemoryDisk;
   private readonly readRandom: Prng;
@@ -80,7 +84,29 @@ export class SimDisk {
   /** The directory for a process that has just started. */
   open(process: Process): StoreDirectory {
     this.process = process;
-    return this.disk.directory();
+    const directory = this.disk.directory();
+    return {
+      open: async (name) => {
+        // The files of a store are looked at before it is opened (storage/store-check.ts).
+        if (!this.damagedStates.has(name)) return directory.open(name);
+        await this.waitToRead();
+        throw damagedState(name);
+      },
+      list: () => directory.list(),
+      remove: async (name) => {
+        await directory.remove(name);
+        this.damagedStates.delete(name);
+      },
+    };
+  }
+
+  get hasDamagedState(): boolean {
+    return this.damagedStates.size > 0;
+  }
+
+  /** What a look at the files of this state finds; null where they are whole. */
+  lookAt(store: string): RaftkvError | null {
+    return this.damagedStates.has(store) ? damagedState(store) : null;
   }
 
   /** Whether a write is under way. */
@@ -125,6 +151,24 @@ export class SimDisk {
     // What is damaged is never read again, so the checkers go on with what was promised.
     if (damage === 'cut') this.follow(operations);
     this.damage = damage;
+    return true;
+  }
+
+  /**
+   * Changes a bit of a record of the live state, or, while no process runs, takes one away. What is missing shows in the files, and
+   * not in what is read of them. Returns whether there was a record.
+   */
+  harmState(): boolean {
+    const { random } = this.parts;
+    const { liveState } = this.durable;
+    const records = liveState === null ? [] : this.disk.records(liveState);
+    const record = random.pick(records.filter(({ value }) => value.length > 0));
+    if (liveState === null || record === undefined) return false;
+    const isLost = this.process === null && random.chance(0.5);
+    this.disk.tamper(liveState, [
+      isLost ? { kind: 'delete', key: record.key } : withFlippedBit(record, random),
+    ]);
+    this.damagedStates.add(liveState);
     return true;
   }
 
@@ -201,6 +245,12 @@ export class SimDisk {
       return `disk: write of ${length} to ${write.store} ${what}${held}`;
     });
   }
+}
+
+function damagedState(store: string): RaftkvError {
+  return storageDamaged(
+    `The node's state is damaged: a block of a file of ${store} does not match its checksum.`,
+  );
 }
 
 function kindOf(write: PendingWrite): StoreKind {

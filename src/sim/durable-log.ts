@@ -67,12 +67,13 @@ export class DurableLog implements DurableView {
     }
   }
 
-  /** Whether a write to the log makes another store the state: a snapshot is installed. */
+  /** Whether a write to the log makes another store the state: a snapshot is installed, or takes the place of a damaged state. */
   namesAnotherState(operations: readonly Operation[]): boolean {
+    if (this.stateDirectory === null) return false;
     return operations.some((operation) => {
       if (operation.kind === 'delete' || textOf(operation.key) !== START_KEY) return false;
       const start = openValue<StartRecord>(operation.value, 'The simulated start of the log');
-      return start.stateDirectory !== this.stateDirectory && start.index > this.startIndex;
+      return start.stateDirectory !== this.stateDirectory;
     });
   }
 
@@ -82,6 +83,11 @@ export class DurableLog implements DurableView {
       if (operation.kind === 'put' && textOf(operation.key) === META_KEY)
         this.stateIndexes.set(store, decodeMeta(operation.value).appliedIndex);
     }
+  }
+
+  /** The store that holds the live state; null until one is named. */
+  get liveState(): string | null {
+    return this.stateDirectory;
   }
 
   get stateIndex(): Index {

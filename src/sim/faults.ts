@@ -1,4 +1,5 @@
 import { assert } from '../assert.js';
+import { hasMajority } from '../raft/quorum.js';
 import type { NodeId } from '../raft/types.js';
 import type { Cluster } from './cluster.js';
 import type { StoreKind } from './disk.js';
@@ -27,6 +28,9 @@ const REGRET_MS_MIN = 20;
 const REGRET_MS_MAX = 300;
 /** A process that is to die within a step has done at most so many things before. */
 const STEPS_MAX = 40;
+/** Damage is found after so long where nobody reads what is damaged. */
+const FOUND_MS_MAX = 3000;
+const DAMAGED_RECORDS_MAX = 8;
 /** More machines than this never exist in one run. */
 const NODES_MAX = 7;
 
@@ -201,6 +205,7 @@ export class Faults {
     replaceVoters: () => this.replaceVoters(),
     damagedLog: () => this.harmLog('damaged'),
     cutLog: () => this.harmLog('cut'),
+    damagedState: () => this.harmState(),
   };
 
   private removeMember(): void {
@@ -208,7 +213,7 @@ export class Faults {
     const asked = this.random.pick(serving);
     const victim = this.random.chance(0.3) ? leader : this.random.pick(members);
     if (members.length < 2 || asked === undefined || victim === undefined) return;
-    if (this.cluster.operator.isReplacing) return;
+    if (this.mayNotRemove) return;
     this.cluster.operator.remove(asked, victim.id, () => this.retire(victim));
   }
 
@@ -228,7 +233,7 @@ export class Faults {
     const { nodes, leader, members, serving } = this.cluster;
     const voters = leader?.server?.node.raft.configuration.voters ?? [];
     const asked = this.random.pick(serving);
-    if (asked === undefined || voters.length === 0 || this.cluster.operator.isReplacing) return;
+    if (asked === undefined || voters.length === 0 || this.mayNotRemove) return;
     const stayCount = this.random.integer(1, Math.max(1, voters.length - 1));
     const staying = this.random.shuffled(voters).slice(0, stayCount);
     const wanted = members.filter(({ id }) => staying.includes(id));
@@ -237,6 +242,11 @@ export class Faults {
     this.cluster.operator.setVoters(asked, wanted, () => {
       for (const node of members) if (!wanted.includes(node)) this.retire(node);
     });
+  }
+
+  /** While a machine is being replaced, or has no state, nobody removes others: those that are left could be too few. */
+  private get mayNotRemove(): boolean {
+    return this.cluster.operator.isReplacing || this.cluster.isRepairing;
   }
 
   private failWrite(store: StoreKind): void {
@@ -282,7 +292,7 @@ export class Faults {
   private replaceMember(): void {
     const { network, leader, operator } = this.cluster;
     const node = this.random.pick(this.spareMembers().filter((one) => one !== leader));
-    if (node === undefined || !operator.isIdle) return;
+    if (node === undefined || !operator.isIdle || this.mayNotRemove) return;
     this.note(`the machine of ${node.id} breaks`);
     operator.expectReplacement(node);
     network.delay(node.id, this.random.between(100, LAST_WORDS_MS_MAX));
@@ -301,7 +311,7 @@ export class Faults {
    */
   private removeNewcomer(node: SimNode): void {
     const { leader, operator, members } = this.cluster;
-    if (leader === undefined || leader === node || operator.isReplacing || !members.includes(node)) return;
+    if (leader === undefined || leader === node || this.mayNotRemove || !members.includes(node)) return;
     operator.remove(leader, node.id, () => this.retire(node));
   }
 
@@ -311,7 +321,7 @@ export class Faults {
    */
   private harmLog(damage: 'cut' | 'damaged'): void {
     const node = this.random.pick(this.spareMembers());
-    if (node === undefined || this.cluster.operator.isReplacing) return;
+    if (node === undefined || this.mayNotRemove) return;
     const { lastIndex } = node.durable;
     const term = node.durable.termAt(lastIndex);
     const isHeldByAll = this.spareMembers().every(({ durable }) => durable.termAt(lastIndex) === term);
@@ -319,6 +329,48 @@ export class Faults {
     node.crash(`loses something of its log (${damage})`);
     if (!node.disk.harmLog(damage)) this.note(`there was nothing to lose for ${node.id}`);
     this.cluster.start(node);
+  }
+
+  /**
+   * The live state of one node is damaged, while the node runs or while it is down. Others may have been before: as long as those that are
+   * whole can elect a leader, no acknowledged entry is lost, and everybody gets a state.
+   */
+  private harmState(): void {
+    const { cluster, random } = this;
+    const node = random.pick(cluster.members.filter((one) => this.isWhole(one) && this.canMiss(one)));
+    if (node === undefined) return;
+    const isRunning = node.server !== null && random.chance(0.5);
+    if (!isRunning) {
+      node.crash('loses something of its state');
+      this.later(this.downMs(), () => cluster.start(node));
+    }
+    const count = random.integer(1, DAMAGED_RECORDS_MAX);
+    for (let harmed = 0; harmed < count; harmed += 1) {
+      if (!node.disk.harmState()) this.note(`there was nothing to lose for ${node.id}`);
+    }
+    if (!isRunning) return;
+    this.note(`${count} records of the state of ${node.id} are damaged`);
+    const foundMs = random.between(0, FOUND_MS_MAX);
+    // Faults may have ended by then.
+    cluster.scheduler.after(foundMs, null, () => node.lookAtFiles());
+  }
+
+  private isWhole(node: SimNode): boolean {
+    return node.isInService && !node.isDamaged && !node.disk.hasDamagedState;
+  }
+
+  /** Whether the others that are whole are a majority, in all configurations that are in force somewhere. */
+  private canMiss(node: SimNode): boolean {
+    const { nodes, leader, serving, operator } = this.cluster;
+    const raft = leader?.server?.node.raft;
+    if (raft === undefined || raft.configurationIndex > raft.commitIndex || operator.isAsking) return false;
+    const isLeft = (id: NodeId) => {
+      const other = nodes.get(id);
+      return other !== undefined && other !== node && this.isWhole(other);
+    };
+    return serving.every(
+      ({ server }) => server === null || hasMajority(server.node.raft.configuration, isLeft),
+    );
   }
 
   /** The members, if one of them can be missed: three voters at least, all of them running on disks that lost nothing. */

@@ -1,12 +1,14 @@
 import type { HardState } from '../raft/types.js';
 import { logRange, openValue, type StateRecord, stateKey } from '../storage/log-records.js';
-import type { Operation } from '../storage/ordered-store.js';
-import { textOf } from './bytes.js';
+import type { Operation, Pair } from '../storage/ordered-store.js';
+import { sameBytes, textOf } from './bytes.js';
 import type { Prng } from './prng.js';
 
 /** The records of a log's store as they are on the disk, so that some of them can be lost or changed behind the back of the store. */
 export class LogShadow {
   private readonly records = new Map<string, Extract<Operation, { kind: 'put' }>>();
+  /** What was under a key before, when that was something else. */
+  private readonly earlier = new Map<string, Extract<Operation, { kind: 'put' }>>();
   private state: Extract<Operation, { kind: 'put' }> | null = null;
   /** What takes the last write back, if all that it did was to add entries. */
   private undo: readonly Operation[] = [];
@@ -19,6 +21,8 @@ export class LogShadow {
     for (const operation of operations) {
       const key = textOf(operation.key);
       if (key.startsWith(LOG_PREFIX)) {
+        const before = this.records.get(key);
+        if (before !== undefined) this.earlier.set(key, before);
         if (operation.kind === 'delete') this.records.delete(key);
         else {
           isAppend &&= !this.records.has(key);
@@ -40,17 +44,27 @@ export class LogShadow {
     return keepsVote(hardStateOf(before), hardStateOf(this.state)) ? this.undo : [];
   }
 
-  /** What loses a record of entries, or changes a bit of it. Empty when there is none. */
+  /** What loses a record of entries, changes a bit of it, or brings an earlier one back. Empty when there is none. */
   damage(random: Prng): readonly Operation[] {
+    const stale = random.pick([...this.records].flatMap(([key, record]) => this.staleOf(key, record)));
+    if (stale !== undefined && random.chance(0.5)) return [stale];
     const record = random.pick([...this.records.values()]);
     if (record === undefined) return [];
-    const { key, value } = record;
-    if (random.chance(0.5)) return [{ kind: 'delete', key }];
-    const changed = Uint8Array.from(value);
-    const at = random.integer(0, changed.length - 1);
-    changed[at] = (changed[at] ?? 0) ^ (1 << random.integer(0, 7));
-    return [{ kind: 'put', key, value: changed }];
+    if (random.chance(0.5)) return [{ kind: 'delete', key: record.key }];
+    return [withFlippedBit(record, random)];
   }
+
+  private staleOf(key: string, { value }: Pair): readonly Operation[] {
+    const earlier = this.earlier.get(key);
+    return earlier === undefined || sameBytes(earlier.value, value) ? [] : [earlier];
+  }
+}
+
+export function withFlippedBit({ key, value }: Pair, random: Prng): Operation {
+  const changed = Uint8Array.from(value);
+  const at = random.integer(0, changed.length - 1);
+  changed[at] = (changed[at] ?? 0) ^ (1 << random.integer(0, 7));
+  return { kind: 'put', key, value: changed };
 }
 
 function hardStateOf(operation: Extract<Operation, { kind: 'put' }>): HardState {

@@ -51,6 +51,11 @@ export class Operator {
     return this.busyCount === 0 && !this.isReplacing;
   }
 
+  /** Whether an answer to something is awaited. */
+  get isAsking(): boolean {
+    return this.busyCount > 0;
+  }
+
   /** Whether a machine is being replaced: one at a time, as long as the others can spare it. */
   get isReplacing(): boolean {
     return this.replaced.size + this.breaking.size > 0;

@@ -36,7 +36,7 @@ export class PastReader {
       if (minRevision > 0) await service.waitForRevision(minRevision, WAIT_MS);
       return { item: service.get(key, undefined), appliedIndex: store.appliedIndex };
     };
-    this.cluster.ask(node, task, (answer) => {
+    this.cluster.read(node, task, (answer) => {
       if (!('value' in answer)) return;
       const { item, appliedIndex } = answer.value;
       const { shownStates } = this.cluster.checkers;
@@ -55,7 +55,7 @@ export class PastReader {
       if (revision > store.revision) return undefined;
       return { revision, oldest, answer: tryTo(() => service.get(key, revision)) };
     };
-    this.cluster.ask(node, task, (outcome) => {
+    this.cluster.read(node, task, (outcome) => {
       if (!('value' in outcome) || outcome.value === undefined) return;
       const { revision, oldest, answer } = outcome.value;
       const { shownStates } = this.cluster.checkers;
@@ -71,7 +71,7 @@ export class PastReader {
     const limit = this.random.integer(1, PAGE_KEYS_MAX);
     const back = this.random.chance(0.5) ? 0 : this.random.integer(1, REVISIONS_BACK_MAX);
     const readOn = (after: Uint8Array | undefined, revision: Revision | undefined) => {
-      this.cluster.ask(
+      this.cluster.read(
         node,
         async ({ service, store }) => {
           const first = back === 0 || store.revision <= back ? undefined : store.revision - back;
@@ -91,9 +91,9 @@ export class PastReader {
 
   private count(node: SimNode): void {
     // What a node in quarantine counts is for its metrics alone.
-    const task = ({ node: { raft }, service, store }: Server) =>
-      raft.quarantine === null ? { count: service.countKeys(), appliedIndex: store.appliedIndex } : undefined;
-    this.cluster.ask(node, task, (answer) => {
+    const task = ({ node, service, store }: Server) =>
+      node.quarantine === null ? { count: service.countKeys(), appliedIndex: store.appliedIndex } : undefined;
+    this.cluster.read(node, task, (answer) => {
       if (!('value' in answer) || answer.value?.count === undefined) return;
       const { count, appliedIndex } = answer.value;
       this.cluster.check(() => this.cluster.checkers.shownStates.counted(node.id, count, appliedIndex));

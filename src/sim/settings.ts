@@ -31,7 +31,7 @@ export const faultKinds = [
   'damagedLog',
   'cutLog',
 ] as const;
-export type FaultKind = (typeof faultKinds)[number];
+export type FaultKind = (typeof faultKinds)[number] | 'damagedState';
 
 /** Everything about a run that its seed decides beforehand. */
 export interface Settings {
@@ -104,6 +104,8 @@ const SAFETY_MS_MAX = 14_000;
 
 /** How many runs begin with earlier programs. */
 const STARTS_EARLIER_RATE = 0.3;
+/** How many of the other runs have states that are damaged: an earlier program repairs none, and sends none. */
+const DAMAGED_STATE_RATE = 0.4;
 
 /** Draws the settings of a run. Runs differ on purpose: some are nearly calm, some have everything at once. */
 export function drawSettings(seed: Prng, nodeCount: number | undefined): Settings {
@@ -114,6 +116,10 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
   const diskMsMax = random.pick([1, 5, 20]) ?? 1;
   const kindRate = random.pick([0.15, 0.3, 0.6]) ?? 0.4;
   const kinds = faultKinds.filter(() => random.chance(kindRate));
+  // From streams of their own, so that runs without an upgrade, or without damaged states, are what they were.
+  const startsEarlier = seed.fork('programs').chance(STARTS_EARLIER_RATE);
+  const hasDamagedStates = seed.fork('damage').chance(DAMAGED_STATE_RATE) && !startsEarlier;
+  const faults: FaultKind[] = kinds.length > 0 ? kinds : ['crash'];
   const faultPauseMsMin = random.pick([100, 300, 800]) ?? 300;
   return {
     nodeCount: count,
@@ -130,8 +136,7 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
     historyRevisions: random.pick([10, 60, 100_000]) ?? 60,
     historyBytes: random.pick([2_000, 20_000, 2 ** 28]) ?? 20_000,
     upgradeDelayMs: 1_000,
-    // From a stream of its own, so that runs without an upgrade are what they were.
-    startsEarlier: seed.fork('programs').chance(STARTS_EARLIER_RATE),
+    startsEarlier,
     answerTableSlots: random.pick([8, 4096]) ?? 4096,
     windowEventsMax: random.pick([2, 12, 1000]) ?? 12,
     ...drawSteps(seed.fork('steps')),
@@ -149,7 +154,8 @@ export function drawSettings(seed: Prng, nodeCount: number | undefined): Setting
       duplicateRate: random.chance(0.5) ? 0 : random.between(0, 0.05),
     },
     pace: { latencyMsMin: 0.1, latencyMsMax: diskMsMax },
-    faults: kinds.length > 0 ? kinds : ['crash'],
+    // Most of them come to nothing, because there is no leader, or too few are whole.
+    faults: hasDamagedStates ? [...faults, 'damagedState', 'damagedState'] : faults,
     faultPauseMsMin,
     faultPauseMsMax: 5 * faultPauseMsMin,
   };

@@ -2,16 +2,19 @@ import { assert } from '../assert.js';
 import { SPOKEN_VERSIONS, UNREPORTED_VERSIONS, type VersionRange } from '../cluster-version.js';
 import { RaftkvError } from '../errors.js';
 import { commandCodec } from '../kv/codec.js';
-import { type KvStateMachine, openKv } from '../kv/state-machine.js';
+import { StateDamaged } from '../kv/damage.js';
+import type { KvStateMachine } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
-import { Bootstrap, FIRST_STATE_DIRECTORY } from '../node/bootstrap.js';
-import { checkStateAgainstLog } from '../node/check-state.js';
+import { Bootstrap } from '../node/bootstrap.js';
 import { ClientService } from '../node/client-service.js';
 import type { NodeLogger } from '../node/contracts.js';
+import { WITHDRAWAL_HANDOVER_MS } from '../node/limits.js';
 import { RaftNode } from '../node/raft-node.js';
+import { StateRepair } from '../node/state-repair.js';
 import { emptyConfiguration } from '../raft/configuration.js';
 import type { NodeId } from '../raft/types.js';
-import { LogStore } from '../storage/log-store.js';
+import { type Repairs, StateOpening } from '../state-opening.js';
+import { LogStore, type RepairRecord } from '../storage/log-store.js';
 import type { Receiver } from '../transport/contract.js';
 import { type CoreView, type NodeView, Violation } from './checkers/checker.js';
 import type { Checkers } from './checkers/checkers.js';
@@ -37,6 +40,10 @@ export interface World {
   readonly mayBeInQuarantine: (node: SimNode, reason: Error) => boolean;
   /** Whether the process dies at the write to its log that names a snapshot as its state. */
   readonly diesAtInstall: (node: SimNode) => boolean;
+  /** A node found its state damaged, and may not repair it; it runs on in quarantine. */
+  readonly beyondRepair: (node: SimNode) => void;
+  /** Runs a check from outside of the nodes. */
+  readonly check: (task: () => void) => void;
   /** A process stopped by itself. */
   readonly stopped: (node: SimNode, error: unknown) => void;
 }
@@ -46,6 +53,8 @@ export interface Server {
   readonly node: RaftNode<CommandResult>;
   readonly store: KvStateMachine;
   readonly service: ClientService;
+  /** Whether clients are served: not until a state that was replaced is as new as the one before. */
+  isOpen: boolean;
 }
 
 /**
@@ -57,6 +66,12 @@ export class SimNode implements NodeView {
   readonly address: string;
   process: Process | null = null;
   private clock: NodeClock | null = null;
+  /** How the process comes, or came, to its state. */
+  private opening: StateOpening | null = null;
+  /** What the process remembers from one of its runs to the next. */
+  private repairs: Repairs = { wanted: null, count: 0 };
+  /** The process that found its state damaged. */
+  private withdrawn: Process | null = null;
   server: Server | null = null;
   incarnation = '';
   /** Whether somebody keeps it running: a machine that was taken out of service stays off. */
@@ -121,6 +136,11 @@ export class SimNode implements NodeView {
     return this.disk.damage !== 'none';
   }
 
+  /** Whether the process knows that its state is damaged, so that nothing may be read of it any more. */
+  get hasFoundDamage(): boolean {
+    return this.process !== null && this.withdrawn === this.process;
+  }
+
   get core(): CoreView | null {
     return this.server?.node.raft ?? null;
   }
@@ -153,10 +173,62 @@ export class SimNode implements NodeView {
     world.counts.crashes += 1;
     this.process = null;
     this.clock = null;
+    this.opening = null;
+    this.repairs = { wanted: null, count: 0 };
     this.server = null;
     process.end();
     this.disk.crash();
     world.checkers.ended(this);
+  }
+
+  /** The background check of the files comes to what is damaged. */
+  lookAtFiles(): void {
+    const { process, server } = this;
+    const finding = server && this.disk.lookAt(server.store.storeName);
+    if (process !== null && finding)
+      this.world.scheduler.after(0, process, () => this.withdraw(process, finding.message));
+  }
+
+  /** As `server.ts` does it: nothing is read any more, and once others lead, the node starts again to repair its state. */
+  withdraw(process: Process, reason: string): void {
+    const { server, world } = this;
+    if (process.hasEnded || server === null || this.hasFoundDamage) return;
+    this.note(`finds its state damaged: ${reason}`);
+    this.withdrawn = process;
+    const { pauseCount } = process;
+    world.scheduler.after(WITHDRAWN_MS_MAX, process, () => {
+      const { raft } = server.node;
+      // It would have been in quarantine, and have ended, long before.
+      if (process.pauseCount === pauseCount && raft.quarantine === null)
+        world.check(() => world.checkers.damageFound.goesOn(this));
+    });
+    server.node.withdraw(reason).then(
+      () => {
+        if (process.hasEnded) return;
+        if (this.mayRepair(server)) this.runAgain(process, reason);
+        else world.beyondRepair(this);
+      },
+      (error: unknown) => this.stop(process, error),
+    );
+  }
+
+  private mayRepair({ node }: Server): boolean {
+    const { configuration } = node.raft;
+    return StateRepair.obstacle(this.id, configuration, this.lastRepair(), this.wallClockMs()) === null;
+  }
+
+  private runAgain(process: Process, reason: string): void {
+    if (process.hasEnded) return;
+    this.crash('closes its state, and starts again to repair it');
+    this.repairs.wanted = reason;
+    this.start();
+  }
+
+  private lastRepair: () => RepairRecord | undefined = () => undefined;
+
+  /** Days pass fast, so that a disk can fail again on the same day or on a later one. */
+  private wallClockMs(): number {
+    return this.world.scheduler.nowMs * WALL_CLOCK_RATE;
   }
 
   private async boot(process: Process): Promise<void> {
@@ -204,25 +276,33 @@ export class SimNode implements NodeView {
       identity: () => bootstrap.identity,
     });
     await transport.start(this.receiver(process, bootstrap));
-    await bootstrap.complete(new AbortController().signal);
-    const live = log.stateDirectory ?? FIRST_STATE_DIRECTORY;
-    for (const name of await directory.list()) {
-      if (name !== live && name !== LOG_STORE) await directory.remove(name);
-    }
-    const store = await openKv(directory, live, {
-      historyRevisions: settings.historyRevisions,
-      historyBytes: settings.historyBytes,
-      answerIndex: { tablesMax: 1, slotsMax: settings.answerTableSlots },
-      window: { eventsMax: settings.windowEventsMax, bytesMax: settings.windowBytesMax },
-      stepSizes: settings.stepSizes,
-      watchReads: settings.watchReads,
-      soon: (task) => {
-        scheduler.after(this.disk.readMs(), process, task);
+    const { signal } = new AbortController();
+    await bootstrap.complete(signal);
+    this.lastRepair = () => log.repair;
+    this.opening = new StateOpening({
+      directory,
+      log,
+      transport,
+      identity: () => bootstrap.identity,
+      clock,
+      wallClockMs: () => this.wallClockMs(),
+      logger,
+      repairs: this.repairs,
+      options: {
+        historyRevisions: settings.historyRevisions,
+        historyBytes: settings.historyBytes,
+        answerIndex: { tablesMax: 1, slotsMax: settings.answerTableSlots },
+        window: { eventsMax: settings.windowEventsMax, bytesMax: settings.windowBytesMax },
+        stepSizes: settings.stepSizes,
+        watchReads: settings.watchReads,
+        soon: (task) => {
+          scheduler.after(this.disk.readMs(), process, task);
+        },
+        onBackgroundError: (error) => this.stop(process, error),
       },
-      onBackgroundError: (error) => this.stop(process, error),
     });
+    const store = await this.opening.open(signal);
     refuseNewer(program, store.clusterVersion);
-    checkStateAgainstLog(store, log);
     const node = new RaftNode<CommandResult>(
       {
         id: this.id,
@@ -252,7 +332,8 @@ export class SimNode implements NodeView {
         transport,
         clock,
         logger,
-        fatal: (error) => this.stop(process, error),
+        stateDamaged: (error) => this.withdraw(process, error.message),
+        fatal: (error) => this.fatal(process, error),
       },
     );
     const service = new ClientService({
@@ -272,10 +353,15 @@ export class SimNode implements NodeView {
       random: () => this.random.real(),
     });
     if (process.hasEnded) return;
-    this.server = { node, store, service };
+    const servesFrom = log.repair?.servesFrom ?? 0;
+    const server: Server = { node, store, service, isOpen: store.appliedIndex >= servesFrom };
+    this.server = server;
     world.checkers.started(this, node.raft);
     node.start();
     service.start();
+    if (server.isOpen) return;
+    await node.whenApplied(servesFrom, Number.POSITIVE_INFINITY, signal).catch(() => {});
+    server.isOpen = true;
   }
 
   private pauseBeforeApply(process: Process): Promise<void> | undefined {
@@ -286,12 +372,14 @@ export class SimNode implements NodeView {
 
   private receiver(process: Process, bootstrap: Bootstrap): Receiver {
     const server = () => (process.hasEnded ? null : this.server);
+    const repair = () => (process.hasEnded ? null : (this.opening?.repair ?? null));
     const notReady = () =>
       new RaftkvError('unavailable', `${this.id} is ${bootstrap.waitingFor || 'starting'}.`);
     return {
       onHandshake: (hello) => {
-        if (bootstrap.identity.cluster !== '' && server() === null) throw notReady();
-        return bootstrap.answer(hello, server()?.node.raft.configuration ?? emptyConfiguration);
+        const configuration = (server()?.node.raft ?? repair())?.configuration;
+        if (bootstrap.identity.cluster !== '' && configuration === undefined) throw notReady();
+        return bootstrap.answer(hello, configuration ?? emptyConfiguration);
       },
       onMessage: (message, fromMember) => {
         const raftNode = server()?.node;
@@ -302,10 +390,17 @@ export class SimNode implements NodeView {
       },
       onUnreachable: (peer) => server()?.node.onUnreachable(peer),
       onSnapshot: (header, chunks, fromMember) =>
-        server()?.node.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
+        (server()?.node ?? repair())?.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs, signal) =>
         server()?.service.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
     };
+  }
+
+  private fatal(process: Process, error: unknown): void {
+    const { server } = this;
+    const isRepairable = error instanceof StateDamaged && this.disk.hasDamagedState;
+    if (isRepairable && server !== null && this.mayRepair(server)) this.runAgain(process, error.message);
+    else this.stop(process, error);
   }
 
   /** The process ended itself: its disk failed, or something is broken. */
@@ -335,6 +430,11 @@ export class SimNode implements NodeView {
     this.world.trace.note(TraceKind.process, this.number, what.length, 0, () => `* ${what}`);
   }
 }
+
+/** A node whose state is damaged hands over for so long at most, and is gone then. */
+const WITHDRAWN_MS_MAX = WITHDRAWAL_HANDOVER_MS + 1000;
+/** A day passes in some seconds. */
+const WALL_CLOCK_RATE = 20_000;
 
 /** In a cluster that begins with earlier programs: how many machines have one. */
 const EARLIER_RATE = 0.7;

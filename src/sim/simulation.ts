@@ -1,3 +1,4 @@
+import { REPAIR_FAILURE_PAUSE_MS, SNAPSHOT_STALL_MS } from '../node/limits.js';
 import { Violation } from './checkers/checker.js';
 import { EventOrder } from './checkers/watched-events.js';
 import { Cluster } from './cluster.js';
@@ -56,6 +57,8 @@ export interface SimulationOptions {
 /** A cluster has its first leader within this time, and is in order again this long after the last fault. */
 const FIRST_LEADER_MS_MAX = 5000;
 const HEALING_MS_MAX = 5000;
+/** A member whose state is damaged waits, where what it was sent is lost on the way, before it asks again. */
+const REPAIRING_MS_MAX = SNAPSHOT_STALL_MS + REPAIR_FAILURE_PAUSE_MS + HEALING_MS_MAX;
 /** The longest lease, counted by a slow clock, and until its end is in the log. */
 const LEASES_END_MS_MAX = 4000;
 /** Some election timeouts, in which nothing may happen but the end of a lease. */
@@ -201,6 +204,7 @@ class Simulation {
   private heal(workload: Workload): void {
     const { cluster } = this;
     const { scheduler } = cluster;
+    this.waitFor('a whole state on every member', REPAIRING_MS_MAX, () => !cluster.isRepairing);
     const healing = scheduler.nowMs;
     const left = () => healing + HEALING_MS_MAX - scheduler.nowMs;
     const committedIndex = cluster.checkers.leaderCompleteness.commitIndexMax;

@@ -93,7 +93,7 @@ export class WatchClient {
   }
 
   private read(connection: Connection, watcherOf: (server: Server) => Watcher): void {
-    this.cluster.ask(
+    this.cluster.read(
       connection.node,
       async (server) => {
         const watcher = watcherOf(server);
@@ -148,7 +148,7 @@ export class WatchClient {
   /** What it should have next is not kept any more: it reads what there is, and follows from there. */
   private beginAnew(node: SimNode): void {
     this.cluster.check(() => this.events.compacted());
-    this.cluster.ask(
+    this.cluster.read(
       node,
       async ({ service }) => (await service.list(nothing)).revision,
       (answer) => {

@@ -288,6 +288,7 @@ export class Workload {
         // An answer that comes after the client has gone says nothing to anybody.
         settle('value' in answer ? answer.value : outcomeOf(request, answer.error));
       },
+      isRead(request),
     );
   }
 
@@ -338,9 +339,13 @@ async function serve({ service, store }: Server, request: Request, timeoutMs: nu
   return { kind: 'read', item: service.get(request.key, undefined), appliedIndex: store.appliedIndex };
 }
 
+function isRead(request: Request): boolean {
+  return request.kind === 'get' || readingOf(request) !== undefined;
+}
+
 function outcomeOf(request: Request, error: unknown): Outcome {
   // A read changes nothing, whatever became of it.
-  if (request.kind === 'get' || readingOf(request) !== undefined) return { kind: 'refused' };
+  if (isRead(request)) return { kind: 'refused' };
   if (error instanceof RaftkvError && REFUSALS.has(error.code)) return { kind: 'refused' };
   return { kind: 'unknown' };
 }

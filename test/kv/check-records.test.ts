@@ -7,6 +7,7 @@ import {
   tombstoneKey,
   versionKey,
 } from '../../src/kv/record-codec.js';
+import { checkedScan } from '../../src/kv/snapshot-check.js';
 import { openKv } from '../../src/kv/state-machine.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { OrderedStore, Pair } from '../../src/storage/ordered-store.js';
@@ -111,6 +112,26 @@ describe("the check of a state's records (rule 29)", () => {
     expect(await change({ kind: 'put', key: bytes('zebra'), value: bytes('') })).toEqual([
       'The record "zebra" is no record of a state.',
     ]);
+  });
+
+  it('finds one flipped bit of each value that is sent in a snapshot, before it leaves', async () => {
+    for (const { key, value } of await pairsOf(await stateStore())) {
+      if (value.length === 0) continue;
+      const store = await stateStore();
+      const flipped = Buffer.from(value);
+      const at = Math.floor(value.length / 2);
+      flipped[at] = (flipped[at] ?? 0) ^ 0x08;
+      await store.write([{ kind: 'put', key, value: flipped }]);
+      const name = Buffer.from(key).toString('latin1');
+      const sent: string[] = [];
+      const send = async () => {
+        const scan = checkedScan(store.snapshot());
+        for (let step = await scan.next(1); step.length > 0; step = await scan.next(1))
+          sent.push(...step.map((pair) => Buffer.from(pair.key).toString('latin1')));
+      };
+      await expect(send(), name).rejects.toMatchObject({ code: 'storage_damaged' });
+      expect(sent).not.toContain(name);
+    }
   });
 
   it('is made of what is sent in a snapshot, whose end never leaves', async () => {

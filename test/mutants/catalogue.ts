@@ -1,4 +1,5 @@
 import { clientMutants } from './clients.js';
+import { damageMutants } from './damage.js';
 import { electionMutants } from './elections.js';
 import { loyaltyMutants } from './loyalty.js';
 import { membershipMutants } from './membership.js';
@@ -18,6 +19,7 @@ export const catalogue: readonly Mutant[] = [
   ...clientMutants,
   ...stateMutants,
   ...versionMutants,
+  ...damageMutants,
   ...peerMutants,
   ...timingMutants,
   ...loyaltyMutants,

@@ -16,6 +16,7 @@ import { CommitOnMajority } from './commit-on-majority.js';
 import { CommitVerified } from './commit-verified.js';
 import { ConfigurationInForce } from './configuration-in-force.js';
 import { CountedWrites } from './counted-writes.js';
+import { DamageFound } from './damage-found.js';
 import { DurableBeforeAnswer } from './durable-before-answer.js';
 import { ElectedByMajority } from './elected-by-majority.js';
 import { ElectionSafety } from './election-safety.js';
@@ -71,6 +72,7 @@ export class Checkers {
   readonly lockEnds: LockEnds;
   readonly leaseTime: LeaseTime;
   readonly silentInQuarantine = new SilentInQuarantine();
+  readonly damageFound = new DamageFound();
   private readonly all: readonly Checker[];
   /** Few checkers look at each kind of event. */
   private readonly ofSteps: readonly Checker[];
