@@ -8,8 +8,9 @@ import { withoutAdvice as withoutStateAdvice } from './kv/damage.js';
 import { openKv } from './kv/state-machine.js';
 import { FIRST_STATE_DIRECTORY, STATE_PREFIX } from './node/bootstrap.js';
 import { disagreementOf } from './node/check-state.js';
-import { withoutAdvice as withoutStorageAdvice } from './storage/level-errors.js';
+import { LogEndLost, withoutAdvice as withoutStorageAdvice } from './storage/level-errors.js';
 import { LevelDirectory } from './storage/level-store.js';
+import { LogEnd } from './storage/log-end.js';
 import { LogStore } from './storage/log-store.js';
 import { checkStore } from './storage/store-check.js';
 import { copyStores } from './storage/store-copy.js';
@@ -125,7 +126,7 @@ class Check {
   private async openLog(copy: LevelDirectory): Promise<LogStore | undefined> {
     const store = await copy.open('log');
     try {
-      return await LogStore.open(store);
+      return await LogStore.open(store, await LogEnd.in(this.path));
     } catch (error) {
       this.noteError('log', error);
       return undefined;
@@ -184,7 +185,8 @@ class Check {
   /** What a node would refuse to start with is damage; anything else is none of the directory's. */
   private noteError(store: string, error: unknown): void {
     if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
-    const what = withoutStateAdvice(withoutStorageAdvice(error.message));
+    const what =
+      error instanceof LogEndLost ? error.what : withoutStateAdvice(withoutStorageAdvice(error.message));
     this.note({ kind: 'damage', store, file: null, offset: null, what });
   }
 }

@@ -37,6 +37,7 @@ import { type Run, type RunEnds, Runs } from './runs.js';
 import { type Repairs, StateOpening } from './state-opening.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
+import { LogEnd } from './storage/log-end.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
 import { StorageWatch } from './storage-watch.js';
@@ -52,6 +53,13 @@ import { version } from './version.js';
 const LAST_LINES_MS = 500;
 /** The time from one start to the next at least: where a quota is used up, the disk seems to have room and starts fail all the same. */
 const RESTART_MS = 5000;
+
+const NOT_IN_ORDER =
+  'The last run of this node did not end in order: it was killed, the machine lost power, or the system aborted it, as it does (SIGBUS) ' +
+  'where a file became shorter or could not be read. Every file is checked before it is opened, and damage is named.';
+
+const LOG_END_DAMAGED =
+  'The file LOG-END in the data directory is damaged, so nothing tells whether the end of the log is whole. It is made anew.';
 
 export interface RunningServer {
   /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
@@ -127,6 +135,7 @@ class Server implements Run {
   private stateOpening: StateOpening | null = null;
   private log: LogStore | null = null;
   private logDatabase: OrderedStore | null = null;
+  private logEnd: LogEnd | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
   private stateMachine: KvStateMachine | null = null;
@@ -158,9 +167,16 @@ class Server implements Run {
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
     const reserve = await DiskReserve.in(config.dataDirectory);
     if (reserve.bytes > 0 && !(await hasRoomToStart(config.dataDirectory))) await reserve.giveUp();
+    const logEnd = await LogEnd.in(config.dataDirectory);
+    // Before the files are checked, which may end this start.
+    if (logEnd.known?.endedInOrder === false) logger.warn({}, NOT_IN_ORDER);
+    if (logEnd.isDamaged) logger.warn({}, LOG_END_DAMAGED);
     this.logDatabase = await directory.open('log');
-    const log = await LogStore.open(this.logDatabase);
+    const log = await LogStore.open(this.logDatabase, logEnd);
     this.log = log;
+    await logEnd.begin();
+    this.logEnd = logEnd;
+    await log.noteEnd();
     const bootstrap: Bootstrap = await Bootstrap.open(
       {
         id: config.id,
@@ -223,6 +239,9 @@ class Server implements Run {
     await this.tryToStop(drained);
     await this.tryToStop(this.transport?.stop(GOODBYE_MS));
     await this.tryToStop(this.logDatabase?.close());
+    // A run that failed while it stopped did not end in order.
+    if (this.stopFailure === undefined) await this.logEnd?.end();
+    else this.logEnd?.abandon();
     logger.info({}, `Stopped in ${Math.round(systemClock.now() - startedAt)} ms.`);
     if (this.stopFailure !== undefined) throw this.stopFailure.error;
   }
@@ -253,6 +272,8 @@ class Server implements Run {
     // The node has failed, so it leaves its state open.
     await this.stateMachine?.abandon();
     await this.logDatabase?.close();
+    // This process has said why the run ended, and goes on with the next.
+    await this.logEnd?.end();
   }
 
   /** What needs the cluster: the state, the core and the service for clients. */

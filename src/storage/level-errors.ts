@@ -9,6 +9,17 @@ export function storageDamaged(what: string, data: Readonly<Record<string, unkno
   return new RaftkvError('storage_damaged', `${what}${ADVICE}`, data);
 }
 
+/** The end of a log is lost. LevelDB has dropped the damaged record already, so something was changed. */
+export class LogEndLost extends RaftkvError {
+  constructor(
+    readonly what: string,
+    advice: string,
+    data: Readonly<Record<string, unknown>>,
+  ) {
+    super('storage_damaged', `${what} ${advice}`, data);
+  }
+}
+
 /** What is damaged alone, for whoever gives the advice once. */
 export function withoutAdvice(message: string): string {
   return message.replace(ADVICE, '');
@@ -21,7 +32,9 @@ export function explainFileError(error: unknown, path: string): unknown {
     case 'EPERM':
       return unusable(`There is no permission to use ${path}. Give it to the user that runs raftkv`, error);
     case 'EROFS':
-      return unusable(`${path} is on a file system that is mounted read-only`, error);
+      return readOnly(path, error);
+    case 'EIO':
+      return failing(path, error);
     case 'ENOTDIR':
     case 'EEXIST':
       return unusable(`${path} is not a directory. Name a directory`, error);
@@ -47,13 +60,12 @@ export function explainOpenError(error: unknown, location: string): unknown {
   if (/permission denied/i.test(message)) {
     return unusable(`There is no permission to use ${location}. Give it to the user that runs raftkv`, cause);
   }
-  if (isDiskFull(message)) return diskFull(location, cause);
-  return explainFileError(cause, location);
+  return explainSystemError(cause, location) ?? explainFileError(cause, location);
 }
 
 /** Says what a failed read means: a store that is open does not become unreadable unless its disk is failing. */
 export function explainReadError(error: unknown, location: string): unknown {
-  if (!isDamage(error)) return error;
+  if (!isDamage(error) && !/input\/output error|no such file/i.test(messageOf(error))) return error;
   return storageDamaged(`LevelDB cannot read ${location} (${messageOf(error)}).`);
 }
 
@@ -62,12 +74,36 @@ export function explainReadError(error: unknown, location: string): unknown {
  * anew before anything else is written, and what was written must not be relied on before.
  */
 export function explainWriteError(error: unknown, location: string): unknown {
-  return isDiskFull(messageOf(error)) ? diskFull(location, error) : error;
+  return explainSystemError(error, location) ?? error;
 }
 
-/** Of LevelDB, which gives no more than the words of the system. */
-function isDiskFull(message: string): boolean {
-  return /no space left on device|disk quota exceeded/i.test(message);
+/** Of LevelDB, which gives no more than the words of the system. Undefined where they are none of these. */
+function explainSystemError(error: unknown, location: string): RaftkvError | undefined {
+  const message = messageOf(error);
+  if (/no space left on device|disk quota exceeded/i.test(message)) return diskFull(location, error);
+  if (/read-only file system/i.test(message)) return readOnly(location, error);
+  if (/input\/output error/i.test(message)) return failing(location, error);
+  if (/no such file or directory/i.test(message))
+    return unusable(
+      `A file or directory of ${location} has vanished. Check the mount, and that nothing else deletes files there`,
+      error,
+    );
+  return undefined;
+}
+
+function readOnly(path: string, cause: unknown): RaftkvError {
+  return unusable(
+    `${path} is on a file system that is mounted read-only, which the system also does after an error of the disk. Check the disk, ` +
+      'and start this node once it can be written to',
+    cause,
+  );
+}
+
+function failing(path: string, cause: unknown): RaftkvError {
+  return unusable(
+    `The disk that holds ${path} failed to read or write. Check the disk before this node is started again`,
+    cause,
+  );
 }
 
 function diskFull(path: string, cause: unknown): RaftkvError {

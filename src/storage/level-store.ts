@@ -23,6 +23,7 @@ import type {
 } from './ordered-store.js';
 import { checkStore, type Finding } from './store-check.js';
 import { assertNotInUse } from './store-lock.js';
+import { syncDirectory } from './sync-directory.js';
 
 /** LevelDB's cache of uncompressed blocks, per store. */
 const CACHE_BYTES = 32 * 1024 * 1024;
@@ -379,6 +380,7 @@ async function entriesOf(path: string) {
   return (await readdir(path, { withFileTypes: true }).catch(ignoreMissing)) ?? [];
 }
 
+/** LevelDB syncs its files but not the entry of its own directory in the one above. */
 async function makeDirectory(path: string, parent: string): Promise<void> {
   const made = await mkdir(path, { recursive: true });
   if (made !== undefined) await syncDirectory(parent);
@@ -393,16 +395,6 @@ export function damagedFile(store: string, path: string, { offset, what }: Findi
         ? "The node's state"
         : `The store ${store}`;
   return storageDamaged(`${which} is damaged: ${path}, at byte ${offset}: ${what}.`, { path });
-}
-
-/** LevelDB syncs its files but not the entry of its own directory in the one above. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await openFile(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /** Makes durable that there is a directory at `path`, of which the part from `highestMade` on is new. */

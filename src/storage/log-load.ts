@@ -2,6 +2,8 @@ import { emptyConfiguration } from '../raft/configuration.js';
 import type { Entry, HardState, Index, SnapshotMetadata, Term } from '../raft/types.js';
 import { storageDamaged } from './level-errors.js';
 import {
+  type CountRecord,
+  countKey,
   identityKey,
   indexOfKey,
   logRange,
@@ -40,6 +42,10 @@ export interface LoadedLog {
   readonly entries: readonly Entry[];
   readonly records: LogRecord[];
   readonly terms: TermRuns;
+  /** The generation of the count of writes, see {@link CountRecord}; 0 if none was ever counted. */
+  readonly generation: number;
+  /** The number of the last write; undefined if a program wrote it that does not count. */
+  readonly writes: number | undefined;
 }
 
 /** Reads a log and checks that all of its records tell one story; see `LogStore.open`. */
@@ -48,6 +54,7 @@ export async function loadLog(store: OrderedStore): Promise<LoadedLog> {
   const startBytes = store.get(startKey);
   const identityBytes = store.get(identityKey);
   const repairBytes = store.get(repairKey);
+  const countBytes = store.get(countKey);
   const state = stateBytes && openValue<StateRecord>(stateBytes, "The log's hard state");
   const start = startBytes ? openValue<StartRecord>(startBytes, "The record of the log's start") : newStart;
   const identity = identityBytes && openValue<NodeIdentity>(identityBytes, "The node's identity");
@@ -75,6 +82,8 @@ export async function loadLog(store: OrderedStore): Promise<LoadedLog> {
     entries: reader.entries,
     records: reader.records,
     terms: reader.terms,
+    generation: countBytes ? openValue<CountRecord>(countBytes, 'The record of the count').generation : 0,
+    writes: state?.writes,
   };
 }
 

@@ -36,6 +36,7 @@ export const stateKey = Buffer.from('meta/state');
 export const startKey = Buffer.from('meta/start');
 export const identityKey = Buffer.from('meta/identity');
 export const repairKey = Buffer.from('meta/repair');
+export const countKey = Buffer.from('meta/count');
 
 /** Whether a key that begins with these bytes, or is these, can be one of the log's store. */
 export function isLogKey(beginning: Uint8Array): boolean {
@@ -62,6 +63,20 @@ export interface StateRecord extends HardState {
   readonly lastTerm: Term;
   /** Whether an identity was written before or with this batch. */
   readonly identified: boolean;
+  /**
+   * The number of this write in the generation that {@link CountRecord} names. Missing in what a program before cluster version 2
+   * wrote.
+   */
+  readonly writes?: number;
+}
+
+/**
+ * Written with the first write that is counted after one that is not: in a new log, and after each time that a program before cluster
+ * version 2 wrote to it. Those programs keep the record as it is.
+ */
+export interface CountRecord {
+  /** 1 for the first. */
+  readonly generation: number;
 }
 
 /** What stands for the entries that are gone: the compacted point, and the store that holds the state. */
@@ -130,7 +145,9 @@ export function openEntries(
 }
 
 /** A record of the `meta/` group: JSON, so that a person can read a dumped store. */
-export function sealValue(value: StateRecord | StartRecord | NodeIdentity | RepairRecord): Uint8Array {
+export function sealValue(
+  value: StateRecord | StartRecord | NodeIdentity | RepairRecord | CountRecord,
+): Uint8Array {
   const json = JSON.stringify(value);
   const record = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(json));
   record.write(json, SEAL_BYTES);
@@ -138,10 +155,9 @@ export function sealValue(value: StateRecord | StartRecord | NodeIdentity | Repa
 }
 
 /** Reads what {@link sealValue} wrote. `what` names the record in errors. */
-export function openValue<Value extends StateRecord | StartRecord | NodeIdentity | RepairRecord>(
-  record: Uint8Array,
-  what: string,
-): Value {
+export function openValue<
+  Value extends StateRecord | StartRecord | NodeIdentity | RepairRecord | CountRecord,
+>(record: Uint8Array, what: string): Value {
   return JSON.parse(unseal(record, what, 0, FORMAT_VERSION).toString()) as Value;
 }
 

@@ -1,14 +1,19 @@
 import { assert, present } from '../assert.js';
 import { encodeEntries } from '../raft/entry-codec.js';
 import type { Entry, HardState, Index, Persist, SnapshotMetadata } from '../raft/types.js';
+import type { LogPosition } from './log-end.js';
+import { checkLogEnd, type KnownEnds } from './log-end-check.js';
 import { type LoadedLog, type LogRecord, loadLog } from './log-load.js';
 import {
+  type CountRecord,
+  countKey,
   identityKey,
   logKey,
   type NodeIdentity,
   openEntries,
   type RepairRecord,
   repairKey,
+  type StateRecord,
   sealEntries,
   sealValue,
   startKey,
@@ -18,6 +23,11 @@ import type { Operation, OrderedStore } from './ordered-store.js';
 import type { TermRuns } from './term-runs.js';
 
 export type { NodeIdentity, RepairRecord } from './log-records.js';
+
+/** The second place that knows how far a log is on disk: `LogEnd`. */
+export interface DurableEnd extends KnownEnds {
+  note(position: LogPosition): void;
+}
 
 /**
  * The Raft log and its hard state on disk (correctness rows 2, 22, 23, 29).
@@ -31,7 +41,11 @@ export type { NodeIdentity, RepairRecord } from './log-records.js';
  */
 export class LogStore {
   readonly #store: OrderedStore;
+  readonly #end: DurableEnd | undefined;
   readonly #terms: TermRuns;
+  #generation: number;
+  /** Of this generation; undefined while the last write is one that an earlier program made, or there is none. */
+  #writes: number | undefined;
   #records: LogRecord[];
   #entries: readonly Entry[];
   #hardState: HardState;
@@ -42,8 +56,11 @@ export class LogStore {
   #writing = false;
   #failed = false;
 
-  private constructor(store: OrderedStore, loaded: LoadedLog) {
+  private constructor(store: OrderedStore, loaded: LoadedLog, end: DurableEnd | undefined) {
     this.#store = store;
+    this.#end = end;
+    this.#generation = loaded.generation;
+    this.#writes = loaded.writes;
     this.#terms = loaded.terms;
     this.#records = loaded.records;
     this.#entries = loaded.entries;
@@ -56,11 +73,37 @@ export class LogStore {
 
   /**
    * Loads the log and checks it as a whole. Throws `storage_damaged`, naming the index, when anything in it disagrees,
-   * and `storage_unusable` when a newer version wrote it. A tail that was cut off cannot be told from a write that
-   * never finished, and passes (row 29).
+   * and `storage_unusable` when a newer version wrote it. A tail that was cut off looks like a write that never finished; only
+   * the second place knows that its sync had returned (rule 29).
+   *
+   * @param end Where each write is noted after its sync. Without it, or where it knows nothing of this log, a lost tail passes.
    */
-  static async open(store: OrderedStore): Promise<LogStore> {
-    return new LogStore(store, await loadLog(store));
+  static async open(store: OrderedStore, end?: DurableEnd): Promise<LogStore> {
+    const loaded = await loadLog(store);
+    if (end !== undefined) checkLogEnd(loaded, end);
+    return new LogStore(store, loaded, end);
+  }
+
+  /**
+   * Makes the second place know this log before the node takes part in anything. A log that an earlier program wrote last gets one write
+   * for that, so that its count is on disk before anybody relies on a write of this program.
+   */
+  async noteEnd(): Promise<void> {
+    if (this.#identity === undefined) return;
+    if (this.#writes === undefined) await this.#commit([]);
+    else this.#note();
+  }
+
+  /** How far the log is on disk; undefined before it has an identity, and before a write was counted. */
+  get position(): LogPosition | undefined {
+    if (this.#identity === undefined || this.#writes === undefined) return undefined;
+    return {
+      incarnation: this.#identity.incarnation,
+      generation: this.#generation,
+      writes: this.#writes,
+      lastIndex: this.lastIndex,
+      term: this.#hardState.term,
+    };
   }
 
   get hardState(): HardState {
@@ -264,19 +307,35 @@ export class LogStore {
     assert(!this.#writing, 'One write to the log is in flight at a time.');
     assert(!this.#failed, 'Nothing is written to a log after a write to it has failed.');
     const { lastIndex } = this;
-    const state = {
+    const isCounted = this.#writes !== undefined;
+    const writes = (this.#writes ?? 0) + 1;
+    const state: StateRecord = {
       ...this.#hardState,
       startIndex: this.#compacted.index,
       lastIndex,
       lastTerm: this.#terms.at(lastIndex),
       identified: this.#identity !== undefined,
+      writes,
     };
+    if (!isCounted) {
+      this.#generation += 1;
+      const count: CountRecord = { generation: this.#generation };
+      operations.push({ kind: 'put', key: countKey, value: sealValue(count) });
+    }
     operations.push({ kind: 'put', key: stateKey, value: sealValue(state) });
     this.#writing = true;
     this.#failed = true;
     await this.#store.write(operations);
+    this.#writes = writes;
+    // Before anybody hears that it is on disk. Where it cannot be noted, the write has failed.
+    this.#note();
     this.#writing = false;
     this.#failed = false;
+  }
+
+  #note(): void {
+    const { position } = this;
+    if (position !== undefined) this.#end?.note(position);
   }
 }
 

@@ -12,14 +12,15 @@ import { startIn, type UsedDirectory, useDirectory } from './directory.js';
 export type Outcome = 'found' | 'meaningless' | 'torn' | 'untold';
 
 /**
- * Only the end of a write-ahead log may be lost, and only where what is left looks as an unfinished write leaves it; one flipped
- * bit never does. LevelDB's messages and its lock mean nothing.
+ * Only the end of the state's write-ahead log may be lost, because the log has what it held, and only where what is left looks as an
+ * unfinished write leaves it; one flipped bit never does. The end of the log itself is noted in a second place. LevelDB's messages and
+ * its lock mean nothing.
  */
-function mayBe(outcome: Outcome, kind: DamageKind, { name }: DamagedFile): boolean {
+function mayBe(outcome: Outcome, kind: DamageKind, { name, store }: DamagedFile): boolean {
   if (outcome === 'found') return true;
   if (outcome === 'meaningless')
     return /^(LOG|LOG\.old|LOCK)$/.test(name) || kind === 'zeros' || kind === 'older' || kind === 'cut';
-  const isLog = name.endsWith('.log');
+  const isLog = store !== 'log' && name.endsWith('.log');
   if (outcome === 'torn') return isLog && (kind === 'zeros' || kind === 'cut' || kind === 'older');
   return isLog && (kind === 'cut' || kind === 'older');
 }

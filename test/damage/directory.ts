@@ -7,6 +7,7 @@ import { openKv } from '../../src/kv/state-machine.js';
 import { checkStateAgainstLog } from '../../src/node/check-state.js';
 import type { Prng } from '../../src/sim/prng.js';
 import { LevelDirectory } from '../../src/storage/level-store.js';
+import { LogEnd } from '../../src/storage/log-end.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import type { OrderedStore } from '../../src/storage/ordered-store.js';
 import { put } from '../e2e/client.js';
@@ -62,7 +63,7 @@ export async function startIn(path: string): Promise<Start> {
     const directory = await LevelDirectory.at(path, { ownsKey, onTorn });
     const logDatabase = await directory.open('log');
     opened.push(logDatabase);
-    const log = await LogStore.open(logDatabase);
+    const log = await LogStore.open(logDatabase, await LogEnd.in(path));
     if (log.stateDirectory === undefined) throw new RaftkvError('storage_damaged', 'The log names no state.');
     await addContent(content, logDatabase);
     const state = await directory.open(log.stateDirectory);

@@ -54,6 +54,11 @@ export class SmallDisk {
     rmSync(this.filler, { force: true });
   }
 
+  /** No file may be open for writing when it becomes read-only. */
+  remount(mode: 'ro' | 'rw'): void {
+    execFileSync('mount', ['-o', `remount,${mode}`, this.path], { stdio: 'ignore' });
+  }
+
   unmount(): void {
     execFileSync('umount', [this.path]);
   }

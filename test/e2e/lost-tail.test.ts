@@ -1,0 +1,226 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { present } from '../../src/assert.js';
+import { Prng } from '../../src/sim/prng.js';
+import { LogEnd } from '../../src/storage/log-end.js';
+import { flipInPlace } from '../storage/damage-kit.js';
+import { lastRecord, tailOf, tear } from '../storage/log-tail.js';
+import { call, put } from './client.js';
+import { Cluster, showLogsOfFailures, type TestNode } from './cluster.js';
+import { SmallDisk } from './small-disk.js';
+import { until } from './wait.js';
+
+const NOT_IN_ORDER = 'The last run of this node did not end in order';
+
+describe('a follower whose log lost its end while it was stopped', () => {
+  let cluster: Cluster;
+  let leader: TestNode;
+  let damaged: TestNode;
+  let behind: TestNode;
+  showLogsOfFailures(() => cluster);
+  beforeAll(async () => {
+    cluster = await Cluster.started(3);
+    leader = await cluster.leader();
+    [damaged, behind] = cluster.nodes.filter((node) => node !== leader) as [TestNode, TestNode];
+    // So that the leader and the one whose disk is damaged are the majority that acknowledges.
+    await behind.kill();
+    await cluster.put('kept', 'acknowledged');
+    await damaged.kill();
+    await leader.kill();
+  });
+  afterAll(() => cluster?.remove());
+
+  it('does not start with a flipped bit in its last record', async () => {
+    const { path, record } = await lastRecord(damaged.dataDirectory);
+    await flipInPlace(path, 8 * (record.offset + 40) + 3);
+    const run = damaged.start();
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toContain(`The node's log is damaged: ${path}, at byte ${record.offset}`);
+    await flipInPlace(path, 8 * (record.offset + 40) + 3);
+  });
+
+  it('does not start, so it is no majority with one that never had the acknowledged write', async () => {
+    await loseFrom(damaged, 'acknowledged');
+    const run = damaged.start();
+    behind.start();
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toMatch(
+      /^raftkv: The end of the node's log is lost\. On disk it had reached index \d+/m,
+    );
+    expect(run.errors).toMatch(
+      /remove the member from the cluster, wipe its data directory and start it with --join/,
+    );
+    expect(run.errors).not.toMatch(/^ +at /m);
+    const status = await until('the status of the other', () => behind.status().catch(() => undefined));
+    expect(status.leader).toBeFalsy();
+  });
+
+  it('and neither does it at its next start, when LevelDB has dropped the record for good', async () => {
+    const run = damaged.start();
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toContain("The end of the node's log is lost.");
+  });
+
+  it('joins anew as a learner, and the acknowledged write is there', async () => {
+    leader.start();
+    await until('the write read from the others', async () => {
+      const answer = await call(behind.url, '/v1/kv/kept').catch(() => undefined);
+      return answer?.status === 200 && (await answer.text()) === 'acknowledged' ? true : undefined;
+    });
+    await cluster.removeMember(damaged.id);
+    const fresh = await cluster.replacementOf(damaged);
+    fresh.start(['--join', leader.url]);
+    await cluster.voters('n1', 'n2', 'n3');
+    await cluster.ready();
+    expect(await (await call(fresh.url, '/v1/kv/kept?redirect=never')).text()).toBe('acknowledged');
+    expect(new Set((await cluster.settled()).values()).size).toBe(1);
+  });
+});
+
+describe('a power loss on all nodes at once', () => {
+  let cluster: Cluster;
+  showLogsOfFailures(() => cluster);
+  beforeAll(async () => {
+    cluster = await Cluster.started(3);
+  });
+  afterAll(() => cluster?.remove());
+
+  it('in the middle of writes leaves torn tails, and they elect a leader that has all that was acknowledged', async () => {
+    const random = new Prng(5, 'power');
+    const acknowledged = new Map<string, string>();
+    let torn = 0;
+    for (let loss = 0; loss < 4; loss += 1) {
+      let isOver = false;
+      const writers = cluster.nodes.map(async ({ id, url }) => {
+        for (let count = 0; !isOver; count += 1) {
+          const key = `${id}-${loss}-${count}`;
+          const outcome = await put(url, key, `value of ${key}`);
+          if (outcome.kind === 'done') acknowledged.set(key, `value of ${key}`);
+        }
+      });
+      const before = acknowledged.size;
+      await until('writes acknowledged', async () => (acknowledged.size > before + 20 ? true : undefined));
+      await Promise.all(cluster.nodes.map((node) => node.kill()));
+      isOver = true;
+      await Promise.all(writers);
+      for (const node of cluster.nodes) if ((await tear(node.dataDirectory, random)) > 0) torn += 1;
+      for (const node of cluster.nodes) node.start();
+      await cluster.ready();
+    }
+    expect(torn).toBeGreaterThan(4);
+    expect(
+      cluster.nodes.filter(({ log }) => log.includes('ends in an unfinished write')).length,
+    ).toBeGreaterThan(0);
+    const url = (await cluster.leader()).url;
+    for (const [key, value] of acknowledged)
+      expect([key, await (await call(url, `/v1/kv/${key}`)).text()]).toEqual([key, value]);
+    expect(new Set((await cluster.settled()).values()).size).toBe(1);
+  });
+});
+
+describe('a node', () => {
+  let cluster: Cluster;
+  let node: TestNode;
+  showLogsOfFailures(() => cluster);
+  beforeAll(async () => {
+    cluster = await Cluster.started(1);
+    node = cluster.node('n1');
+  });
+  afterAll(() => cluster?.remove());
+
+  it('that was told to stop says nothing of that at its next start', async () => {
+    await cluster.put('one', '1');
+    expect(await node.stop()).toEqual({ code: 0, signal: null });
+    node.start();
+    await cluster.ready();
+    expect(node.log).not.toContain(NOT_IN_ORDER);
+  });
+
+  it.each(['SIGBUS', 'SIGABRT', 'SIGKILL'] as const)(
+    'that was ended by %s says so at its next start',
+    async (signal) => {
+      const run = present(node.run, 'It runs.');
+      run.signal(signal);
+      await run.ended();
+      const next = node.start();
+      await cluster.ready();
+      expect(next.output).toContain(NOT_IN_ORDER);
+      expect(await (await call(node.url, '/v1/kv/one')).text()).toBe('1');
+    },
+  );
+
+  it('that was aborted by damage says both: how it ended, and what is damaged', async () => {
+    const run = present(node.run, 'It runs.');
+    run.signal('SIGBUS');
+    await run.ended();
+    const { path, records } = await tailOf(node.dataDirectory);
+    const bytes = await readFile(path);
+    const { offset } = present(records[0], 'There is a record.');
+    const changed = Buffer.from(bytes);
+    changed.writeUInt8(changed.readUInt8(offset + 40) ^ 0xff, offset + 40);
+    await writeFile(path, changed);
+    const next = node.start();
+    expect((await next.ended()).code).toBe(1);
+    expect(next.output).toContain(NOT_IN_ORDER);
+    expect(next.errors).toContain(`The node's log is damaged: ${path}, at byte ${offset}`);
+    await writeFile(path, bytes);
+    node.start();
+    await cluster.ready();
+  });
+
+  it('whose directory vanishes while it runs ends with a sentence', async () => {
+    await rm(join(node.dataDirectory, 'log'), { recursive: true });
+    const run = present(node.run, 'It runs.');
+    // LevelDB begins another file once this one is full.
+    for (let count = 0; run.exit === undefined && count < 40; count += 1)
+      await put(node.url, `large-${count}`, Buffer.alloc(1_000_000, count));
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toMatch(/^raftkv: A file or directory of .*log has vanished\. Check the mount/m);
+    expect(run.errors).not.toMatch(/^ +at /m);
+  });
+});
+
+describe.skipIf(!SmallDisk.areAllowed)(
+  'a node whose disk was mounted read-only (needs root, to mount a tmpfs)',
+  () => {
+    it('does not start, and says why and what to do', async () => {
+      const path = await mkdtemp(join(tmpdir(), 'raftkv-disk-'));
+      const disk = SmallDisk.mount(path, 512);
+      try {
+        const cluster = await Cluster.started(1, { directory: path });
+        const node = cluster.node('n1');
+        await cluster.put('one', '1');
+        await node.stop();
+        disk.remount('ro');
+        const run = node.start();
+        expect((await run.ended()).code).toBe(1);
+        expect(run.errors).toMatch(
+          /is on a file system that is mounted read-only.*Check the disk, and start/,
+        );
+        expect(run.errors).not.toMatch(/^ +at /m);
+        disk.remount('rw');
+        node.start();
+        await cluster.ready();
+        expect(await (await call(node.url, '/v1/kv/one')).text()).toBe('1');
+        await cluster.remove();
+      } finally {
+        disk.unmount();
+        await rm(path, { recursive: true });
+      }
+    });
+  },
+);
+
+/** Zeros from the record that holds these words to the end of the newest write-ahead log. */
+async function loseFrom({ dataDirectory }: TestNode, words: string): Promise<void> {
+  const { path, records } = await tailOf(dataDirectory);
+  const { offset, writes } = present(
+    records.find(({ content }) => content.includes(words)),
+    'The write is in the log.',
+  );
+  const bytes = await readFile(path);
+  await writeFile(path, bytes.fill(0, offset));
+  expect((await LogEnd.in(dataDirectory)).known?.writes).toBeGreaterThanOrEqual(writes);
+}
