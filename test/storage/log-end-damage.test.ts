@@ -1,12 +1,11 @@
 import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { present } from '../../src/assert.js';
 import { checkDirectory, type DirectoryFinding } from '../../src/check-directory.js';
 import type { RaftkvError } from '../../src/errors.js';
-import { Prng } from '../../src/sim/prng.js';
-import { copyOf, flip, spoil } from './damage-kit.js';
+import { copyOf, findingsIn, flip, flipInPlace, spoil } from './damage-kit.js';
 import { entry, identity, LOST, makeLog, openLog, tryOpen } from './log-end-kit.js';
 import { lastRecord } from './log-tail.js';
 
@@ -51,12 +50,21 @@ describe('a log whose last record is damaged (rule 29)', () => {
       }
     });
 
-    it('is refused, whichever bit of a byte of it is wrong', async () => {
-      const { record } = await lastRecord(base);
-      const random = new Prng(13, 'bits');
-      for (let at = record.offset; at < record.end; at += 7) {
-        const outcome = await openChanged(flip(8 * at + random.integer(0, 7)));
-        expect([at, outcome]).toEqual([at, expect.objectContaining({ code: 'storage_damaged' })]);
+    it('is refused, whichever bit of it is wrong', async () => {
+      await rm(work, { recursive: true, force: true });
+      await copyOf(base, work);
+      const { path, record } = await lastRecord(work);
+      const leftToLevel: number[] = [];
+      for (let bit = 8 * record.offset; bit < 8 * record.end; bit += 1) {
+        await flipInPlace(path, bit);
+        const found = await findingsIn(dirname(path));
+        if (!found.some(({ kind }) => kind === 'damage')) leftToLevel.push(bit);
+        await flipInPlace(path, bit);
+      }
+      // Where the files do not show it, LevelDB drops the record.
+      for (const bit of leftToLevel) {
+        const outcome = await openChanged(flip(bit));
+        expect([bit, outcome]).toEqual([bit, expect.objectContaining({ code: 'storage_damaged' })]);
       }
     });
 
