@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -81,6 +81,7 @@ describe('a follower whose log lost its end while it was stopped', () => {
 
 describe('a power loss on all nodes at once', () => {
   let cluster: Cluster;
+  const acknowledged = new Map<string, string>();
   showLogsOfFailures(() => cluster);
   beforeAll(async () => {
     cluster = await Cluster.started(3);
@@ -89,7 +90,6 @@ describe('a power loss on all nodes at once', () => {
 
   it('in the middle of writes leaves torn tails, and they elect a leader that has all that was acknowledged', async () => {
     const random = new Prng(5, 'power');
-    const acknowledged = new Map<string, string>();
     let torn = 0;
     for (let loss = 0; loss < 4; loss += 1) {
       let isOver = false;
@@ -113,11 +113,48 @@ describe('a power loss on all nodes at once', () => {
     expect(
       cluster.nodes.filter(({ log }) => log.includes('ends in an unfinished write')).length,
     ).toBeGreaterThan(0);
+    await expectAll();
+  });
+
+  it('that also takes what a majority had synced keeps them down, and an operator goes on with the most complete log', async () => {
+    const [whole, ...damaged] = cluster.nodes as [TestNode, TestNode, TestNode];
+    await Promise.all(cluster.nodes.map((node) => node.kill()));
+    const ends = new Map<TestNode, readonly number[]>();
+    for (const node of damaged) {
+      const { path, record } = await lastRecord(node.dataDirectory);
+      await truncate(path, record.offset);
+      const run = node.start();
+      expect((await run.ended()).code).toBe(1);
+      const [, index, term] = /ends at index (\d+), with an entry of term (\d+)/.exec(run.errors) ?? [];
+      ends.set(node, [Number(term), Number(index)]);
+    }
+    // As docs/operations.md says: a majority, with the members that start and the most complete of the others.
+    const [chosen, other] = damaged.toSorted((one, two) => {
+      const [[term = 0, index = 0] = [], [otherTerm = 0, otherIndex = 0] = []] = [
+        ends.get(one),
+        ends.get(two),
+      ];
+      return otherTerm - term || otherIndex - index;
+    }) as [TestNode, TestNode];
+    await rm(join(chosen.dataDirectory, 'LOG-END'));
+    for (const node of [whole, chosen]) node.start();
+    await cluster.leader();
+    await cluster.removeMember(other.id);
+    const fresh = await cluster.replacementOf(other);
+    fresh.start(['--join', whole.url]);
+    await cluster.voters('n1', 'n2', 'n3');
+    await cluster.ready();
+    // Here one log was whole, so nothing is lost.
+    await expectAll();
+  });
+
+  const expectAll = async () => {
     const url = (await cluster.leader()).url;
+    expect(acknowledged.size).toBeGreaterThan(80);
     for (const [key, value] of acknowledged)
       expect([key, await (await call(url, `/v1/kv/${key}`)).text()]).toEqual([key, value]);
     expect(new Set((await cluster.settled()).values()).size).toBe(1);
-  });
+  };
 });
 
 describe('a node', () => {
@@ -168,6 +205,24 @@ describe('a node', () => {
     await writeFile(path, bytes);
     node.start();
     await cluster.ready();
+  });
+
+  it('alone that lost the end of its log is not to be wiped, and goes on with what is left without LOG-END', async () => {
+    await cluster.put('kept', 'before');
+    await cluster.put('lost', 'gone');
+    await node.kill();
+    await loseFrom(node, 'gone');
+    const run = node.start();
+    expect((await run.ended()).code).toBe(1);
+    expect(run.errors).toMatch(
+      /The end of the node's log is lost\..* do not wipe its data directory\. Copy it, .* delete LOG-END/,
+    );
+    expect(run.errors).not.toContain('--join');
+    await rm(join(node.dataDirectory, 'LOG-END'));
+    node.start();
+    await cluster.ready();
+    expect(await (await call(node.url, '/v1/kv/kept')).text()).toBe('before');
+    expect((await call(node.url, '/v1/kv/lost')).status).toBe(404);
   });
 
   it('whose directory vanishes while it runs ends with a sentence', async () => {
