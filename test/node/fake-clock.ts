@@ -25,6 +25,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** Whether anything waits for time to pass. */
+  get isAwaited(): boolean {
+    return this.timers.length > 0;
+  }
+
   soon(run: () => void): void {
     this.tasks.push(run);
   }
