@@ -4,7 +4,7 @@
  * A contract is a file that holds an interface and no behaviour, or words that all share, such as what an address or a histogram is.
  */
 const contracts =
-  '^src/(errors|assert|clock|cluster-version|config|histogram|logger|addresses|protobuf|text|turn-share)\\.ts$|^src/(transport/contract|storage/ordered-store|kv/types|http/port|raft/types)\\.ts$';
+  '^src/(errors|assert|background-task|clock|cluster-version|config|histogram|logger|addresses|protobuf|text|turn-share)\\.ts$|^src/(transport/contract|storage/ordered-store|kv/types|http/port|raft/types)\\.ts$';
 
 const only = (name, comment, from, allowed) => ({
   name,

@@ -27,6 +27,11 @@ export function showHostAndPort(address: HostAndPort): string {
   return `${host}:${address.port}`;
 }
 
+/** Where a node listens, and where it tells others to reach it. */
+export function showListening(bound: string, advertised: string): string {
+  return bound === advertised ? bound : `${bound} (others reach it at ${advertised})`;
+}
+
 /** A member as people write it, `ID=HOST:PORT`. */
 export function parseMember(text: string): { readonly id: string; readonly peer: string } | undefined {
   const [idText = '', addressText = '', ...rest] = text.trim().split('=');

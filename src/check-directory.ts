@@ -1,14 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RaftkvError } from './errors.js';
+import { RaftkvError, StorageDamaged } from './errors.js';
 import { ownsKey } from './file-checks.js';
 import { checkStateRecords } from './kv/check-records.js';
-import { withoutAdvice as withoutStateAdvice } from './kv/damage.js';
 import { openKv } from './kv/state-machine.js';
 import { FIRST_STATE_DIRECTORY, STATE_PREFIX } from './node/bootstrap.js';
 import { disagreementOf } from './node/check-state.js';
-import { LogEndLost, withoutAdvice as withoutStorageAdvice } from './storage/level-errors.js';
 import { LevelDirectory } from './storage/level-store.js';
 import { LogEnd } from './storage/log-end.js';
 import { LogStore } from './storage/log-store.js';
@@ -184,9 +182,7 @@ class Check {
 
   /** What a node would refuse to start with is damage; anything else is none of the directory's. */
   private noteError(store: string, error: unknown): void {
-    if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
-    const what =
-      error instanceof LogEndLost ? error.what : withoutStateAdvice(withoutStorageAdvice(error.message));
-    this.note({ kind: 'damage', store, file: null, offset: null, what });
+    if (!(error instanceof StorageDamaged)) throw error;
+    this.note({ kind: 'damage', store, file: null, offset: null, what: error.what });
   }
 }

@@ -73,3 +73,35 @@ export class RaftkvError extends Error {
     this.data = data;
   }
 }
+
+/** What damage is in. A snapshot of another member can take the place of a state; nothing can take that of a log. */
+export type DamagedStore = 'log' | 'state' | 'other';
+
+/** What whoever meets the damage is told to do, in sentences. */
+const damageAdvice: Readonly<Record<DamagedStore, string>> = {
+  log:
+    "This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it with --join. " +
+    'Nothing was changed.',
+  state:
+    'The state of this member is damaged; its log says what it does about that. Nothing was changed; ask another member.',
+  other: 'Nothing was changed.',
+};
+
+/** Something on the disk of this node is not as it was written. What another node says of its own disk is no such error. */
+export class StorageDamaged extends RaftkvError {
+  readonly advice: string;
+
+  /**
+   * @param what A sentence that says what is damaged, for callers that know better than the advice what becomes of it.
+   * @param parts.advice Sentences that say what to do, where that is not what is done about most damage to this store.
+   */
+  constructor(
+    readonly store: DamagedStore,
+    readonly what: string,
+    parts: { readonly advice?: string; readonly data?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    const { advice = damageAdvice[store], data = {} } = parts;
+    super('storage_damaged', `${what} ${advice}`, data);
+    this.advice = advice;
+  }
+}

@@ -16,10 +16,10 @@ export interface RunEnds {
 }
 
 /**
- * Follows a run that ended for want of room, or for a state to be repaired, with another one, in the same process, once there is room. What a failed write has left on
- * disk is unknown (correctness rule 30), so nothing of the earlier run is relied on: the next one reads the disk as a new process
- * would. That also makes durable what it reads, because LevelDB writes what it finds in its log to a synced table before anything
- * else; a sync that failed is never followed by a claim that rests on it.
+ * Follows a run that ended for want of room, or for a state to be repaired, with another one in the same process, once there is
+ * room. What a failed write has left on disk is unknown (correctness rule 30), so nothing of the earlier run is relied on: the next
+ * one reads the disk as a new process would. That also makes durable what it reads, because LevelDB writes what it finds in its log
+ * to a synced table before anything else; a sync that failed is never followed by a claim that rests on it.
  */
 export class Runs {
   /** Resolves with the exit code of the process, when a run has failed. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
-import { showHostAndPort } from './addresses.js';
+import { showHostAndPort, showListening } from './addresses.js';
 import {
   answerWhileWaiting,
   clientApp,
@@ -12,11 +12,12 @@ import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { descriptorBudget } from './descriptors.js';
-import { RaftkvError } from './errors.js';
+import { DiskDamage } from './disk-damage.js';
+import { RaftkvError, StorageDamaged } from './errors.js';
+import { fieldsOf, isDiskFull, LAST_LINES_MS, messageOf, stopLine, tellFailure } from './failures.js';
 import { fileChecks } from './file-checks.js';
 import { abandonApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
-import { StateDamaged } from './kv/damage.js';
 import type { KvStateMachine } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
 import { LogSink, standardOutput } from './log-sink.js';
@@ -41,7 +42,6 @@ import { LogEnd } from './storage/log-end.js';
 import { LogStore } from './storage/log-store.js';
 import type { OrderedStore } from './storage/ordered-store.js';
 import { StorageWatch } from './storage-watch.js';
-import { printable } from './text.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
 import { ConfiguredPeerAuth } from './transport/peer-auth.js';
@@ -49,8 +49,6 @@ import { type Refused, refusalReasons } from './transport/refusals.js';
 import { TurnShare } from './turn-share.js';
 import { version } from './version.js';
 
-/** How long the end of a node waits for its last log lines to be written. */
-const LAST_LINES_MS = 500;
 /** The time from one start to the next at least: where a quota is used up, the disk seems to have room and starts fail all the same. */
 const RESTART_MS = 5000;
 
@@ -144,7 +142,7 @@ class Server implements Run {
   private addresses: AddressKeeper | null = null;
   private hints: AddressHints | null = null;
   private storageWatch: StorageWatch | null = null;
-  private isWithdrawing = false;
+  private readonly damage: DiskDamage;
 
   constructor(
     private readonly config: ServerConfig,
@@ -156,6 +154,13 @@ class Server implements Run {
     private readonly repairs: Repairs,
   ) {
     this.auth = new ConfiguredPeerAuth(config);
+    this.damage = new DiskDamage({
+      logger,
+      obstacle: () => this.repairObstacle(),
+      withdraw: async (reason) => this.node?.withdraw(reason),
+      repair: (what) => this.repairNext(what),
+      fail: (error) => this.fail(error),
+    });
   }
 
   async start(): Promise<void> {
@@ -214,8 +219,8 @@ class Server implements Run {
     // Before any peer hears of this node: founding members form their cluster with one that then ends, because its port is taken.
     await this.listen(port, descriptors.clientConnections);
     await transport.start(this.receiver(bootstrap));
-    const clients = listening(`http://${showHostAndPort(config.http)}`, config.advertiseHttp);
-    const peers = listening(showHostAndPort(config.peer), config.advertisePeer);
+    const clients = showListening(`http://${showHostAndPort(config.http)}`, config.advertiseHttp);
+    const peers = showListening(showHostAndPort(config.peer), config.advertisePeer);
     logger.info({}, `${config.id} listens for clients at ${clients}, and for peers at ${peers}.`);
     for (const warning of this.warnings()) logger.warn({}, warning);
     this.finishStart(directory, log, bootstrap, port, reserve).catch((error: unknown) => {
@@ -333,7 +338,7 @@ class Server implements Run {
         logger,
         diskUsage: () => diskUsageOf(config.dataDirectory),
         diskReserve: reserve,
-        stateDamaged: (error) => this.withdraw(error.message, true),
+        stateDamaged: (error) => this.damage.found(error),
         fatal: (error) => this.fail(error),
       },
     );
@@ -368,8 +373,8 @@ class Server implements Run {
       logger,
     );
     const { node, stateMachine } = this;
-    this.storageWatch = new StorageWatch(config.dataDirectory, stateMachine, logger, (reason, store) =>
-      this.withdraw(reason, store !== 'log'),
+    this.storageWatch = new StorageWatch(config.dataDirectory, stateMachine, logger, (error) =>
+      this.damage.found(error),
     );
     const { service } = this;
     // What this node showed before its state was replaced must not be newer than what it shows now.
@@ -395,26 +400,20 @@ class Server implements Run {
     return bootstrap.waitingFor || this.stateOpening?.repair?.progress || this.opening;
   }
 
-  /** Takes the node out of service, because its disk is damaged; and has the next run repair the state where that is possible. */
-  private withdraw(reason: string, isState: boolean): void {
-    const { node, config, logger, log } = this;
-    if (node === null || this.isWithdrawing) return;
-    this.isWithdrawing = true;
-    node
-      .withdraw(reason)
-      .then(() => {
-        if (!isState || this.isStopping || this.aborted.signal.aborted) return;
-        const obstacle = StateRepair.obstacle(config.id, node.raft.configuration, log?.repair, Date.now());
-        if (obstacle === null) this.runAgain(reason);
-        else logger.error({ code: 'storage_damaged' }, obstacle);
-      })
-      .catch((error: unknown) => this.fail(error));
+  /** Why the state of this node, which runs, cannot be repaired, and what to do then; null where it can. */
+  private repairObstacle(): string | null {
+    return StateRepair.obstacle(this.config.id, this.configuration, this.log?.repair, Date.now());
   }
 
-  private runAgain(reason: string): void {
-    if (this.aborted.signal.aborted) return;
+  private mayRepair({ store }: StorageDamaged): boolean {
+    return store === 'state' && this.node !== null && this.repairObstacle() === null;
+  }
+
+  /** Ends this run, and has the next one replace the state. */
+  private repairNext(what: string): void {
+    if (this.isStopping || this.aborted.signal.aborted) return;
     this.aborted.abort();
-    this.repairs.wanted = reason;
+    this.repairs.wanted = what;
     this.ends.again();
   }
 
@@ -422,12 +421,16 @@ class Server implements Run {
     const connections = this.transport?.connections() ?? [];
     const isConnected = connections.some(({ state }) => state === 'connected');
     const refused = connections.filter(({ state }) => state === 'refused');
-    const damage = this.stateOpening?.damage ?? this.storageWatch?.damage ?? null;
+    const damage = this.damageFound;
     return [
       ...(damage === null ? [] : [damage]),
       ...this.auth.warnings(this.transport?.unproven() ?? [], isConnected),
       ...refused.map(({ id, reason }) => `There is no connection to ${id}. ${reason}`),
     ];
+  }
+
+  private get damageFound(): string | null {
+    return this.stateOpening?.damage ?? this.damage.sentence;
   }
 
   /** As far as it is known: the log says it while the state is repaired. */
@@ -467,8 +470,10 @@ class Server implements Run {
       onSnapshot: (header, chunks, fromMember) =>
         (this.node ?? this.stateOpening?.repair)?.onSnapshot(header, chunks, fromMember) ??
         Promise.reject(notReady()),
-      onForward: (request, _from, timeoutMs, signal) =>
-        this.service?.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
+      onForward: async (request, _from, timeoutMs, signal) => {
+        if (this.service === null) throw notReady();
+        return this.damage.noting(this.service.onForward(request, timeoutMs, signal));
+      },
     };
   }
 
@@ -477,24 +482,18 @@ class Server implements Run {
     const peerRefusals = () => this.transport?.refusals ?? new Map();
     const storage = () => ({
       checkedBytes: this.storageWatch?.checkedBytes ?? 0,
-      isDamaged: (this.stateOpening?.damage ?? this.storageWatch?.damage ?? null) !== null,
+      isDamaged: this.damageFound !== null,
       repairs: this.repairs.count,
     });
     this.app = clientApp(config, logger, sink, {
       port,
-      damaged: (error) => this.withdraw(error.message, true),
+      damaged: (error) => this.damage.found(error),
       peerRefusals,
       storage,
       readShare,
       connectionsMax,
     });
     await listenForClients(this.app, config);
-  }
-
-  private mayRepair(): boolean {
-    const { node, log } = this;
-    if (node === null) return false;
-    return StateRepair.obstacle(this.config.id, node.raft.configuration, log?.repair, Date.now()) === null;
   }
 
   /**
@@ -505,54 +504,17 @@ class Server implements Run {
     if (this.isStopping) this.failWhileStopping(error);
     if (this.aborted.signal.aborted) return;
     this.aborted.abort();
-    const message = messageOf(error);
-    if (error instanceof StateDamaged && this.mayRepair()) {
-      this.logger.error(
-        fieldsOf(error),
-        `${message} This node closes, and starts again to repair its state.`,
-      );
-      this.repairs.wanted = message;
-      this.ends.again();
-      return;
-    }
-    if (isDiskFull(error)) {
-      this.logger.error(
-        fieldsOf(error),
-        `${message} This node closes, and starts again by itself once there is room.`,
-      );
+    const isRepairable = error instanceof StorageDamaged && this.mayRepair(error);
+    if (isRepairable) this.repairs.wanted = error.what;
+    if (isRepairable || isDiskFull(error)) {
+      const what = isRepairable ? error.what : messageOf(error);
+      const when = isRepairable
+        ? 'to have its state replaced by a snapshot of the leader'
+        : 'by itself once there is room';
+      this.logger.error(fieldsOf(error), `${what} This node closes, and starts again ${when}.`);
       this.ends.again();
       return;
     }
     this.failed(error).then(() => this.ends.failed());
   }
-}
-
-/** Resolves when the log has taken the line, or can take none. */
-async function tellFailure(error: unknown, logger: Logger, sink: LogSink): Promise<void> {
-  const message = messageOf(error);
-  logger.error(fieldsOf(error), stopLine(message));
-  // Where a start that fails at once says it, too; the log may be collected elsewhere.
-  process.stderr.write(`raftkv: ${printable(message)}\n`);
-  await sink.flush(LAST_LINES_MS);
-}
-
-function stopLine(reason: string): string {
-  return `This node stops: ${reason}`;
-}
-
-function isDiskFull(error: unknown): boolean {
-  return error instanceof RaftkvError && error.code === 'no_space';
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function fieldsOf(error: unknown): object {
-  return error instanceof RaftkvError ? { code: error.code } : { err: error };
-}
-
-/** Where this node listens, and where it tells others to reach it. */
-function listening(bound: string, advertised: string): string {
-  return bound === advertised ? bound : `${bound} (others reach it at ${advertised})`;
 }

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
-import { RaftkvError } from './errors.js';
-import { StateDamaged, stateDamaged } from './kv/damage.js';
+import { StorageDamaged } from './errors.js';
+import { stateDamaged } from './kv/damage.js';
 import { type KvOptions, type KvStateMachine, openKv, restoreKv } from './kv/state-machine.js';
 import { FIRST_STATE_DIRECTORY, STATE_PREFIX } from './node/bootstrap.js';
 import { checkStateAgainstLog } from './node/check-state.js';
@@ -20,7 +20,7 @@ export interface Repairs {
 
 /** How a run comes to its state: it opens what is there, or has it replaced where that is damaged (rule 29). */
 export class StateOpening {
-  /** What is damaged, in a sentence, while it is repaired; null otherwise. */
+  /** What is damaged and how it is repaired, in sentences; null while nothing is repaired. */
   damage: string | null = null;
   private repairing: StateRepair<KvStateMachine> | null = null;
 
@@ -51,7 +51,7 @@ export class StateOpening {
     await removeStaleStates(directory, live);
     let state: KvStateMachine | undefined;
     try {
-      if (repairs.wanted !== null) throw new StateDamaged(repairs.wanted);
+      if (repairs.wanted !== null) throw stateDamaged(repairs.wanted);
       state = await openKv(directory, live, options);
       if (state.appliedIndex < log.compacted.index)
         throw stateDamaged(
@@ -59,7 +59,7 @@ export class StateOpening {
         );
     } catch (error) {
       await state?.abandon();
-      if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
+      if (!(error instanceof StorageDamaged)) throw error;
       state = await this.replace(error, signal);
     }
     try {
@@ -71,7 +71,7 @@ export class StateOpening {
     }
   }
 
-  private async replace(error: RaftkvError, signal: AbortSignal): Promise<KvStateMachine> {
+  private async replace({ code, what }: StorageDamaged, signal: AbortSignal): Promise<KvStateMachine> {
     const { directory, log, transport, identity, clock, wallClockMs, logger, options, repairs } = this.parts;
     const repair = new StateRepair<KvStateMachine>({
       identity,
@@ -83,14 +83,10 @@ export class StateOpening {
       restore: (snapshot, chunks) => restoreKv(directory, snapshot, chunks, options),
     });
     const obstacle = StateRepair.obstacle(identity().id, repair.configuration, log.repair, wallClockMs());
-    if (obstacle !== null)
-      throw new RaftkvError('storage_damaged', `${withoutEnd(error.message)} ${obstacle}`);
-    this.damage = error.message;
+    if (obstacle !== null) throw new StorageDamaged('state', what, { advice: obstacle });
+    this.damage = `${what} This node repairs that: a snapshot of the leader takes the place of its state, and the log stays.`;
     this.repairing = repair;
-    logger.error(
-      { code: error.code },
-      `${withoutEnd(error.message)} This node repairs it by itself: a snapshot of the leader takes its place, and the log stays.`,
-    );
+    logger.error({ code }, this.damage);
     const state = await repair.run(signal);
     repairs.wanted = null;
     repairs.count += 1;
@@ -99,14 +95,6 @@ export class StateOpening {
     await removeStaleStates(directory, state.storeName);
     return state;
   }
-}
-
-/** A sentence on what is damaged without the advice that follows it, which is for nodes that cannot repair themselves. */
-function withoutEnd(message: string): string {
-  const end = message.search(
-    / (This member's disk is damaged|The state of this member is damaged;|If the other members|Remove this member|Nothing was changed)/,
-  );
-  return end === -1 ? message : message.slice(0, end);
 }
 
 /** Snapshots that were replaced or never finished: the log's store names the one that is live. */

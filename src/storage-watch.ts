@@ -1,29 +1,27 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { systemClock } from './clock.js';
-import { withoutAdvice } from './kv/damage.js';
+import { StorageDamaged } from './errors.js';
 import { LiveWatch } from './kv/live-watch.js';
 import type { KvStateMachine } from './kv/state-machine.js';
 import type { Logger } from './logger.js';
 import { damagedFile } from './storage/level-store.js';
 import { TableWatch } from './storage/table-watch.js';
 
-/** The background checks of a running node's files and of its state's records, and what became of them. */
+/** The background checks of a running node's files and of its state's records. */
 export class StorageWatch {
-  /** What is damaged and what to do, in a sentence; null while nothing was found. */
-  damage: string | null = null;
   private readonly watch: TableWatch;
   private readonly liveWatch: LiveWatch;
   private hasFailed = false;
 
   /**
    * @param state Its store and that of the log are open.
-   * @param withdraw Takes the node out of service.
+   * @param damaged Each of the two checks ends with the first damage that it finds.
    */
   constructor(
     dataDirectory: string,
     state: KvStateMachine,
     logger: Logger,
-    withdraw: (reason: string, store: string) => void,
+    damaged: (error: StorageDamaged) => void,
   ) {
     const onError = (err: unknown) => {
       if (!this.hasFailed)
@@ -33,23 +31,18 @@ export class StorageWatch {
     this.liveWatch = new LiveWatch({
       clock: systemClock,
       state,
-      onDamage: ({ code, message }) => {
-        const store = state.storeName;
-        this.damage = `The node's state is damaged. In ${join(dataDirectory, store)}: ${withoutAdvice(message)}`;
-        logger.error({ code, path: join(dataDirectory, store) }, this.damage);
-        withdraw(this.damage, store);
+      onDamage: ({ what }) => {
+        const path = join(dataDirectory, state.storeName);
+        damaged(
+          new StorageDamaged('state', `The node's state is damaged. In ${path}: ${what}`, { data: { path } }),
+        );
       },
       onError,
     });
     this.watch = new TableWatch({
       clock: systemClock,
       locations: () => ['log', state.storeName].map((store) => join(dataDirectory, store)),
-      onDamage: (location, finding) => {
-        const { message, code } = damagedFile(basename(location), join(location, finding.file), finding);
-        this.damage = message;
-        logger.error({ code, path: join(location, finding.file), offset: finding.offset }, message);
-        withdraw(message, basename(location));
-      },
+      onDamage: (location, finding) => damaged(damagedFile(location, finding)),
       onError,
     });
   }

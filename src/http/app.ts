@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { after, every } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, type StorageDamaged } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { TurnShare } from '../turn-share.js';
 import { ByteBudget } from './byte-budget.js';
@@ -39,7 +39,7 @@ export interface AppDependencies {
   readonly logger: Logger;
   readonly counts: ProcessCounts;
   /** Told of a record that proved to be damaged when a client read it. */
-  readonly damaged?: (error: RaftkvError) => void;
+  readonly damaged?: (error: StorageDamaged) => void;
   /** What clients' long reads and large answers take of each turn of the event loop; the port's long reads share it. */
   readonly readShare: TurnShare;
   /** What all requests together may hold in memory; a share of what this process may use unless told otherwise. */

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { after } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import type { Revision } from '../kv/types.js';
 import type { Logger } from '../logger.js';
 import type { TurnShare } from '../turn-share.js';
@@ -27,7 +27,7 @@ export interface HttpContext {
   readonly clientRouting: 'redirect' | 'serve';
   readonly valueBytesMax: number;
   readonly logger: Logger;
-  readonly damaged: (error: RaftkvError) => void;
+  readonly damaged: (error: StorageDamaged) => void;
   readonly metrics: HttpMetrics;
   readonly closing: Closing;
   readonly connections: Connections;
@@ -388,7 +388,7 @@ export class Exchange implements Startable {
   fail(error: unknown, headers: readonly string[] = []): void {
     this.caching = 'no-store';
     const problem = problemOf(error);
-    if (error instanceof RaftkvError && error.code === 'storage_damaged') this.context.damaged(error);
+    if (error instanceof StorageDamaged) this.context.damaged(error);
     if (error instanceof RaftkvError && this.isEventSource()) {
       if (passing.has(error.code)) {
         this.hangUp();

@@ -12,7 +12,7 @@ const names = queryNames(['key', 'prefix', 'fromRevision', 'previous', 'minRevis
 
 /** Watches are served by the node that was asked, whether it leads or not: it has every event, a moment later perhaps. */
 export function registerWatchRoute(app: FastifyInstance, context: HttpContext): void {
-  const streams = new WatchStreams(context.budget);
+  const streams = new WatchStreams(context.budget, context.damaged);
   context.metrics.follow(streams);
   app.route({
     method: 'GET',

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import { present } from '../assert.js';
 import { after } from '../clock.js';
+import { StorageDamaged } from '../errors.js';
 import type { Revision, WatchEvent, Watcher, WatchPosition } from '../kv/types.js';
 import type { ByteBudget } from './byte-budget.js';
 import { problemOf } from './problem.js';
@@ -39,7 +40,11 @@ export class WatchStreams {
   private isSweeping = false;
   eventsSent = 0;
 
-  constructor(private readonly budget: ByteBudget) {}
+  /** @param damaged Told of a record that proved to be damaged when it was read for a stream. */
+  constructor(
+    private readonly budget: ByteBudget,
+    private readonly damaged: (error: StorageDamaged) => void,
+  ) {}
 
   get size(): number {
     return this.streams.size;
@@ -51,10 +56,11 @@ export class WatchStreams {
    * @param signal Aborted when the client has left.
    */
   open(response: ServerResponse, watcher: Watcher, options: StreamOptions, signal: AbortSignal): void {
-    const { turns, budget } = this;
-    const stream = new WatchStream(response, watcher, options, { turns, budget }, (count) => {
+    const { turns, budget, damaged } = this;
+    const sent = (count: number) => {
       this.eventsSent += count;
-    });
+    };
+    const stream = new WatchStream(response, watcher, options, { turns, budget }, { sent, damaged });
     this.streams.add(stream);
     const remove = (): void => {
       signal.removeEventListener('abort', leave);
@@ -119,7 +125,7 @@ class WatchStream {
     private readonly watcher: Watcher,
     private readonly options: StreamOptions,
     private readonly budgets: { readonly turns: TurnBudget; readonly budget: ByteBudget },
-    private readonly sent: (count: number) => void,
+    private readonly told: { sent(count: number): void; damaged(error: StorageDamaged): void },
   ) {
     const { revision, number } = options.after;
     this.toldRevision = number === Number.POSITIVE_INFINITY ? revision : revision - 1;
@@ -135,6 +141,7 @@ class WatchStream {
       await this.write(format.progress(this.toldRevision, id));
       while (!this.isEnded) await this.writeAll(await this.next());
     } catch (error) {
+      if (error instanceof StorageDamaged) this.told.damaged(error);
       this.fail(error);
     }
   }
@@ -179,7 +186,7 @@ class WatchStream {
     if (last === undefined) return [];
     // A client that resumes from a bare revision has all of it, which the last event alone does not say.
     this.toldRevision = Math.max(this.toldRevision, last.revision - 1);
-    this.sent(events.length);
+    this.told.sent(events.length);
     return this.encode(events);
   }
 

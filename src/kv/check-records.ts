@@ -1,6 +1,5 @@
-import { RaftkvError } from '../errors.js';
+import { StorageDamaged } from '../errors.js';
 import type { OrderedStore, Pair } from '../storage/ordered-store.js';
-import { withoutAdvice } from './damage.js';
 import { differenceOf, LiveTotals } from './live-sums.js';
 import { decodeMeta, type Meta, metaKey } from './meta-codec.js';
 import { checkAlone, keyInWords, nameOfRecord } from './record-checks.js';
@@ -65,8 +64,8 @@ class RecordCheck {
     try {
       yield* this.#check(pair);
     } catch (error) {
-      yield error instanceof RaftkvError && error.code === 'storage_damaged'
-        ? `${nameOfRecord(pair.key)}: ${withoutAdvice(error.message)}`
+      yield error instanceof StorageDamaged
+        ? `${nameOfRecord(pair.key)}: ${error.what}`
         : `${nameOfRecord(pair.key)} cannot be read: ${error instanceof Error ? error.message : String(error)}`;
     }
   }

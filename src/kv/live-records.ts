@@ -8,9 +8,9 @@ import type { WriteBuffer } from './write-buffer.js';
 export type Rest = (records: number, bytes: number) => Promise<void>;
 
 /**
- * What is known of the keys that exist on disk without reading them: how many, and the sums of their records. Every change says what
- * it adds, and each flush writes the totals into the state's first record, where the next start finds them. A state that was flushed
- * below cluster version 2 has none. Its keys are read once, when somebody asks.
+ * The number of the keys on disk and the sums of their records, known without reading the keys. Every change says what it adds, and
+ * each flush writes the totals into the state's first record, where the next start finds them. A state that was flushed below
+ * cluster version 2 has none; its keys are counted once, when somebody asks.
  */
 export class LiveRecords {
   #onDisk: LiveTotals | undefined;

@@ -1,5 +1,6 @@
-import type { Clock, Timer } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import { BackgroundTask } from '../background-task.js';
+import type { Clock } from '../clock.js';
+import { StorageDamaged } from '../errors.js';
 import type { KvStateMachine } from './state-machine.js';
 
 /** The first pass begins soon after a start, which reads much itself. */
@@ -14,62 +15,58 @@ const RECORDS_PACE_MIN = 500;
 const BYTES_PACE_MIN = 1024 ** 2;
 
 /**
- * Checks the records of all keys in the background, again and again: each by itself, a key's against its values, and all of them against
- * the sums that the state keeps (live-sums.ts). The check of table files finds bits that changed in a file; this one finds what a
- * compaction wrote anew from damaged memory or a damaged file, and records that are missing or older than they should be.
+ * Checks the records of all keys in the background, again and again: each record alone, a key's record against its values, and all
+ * of them against the sums that the state keeps (live-sums.ts). The check of table files finds bits that changed in a file. This one
+ * finds what a compaction wrote anew from damaged memory or a damaged file, and records that are missing or older than they should be.
  */
 export class LiveWatch {
   /** Records that were read since the start. */
   readRecords = 0;
-  #timer: Timer | undefined;
-  #wake: () => void = () => {};
-  #isStopped = false;
+  readonly #task: BackgroundTask;
   /** Of the pass before. */
   #lastBytes = 0;
-  #running: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly parts: {
       readonly clock: Clock;
       readonly state: Pick<KvStateMachine, 'checkLive' | 'countKeys' | 'revision' | 'compactedRevision'>;
       /** Called once; nothing is checked after it. */
-      readonly onDamage: (error: RaftkvError) => void;
+      readonly onDamage: (error: StorageDamaged) => void;
       /** The records cannot be read for another reason. */
       readonly onError: (error: unknown) => void;
     },
-  ) {}
+  ) {
+    this.#task = new BackgroundTask(parts.clock);
+  }
 
   start(): void {
-    this.#running = this.#run();
+    this.#task.start(() => this.#run());
   }
 
   /** Resolves when nothing is read any more. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    this.#wake();
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#task.stop();
   }
 
   async #run(): Promise<void> {
     const { clock, state } = this.parts;
-    await this.#sleep(FIRST_PASS_MS);
-    while (!this.#isStopped) {
+    await this.#task.pause(FIRST_PASS_MS);
+    while (!this.#task.isStopped) {
       const begunAt = clock.now();
       try {
         const keys = state.countKeys();
         // Counted in the background meanwhile, where a program of before cluster version 2 wrote the state.
         if (keys !== undefined) await this.#pass(keys);
       } catch (error) {
-        if (this.#isStopped) return;
-        if (error instanceof RaftkvError && error.code === 'storage_damaged') {
-          this.#isStopped = true;
+        if (this.#task.isStopped) return;
+        if (error instanceof StorageDamaged) {
+          this.#task.isStopped = true;
           this.parts.onDamage(error);
           return;
         }
         this.parts.onError(error);
       }
-      await this.#sleep(begunAt + PASS_MS_MIN - clock.now());
+      await this.#task.pause(begunAt + PASS_MS_MIN - clock.now());
     }
   }
 
@@ -83,17 +80,9 @@ export class LiveWatch {
     await this.parts.state.checkLive(async (recordsRead, bytesRead) => {
       this.readRecords += recordsRead;
       bytes += bytesRead;
-      await this.#sleep(1000 * Math.max(recordsRead / recordsPace, bytesRead / bytesPace));
-      if (this.#isStopped) throw new Error('The check has ended.');
+      await this.#task.pause(1000 * Math.max(recordsRead / recordsPace, bytesRead / bytesPace));
+      if (this.#task.isStopped) throw new Error('The check has ended.');
     });
     this.#lastBytes = bytes;
-  }
-
-  async #sleep(milliseconds: number): Promise<void> {
-    if (this.#isStopped || milliseconds <= 0) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      this.#timer = this.parts.clock.after(milliseconds, resolve);
-    });
   }
 }

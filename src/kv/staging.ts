@@ -1,9 +1,9 @@
 import { assert, present } from '../assert.js';
-import { RaftkvError } from '../errors.js';
+import { StorageDamaged } from '../errors.js';
 import type { SnapshotMetadata } from '../raft/types.js';
 import type { OrderedStore, StoreDirectory } from '../storage/ordered-store.js';
 import { BufferedStore, type StateOptions } from './buffered-store.js';
-import { stateDamaged, withoutAdvice } from './damage.js';
+import { stateDamaged } from './damage.js';
 import { SnapshotCheck } from './snapshot-check.js';
 import { decodeSnapshot, damaged as snapshotDamaged } from './snapshot-stream.js';
 
@@ -86,7 +86,7 @@ function judged<Value>(check: () => Value): Value {
   try {
     return check();
   } catch (error) {
-    if (!(error instanceof RaftkvError) || error.code !== 'storage_damaged') throw error;
-    throw snapshotDamaged(`its records are damaged (${withoutAdvice(error.message)})`);
+    if (!(error instanceof StorageDamaged)) throw error;
+    throw snapshotDamaged(`its records are damaged (${error.what})`);
   }
 }

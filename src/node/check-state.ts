@@ -1,4 +1,4 @@
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import { type Entry, EntryKind, type Index, TERM_MAX, type Term } from '../raft/types.js';
 
 /**
@@ -24,11 +24,10 @@ export function checkStateAgainstLog(
     checkEntries(state, log);
     return;
   }
-  throw new RaftkvError(
-    'storage_damaged',
-    `${what} Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data ` +
-      'directory.',
-  );
+  throw new StorageDamaged('log', what, {
+    advice:
+      'Nothing was changed. Remove this member from the cluster, then start it with --join and an empty data directory.',
+  });
 }
 
 /** Why the two do not belong together, in a sentence; null where they do. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import { StorageDamaged } from '../errors.js';
 import { memberOf } from '../raft/configuration.js';
 import type { FollowerStatus, Raft } from '../raft/raft.js';
 import type { Index, NodeId, SnapshotRequest } from '../raft/types.js';
@@ -18,7 +18,7 @@ interface Hooks {
   /** Something ended: the log may be cut further, and the core may have something to do. */
   wake(): void;
   /** What a snapshot is made of is damaged. */
-  damaged(error: RaftkvError): void;
+  damaged(error: StorageDamaged): void;
   fatal(error: unknown): void;
 }
 
@@ -273,12 +273,12 @@ export class OutgoingSnapshots {
 /** Tells where a state proves to be damaged while it is read for another member; the stream ends there. */
 export async function* undamaged(
   chunks: AsyncIterable<Uint8Array>,
-  damaged: (error: RaftkvError) => void,
+  damaged: (error: StorageDamaged) => void,
 ): AsyncIterable<Uint8Array> {
   try {
     yield* chunks;
   } catch (error) {
-    if (error instanceof RaftkvError && error.code === 'storage_damaged') damaged(error);
+    if (error instanceof StorageDamaged) damaged(error);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { ClusterVersion } from '../cluster-version.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, type StorageDamaged } from '../errors.js';
 import type { NodeMeasures } from '../http/port.js';
 import type { CommandKind } from '../kv/types.js';
 import { describeConfiguration } from '../raft/configuration.js';
@@ -79,7 +79,7 @@ export interface RaftNodeParts<Result> {
   /** Room on that disk that no other program can take. */
   readonly diskReserve?: Reserve;
   /** The state proved to be damaged where it was read for another member. */
-  readonly stateDamaged?: (error: RaftkvError) => void;
+  readonly stateDamaged?: (error: StorageDamaged) => void;
   /** The process must end: the disk failed, or an invariant is broken. Called at most once. */
   readonly fatal: (error: unknown) => void;
 }

@@ -100,7 +100,7 @@ export class StateRepair<State extends RestoredStore> {
     this.configuration = lastConfiguration(parts.log);
   }
 
-  /** Why this node cannot be repaired by itself, in a sentence that says what to do; null where it can. */
+  /** Why no other member can send its state to this node, and what to do then, in sentences; null where one can. */
   static obstacle(
     id: NodeId,
     configuration: Configuration,
@@ -124,8 +124,8 @@ export class StateRepair<State extends RestoredStore> {
   }
 
   /**
-   * Resolves with the new state, which the log's store names then, or rejects with the reason of the signal. No other store that it made is
-   * open then, so that they can be removed.
+   * Resolves with the new state, which the log's store names then, or rejects with the reason of the signal. No other store that it
+   * made is open then, so that they can be removed.
    */
   async run(signal: AbortSignal): Promise<State> {
     try {

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, type StorageDamaged } from '../errors.js';
 import { memberOf } from '../raft/configuration.js';
 import type { Raft } from '../raft/raft.js';
 import type { Index, NodeId } from '../raft/types.js';
@@ -35,7 +35,7 @@ export class StateSource {
       /** Resolves with an index that is committed, once it is certain that this node leads. */
       readonly readIndex: (timeoutMs: number) => Promise<Index>;
       /** What the snapshot is made of is damaged itself. */
-      readonly damaged: (error: RaftkvError) => void;
+      readonly damaged: (error: StorageDamaged) => void;
     },
   ) {}
 

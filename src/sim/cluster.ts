@@ -1,5 +1,5 @@
 import { CLUSTER_VERSION_MAX, SPOKEN_VERSIONS } from '../cluster-version.js';
-import { errorCatalogue, RaftkvError } from '../errors.js';
+import { errorCatalogue, RaftkvError, StorageDamaged } from '../errors.js';
 import type { ClientService } from '../node/client-service.js';
 import { memberOf } from '../raft/configuration.js';
 import type { Message, NodeId } from '../raft/types.js';
@@ -209,8 +209,8 @@ export class Cluster {
             settleOnce({ value });
           },
           (error: unknown) => {
-            if (error instanceof RaftkvError && error.code === 'storage_damaged') {
-              if (disk.hasDamagedState) node.withdraw(process, error.message);
+            if (error instanceof StorageDamaged) {
+              if (disk.hasDamagedState) node.withdraw(process, error.what);
               else
                 this.fail(
                   new Violation(
@@ -335,6 +335,6 @@ export class Cluster {
 
 /** Whether the node says that its disk is not what it was. */
 function tellsOfLoss(error: unknown): boolean {
-  if (error instanceof RaftkvError) return error.code === 'storage_damaged';
+  if (error instanceof StorageDamaged) return true;
   return error instanceof Error && error.message.includes('entries that were acknowledged are gone');
 }

@@ -1,5 +1,4 @@
-import type { RaftkvError } from '../errors.js';
-import { storageDamaged } from '../storage/level-errors.js';
+import { StorageDamaged } from '../errors.js';
 import { MemoryDisk, type PendingWrite, type WriteFate } from '../storage/memory-store.js';
 import type { Operation, StoreDirectory } from '../storage/ordered-store.js';
 import { DurableLog } from './durable-log.js';
@@ -105,7 +104,7 @@ export class SimDisk {
   }
 
   /** What a look at the files of this state finds; null where they are whole. */
-  lookAt(store: string): RaftkvError | null {
+  lookAt(store: string): StorageDamaged | null {
     return this.damagedStates.has(store) ? damagedState(store) : null;
   }
 
@@ -247,8 +246,9 @@ export class SimDisk {
   }
 }
 
-function damagedState(store: string): RaftkvError {
-  return storageDamaged(
+function damagedState(store: string): StorageDamaged {
+  return new StorageDamaged(
+    'state',
     `The node's state is damaged: a block of a file of ${store} does not match its checksum.`,
   );
 }

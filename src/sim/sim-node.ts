@@ -1,8 +1,7 @@
 import { assert } from '../assert.js';
 import { SPOKEN_VERSIONS, UNREPORTED_VERSIONS, type VersionRange } from '../cluster-version.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import { commandCodec } from '../kv/codec.js';
-import { StateDamaged } from '../kv/damage.js';
 import type { KvStateMachine } from '../kv/state-machine.js';
 import type { CommandResult } from '../kv/types.js';
 import { Bootstrap } from '../node/bootstrap.js';
@@ -186,7 +185,7 @@ export class SimNode implements NodeView {
     const { process, server } = this;
     const finding = server && this.disk.lookAt(server.store.storeName);
     if (process !== null && finding)
-      this.world.scheduler.after(0, process, () => this.withdraw(process, finding.message));
+      this.world.scheduler.after(0, process, () => this.withdraw(process, finding.what));
   }
 
   /** As `server.ts` does it: nothing is read any more, and once others lead, the node starts again to repair its state. */
@@ -332,7 +331,7 @@ export class SimNode implements NodeView {
         transport,
         clock,
         logger,
-        stateDamaged: (error) => this.withdraw(process, error.message),
+        stateDamaged: (error) => this.withdraw(process, error.what),
         fatal: (error) => this.fatal(process, error),
       },
     );
@@ -398,8 +397,8 @@ export class SimNode implements NodeView {
 
   private fatal(process: Process, error: unknown): void {
     const { server } = this;
-    const isRepairable = error instanceof StateDamaged && this.disk.hasDamagedState;
-    if (isRepairable && server !== null && this.mayRepair(server)) this.runAgain(process, error.message);
+    const isRepairable = error instanceof StorageDamaged && this.disk.hasDamagedState;
+    if (isRepairable && server !== null && this.mayRepair(server)) this.runAgain(process, error.what);
     else this.stop(process, error);
   }
 

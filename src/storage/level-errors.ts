@@ -1,29 +1,5 @@
-import { RaftkvError } from '../errors.js';
-
-const ADVICE =
-  " This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it with --join. " +
-  'Nothing was changed.';
-
-/** What an operator reads when a store is damaged. `what` is a full sentence that names the damage. */
-export function storageDamaged(what: string, data: Readonly<Record<string, unknown>> = {}): RaftkvError {
-  return new RaftkvError('storage_damaged', `${what}${ADVICE}`, data);
-}
-
-/** The end of a log is lost. LevelDB has dropped the damaged record already, so something was changed. */
-export class LogEndLost extends RaftkvError {
-  constructor(
-    readonly what: string,
-    advice: string,
-    data: Readonly<Record<string, unknown>>,
-  ) {
-    super('storage_damaged', `${what} ${advice}`, data);
-  }
-}
-
-/** What is damaged alone, for whoever gives the advice once. */
-export function withoutAdvice(message: string): string {
-  return message.replace(ADVICE, '');
-}
+import { basename } from 'node:path';
+import { type DamagedStore, RaftkvError, StorageDamaged } from '../errors.js';
 
 /** Says why the data directory at `path` cannot be made or read. */
 export function explainFileError(error: unknown, path: string): unknown {
@@ -56,7 +32,7 @@ export function explainOpenError(error: unknown, location: string): unknown {
       cause,
     );
   }
-  if (isDamage(cause)) return storageDamaged(`LevelDB cannot read ${location} (${message}).`);
+  if (isDamage(cause)) return unreadable(location, message);
   if (/permission denied/i.test(message)) {
     return unusable(`There is no permission to use ${location}. Give it to the user that runs raftkv`, cause);
   }
@@ -66,7 +42,7 @@ export function explainOpenError(error: unknown, location: string): unknown {
 /** Says what a failed read means: a store that is open does not become unreadable unless its disk is failing. */
 export function explainReadError(error: unknown, location: string): unknown {
   if (!isDamage(error) && !/input\/output error|no such file/i.test(messageOf(error))) return error;
-  return storageDamaged(`LevelDB cannot read ${location} (${messageOf(error)}).`);
+  return unreadable(location, messageOf(error));
 }
 
 /**
@@ -108,6 +84,17 @@ function failing(path: string, cause: unknown): RaftkvError {
 
 function diskFull(path: string, cause: unknown): RaftkvError {
   return new RaftkvError('no_space', `The disk that holds ${path} is full. Make room (${messageOf(cause)}).`);
+}
+
+function unreadable(location: string, message: string): StorageDamaged {
+  return new StorageDamaged(storeOf(location), `LevelDB cannot read ${location} (${message}).`);
+}
+
+/** Which of a node's stores is at `location`, by its name. */
+export function storeOf(location: string): DamagedStore {
+  const name = basename(location);
+  if (name === 'log') return 'log';
+  return name.startsWith('state-') ? 'state' : 'other';
 }
 
 function isDamage(error: unknown): boolean {

@@ -1,16 +1,16 @@
 import { mkdir, open as openFile, readdir, readFile, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../assert.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import { bytesIn } from './disk-bytes.js';
 import {
   explainFileError,
   explainOpenError,
   explainReadError,
   explainWriteError,
-  storageDamaged,
+  storeOf,
 } from './level-errors.js';
 import type {
   KeyRange,
@@ -153,9 +153,8 @@ export class LevelDirectory implements StoreDirectory {
     };
     try {
       for await (const finding of checkStore(location, options)) {
-        const path = join(location, finding.file);
-        if (finding.kind === 'damage') throw damagedFile(name, path, finding);
-        checks.onTorn?.(path, finding);
+        if (finding.kind === 'damage') throw damagedFile(location, finding);
+        checks.onTorn?.(join(location, finding.file), finding);
       }
       checks.onEnd?.(name, readBytes);
     } catch (error) {
@@ -387,14 +386,13 @@ async function makeDirectory(path: string, parent: string): Promise<void> {
 }
 
 /** The error for damage that was found in a file: it names the file, and which of the two stores of a node it belongs to. */
-export function damagedFile(store: string, path: string, { offset, what }: Finding): RaftkvError {
-  const which =
-    store === 'log'
-      ? "The node's log"
-      : store.startsWith('state-')
-        ? "The node's state"
-        : `The store ${store}`;
-  return storageDamaged(`${which} is damaged: ${path}, at byte ${offset}: ${what}.`, { path });
+export function damagedFile(location: string, { file, offset, what }: Finding): StorageDamaged {
+  const store = storeOf(location);
+  const which = store === 'other' ? `The store ${basename(location)}` : `The node's ${store}`;
+  const path = join(location, file);
+  return new StorageDamaged(store, `${which} is damaged: ${path}, at byte ${offset}: ${what}.`, {
+    data: { path, offset },
+  });
 }
 
 /** Makes durable that there is a directory at `path`, of which the part from `highestMade` on is new. */

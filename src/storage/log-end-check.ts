@@ -1,8 +1,7 @@
-import type { RaftkvError } from '../errors.js';
+import { StorageDamaged } from '../errors.js';
 import { decodeConfiguration } from '../raft/configuration.js';
 import { hasMajority } from '../raft/quorum.js';
 import { type Configuration, EntryKind } from '../raft/types.js';
-import { LogEndLost } from './level-errors.js';
 import type { KnownEnd } from './log-end.js';
 import type { LoadedLog } from './log-load.js';
 
@@ -42,29 +41,31 @@ export function checkLogEnd(loaded: LoadedLog, end: KnownEnds): void {
   if (isBehind) throw logEndsTooEarly(loaded, known, identity.id);
 }
 
-function logIsEmpty({ lastIndex, term }: KnownEnd): RaftkvError {
-  return new LogEndLost(
+function logIsEmpty({ lastIndex, term }: KnownEnd): StorageDamaged {
+  return new StorageDamaged(
+    'log',
     `The node's log is empty, but LOG-END in the data directory knows one that had reached index ${lastIndex} in term ${term}.`,
-    'If you deleted the log so that the node joins anew, delete everything else in the directory as well. If you did not, the disk has ' +
-      'lost it: remove the member from the cluster, wipe its data directory and start it with --join. If no other member has a copy, wipe ' +
-      'nothing, and restore a backup.',
-    { index: 1 },
+    { advice: EMPTY_LOG_ADVICE, data: { index: 1 } },
   );
 }
 
-function logEndsTooEarly(loaded: LoadedLog, known: KnownEnd, id: string): RaftkvError {
+function logEndsTooEarly(loaded: LoadedLog, known: KnownEnd, id: string): StorageDamaged {
   const { hardState, entries, compacted } = loaded;
   const { index, term } = entries[entries.length - 1] ?? compacted;
   const others = hasMajority(lastConfiguration(loaded), (voter) => voter !== id);
-  return new LogEndLost(
+  return new StorageDamaged(
+    'log',
     `The end of the node's log is lost. On disk it had reached index ${known.lastIndex} in term ${known.term}, but now it ends at index ` +
       `${index}, with an entry of term ${term}, in term ${hardState.term}. Entries that this node acknowledged, or its vote, may be missing, so it ` +
       'must not take part under its old identity.',
-    others ? MEMBER_ADVICE : LAST_COPY_ADVICE,
-    { index: index + 1 },
+    { advice: others ? MEMBER_ADVICE : LAST_COPY_ADVICE, data: { index: index + 1 } },
   );
 }
 
+const EMPTY_LOG_ADVICE =
+  'If you deleted the log so that the node joins anew, delete everything else in the directory as well. If you did not, the disk has ' +
+  'lost it: remove the member from the cluster, wipe its data directory and start it with --join. If no other member has a copy, wipe ' +
+  'nothing, and restore a backup.';
 const MEMBER_ADVICE =
   "This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it with --join. If other " +
   'members say the same, so that those that run are no majority, wipe nothing: docs/operations.md says what to do.';

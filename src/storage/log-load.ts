@@ -1,11 +1,11 @@
 import { emptyConfiguration } from '../raft/configuration.js';
 import type { Entry, HardState, Index, SnapshotMetadata, Term } from '../raft/types.js';
-import { storageDamaged } from './level-errors.js';
 import {
   type CountRecord,
   countKey,
   identityKey,
   indexOfKey,
+  logDamaged,
   logRange,
   type NodeIdentity,
   openEntries,
@@ -59,13 +59,13 @@ export async function loadLog(store: OrderedStore): Promise<LoadedLog> {
   const start = startBytes ? openValue<StartRecord>(startBytes, "The record of the log's start") : newStart;
   const identity = identityBytes && openValue<NodeIdentity>(identityBytes, "The node's identity");
   if (state === undefined && (startBytes !== undefined || identity !== undefined)) {
-    throw storageDamaged('The log has no hard state.', { index: 0 });
+    throw logDamaged('The log has no hard state.', { index: 0 });
   }
   if ((identity !== undefined) !== (state?.identified ?? false)) {
-    throw storageDamaged("The node's identity is missing.", { index: 0 });
+    throw logDamaged("The node's identity is missing.", { index: 0 });
   }
   if (start.index !== (state?.startIndex ?? 0)) {
-    throw storageDamaged(
+    throw logDamaged(
       `The log starts after index ${start.index}, and its hard state says ${state?.startIndex}: a write is missing.`,
       { index: start.index },
     );
@@ -104,24 +104,24 @@ async function readAll(store: OrderedStore, add: (pair: Pair) => void): Promise<
 function checkEnd(state: StateRecord | undefined, start: StartRecord, reader: LogReader): void {
   const { lastIndex, lastTerm } = reader;
   if (state === undefined) {
-    if (lastIndex > 0) throw storageDamaged('The log has entries and no hard state.', { index: lastIndex });
+    if (lastIndex > 0) throw logDamaged('The log has entries and no hard state.', { index: lastIndex });
     return;
   }
   if (state.lastIndex !== lastIndex || state.lastTerm !== lastTerm) {
-    throw storageDamaged(
+    throw logDamaged(
       `The log ends at index ${lastIndex} of term ${lastTerm}, and its hard state says index ${state.lastIndex} of term ` +
         `${state.lastTerm} (commit index ${state.commit}): a write is missing.`,
       { index: Math.min(lastIndex, state.lastIndex) + 1 },
     );
   }
   if (state.commit > lastIndex || state.commit < start.index) {
-    throw storageDamaged(
+    throw logDamaged(
       `The commit index ${state.commit} is outside the log, which has indexes ${start.index} to ${lastIndex}.`,
       { index: state.commit },
     );
   }
   if (state.term < lastTerm) {
-    throw storageDamaged(`The last entry has term ${lastTerm}, above the current term ${state.term}.`, {
+    throw logDamaged(`The last entry has term ${lastTerm}, above the current term ${state.term}.`, {
       index: lastIndex,
     });
   }
@@ -149,19 +149,19 @@ class LogReader {
     const last = first + entries.length - 1;
     const expected = this.lastIndex + 1;
     if (last <= this.#startIndex) {
-      throw storageDamaged(`Index ${first} is still there after it was compacted: a deletion is missing.`, {
+      throw logDamaged(`Index ${first} is still there after it was compacted: a deletion is missing.`, {
         index: first,
       });
     }
     // Only the first record may begin before the log does: a compaction leaves it as it is.
     const spans = this.records.length === 0 && first < expected;
     if (first !== expected && !spans) {
-      throw storageDamaged(`The log goes on with index ${first} where ${expected} belongs.`, {
+      throw logDamaged(`The log goes on with index ${first} where ${expected} belongs.`, {
         index: expected,
       });
     }
     if (!spans && previousTerm !== this.lastTerm) {
-      throw storageDamaged(
+      throw logDamaged(
         `The record at index ${first} follows an entry of term ${previousTerm}, and the log has term ${this.lastTerm} ` +
           'there: a write is missing.',
         { index: first - 1 },
@@ -175,14 +175,14 @@ class LogReader {
     const taken: Entry[] = [];
     for (const [offset, entry] of entries.entries()) {
       if (entry.index !== first + offset) {
-        throw storageDamaged(`Entry ${entry.index} stands where ${first + offset} belongs.`, {
+        throw logDamaged(`Entry ${entry.index} stands where ${first + offset} belongs.`, {
           index: first + offset,
         });
       }
       if (entry.index < this.#startIndex) continue;
       const covered = entry.index === this.#startIndex;
       if (entry.term < this.lastTerm || (covered && entry.term !== this.lastTerm)) {
-        throw storageDamaged(`Entry ${entry.index} has term ${entry.term} after term ${this.lastTerm}.`, {
+        throw logDamaged(`Entry ${entry.index} has term ${entry.term} after term ${this.lastTerm}.`, {
           index: entry.index,
         });
       }

@@ -1,9 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../assert.js';
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import { decodeEntries } from '../raft/entry-codec.js';
 import type { Configuration, Entry, HardState, Index, NodeId, Term } from '../raft/types.js';
-import { storageDamaged } from './level-errors.js';
 
 /**
  * The records of the log's store. Every one is sealed:
@@ -105,7 +104,7 @@ export function logKey(firstIndex: Index): Uint8Array {
 }
 
 export function indexOfKey(key: Uint8Array): Index {
-  if (key.length !== LOG_PREFIX.length + 8) throw storageDamaged('A record of the log has a malformed key.');
+  if (key.length !== LOG_PREFIX.length + 8) throw logDamaged('A record of the log has a malformed key.');
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUIntBE(LOG_PREFIX.length + 2, 6);
 }
 
@@ -133,14 +132,14 @@ export function openEntries(
   const bytes = unseal(record, what, firstIndex, FORMAT_OF_LONG_TERMS);
   const isShort = record[0] === FORMAT_VERSION;
   const termBytes = isShort ? SHORT_TERM_BYTES : LONG_TERM_BYTES;
-  if (bytes.length < termBytes) throw storageDamaged(`${what} is too short.`, { index: firstIndex });
+  if (bytes.length < termBytes) throw logDamaged(`${what} is too short.`, { index: firstIndex });
   try {
     return {
       previousTerm: isShort ? bytes.readUIntBE(0, SHORT_TERM_BYTES) : bytes.readDoubleBE(0),
       entries: decodeEntries(bytes.subarray(termBytes)),
     };
   } catch (error) {
-    throw storageDamaged(`${what} cannot be read: ${(error as Error).message}`, { index: firstIndex });
+    throw logDamaged(`${what} cannot be read: ${(error as Error).message}`, { index: firstIndex });
   }
 }
 
@@ -169,11 +168,11 @@ function seal(record: Buffer, version: number): Uint8Array {
 
 function unseal(record: Uint8Array, what: string, index: Index, newest: number): Buffer {
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
-  if (bytes.length < SEAL_BYTES) throw storageDamaged(`${what} is too short.`, { index });
+  if (bytes.length < SEAL_BYTES) throw logDamaged(`${what} is too short.`, { index });
   const version = bytes.readUInt8(0);
   const rest = bytes.subarray(SEAL_BYTES);
   if (crc32(rest, version) !== bytes.readUInt32BE(1)) {
-    throw storageDamaged(`${what} does not match its checksum.`, { index });
+    throw logDamaged(`${what} does not match its checksum.`, { index });
   }
   if (version > newest) {
     throw new RaftkvError(
@@ -184,4 +183,12 @@ function unseal(record: Uint8Array, what: string, index: Index, newest: number):
   }
   assert(version >= FORMAT_VERSION, 'Formats are counted from 1.');
   return rest;
+}
+
+/**
+ * @param what A full sentence that names the damage.
+ * @param data Where in the log it is, as far as that is known.
+ */
+export function logDamaged(what: string, data: { readonly index?: Index } = {}): StorageDamaged {
+  return new StorageDamaged('log', what, { data });
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Clock, Timer } from '../clock.js';
+import { BackgroundTask } from '../background-task.js';
+import type { Clock } from '../clock.js';
 import { Damage } from './damage.js';
 import { type Manifest, readManifest } from './manifest.js';
 import type { ReadPace } from './piece-reader.js';
@@ -49,10 +50,7 @@ export class TableWatch {
   #lookedAt = Number.NEGATIVE_INFINITY;
   #passBegunAt = Number.NEGATIVE_INFINITY;
   #bytesPerSecond = PASS_PACE_MIN;
-  #timer: Timer | undefined;
-  #wake: () => void = () => {};
-  #isStopped = false;
-  #running: Promise<void> = Promise.resolve();
+  readonly #task: BackgroundTask;
 
   constructor(
     private readonly parts: {
@@ -65,34 +63,32 @@ export class TableWatch {
       readonly onError: (error: unknown) => void;
     },
   ) {
+    this.#task = new BackgroundTask(parts.clock);
     this.#pace = { afterPiece: (bytes) => this.#rest(bytes) };
     this.#checker = new TableChecker(this.#pace);
   }
 
   start(): void {
-    this.#running = this.#run();
+    this.#task.start(() => this.#run());
   }
 
   /** Resolves when no file is open any more. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    this.#wake();
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#task.stop();
   }
 
   async #run(): Promise<void> {
     this.#passBegunAt = this.parts.clock.now();
-    while (!this.#isStopped) {
+    while (!this.#task.isStopped) {
       try {
         await this.#look(false);
         const next = this.#next();
-        if (next === undefined) await this.#sleep(LOOK_MS);
+        if (next === undefined) await this.#task.pause(LOOK_MS);
         else await this.#check(next);
       } catch (error) {
-        if (this.#isStopped) return;
+        if (this.#task.isStopped) return;
         this.parts.onError(error);
-        await this.#sleep(LOOK_MS);
+        await this.#task.pause(LOOK_MS);
       }
     }
   }
@@ -194,30 +190,22 @@ export class TableWatch {
           this.#tell(location, findingOf(error, name));
           return undefined;
         }
-        await this.#sleep(LOOK_MS);
+        await this.#task.pause(LOOK_MS);
       }
     }
   }
 
   #tell(location: string, finding: Finding): void {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
+    if (this.#task.isStopped) return;
+    this.#task.isStopped = true;
     this.parts.onDamage(location, finding);
   }
 
   /** After a piece of a file: as long as it should have taken at the pace. */
   async #rest(bytes: number): Promise<void> {
     this.readBytes += bytes;
-    await this.#sleep((1000 * bytes) / this.#bytesPerSecond);
-    if (this.#isStopped) throw new Error('The check has ended.');
-  }
-
-  async #sleep(milliseconds: number): Promise<void> {
-    if (this.#isStopped) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      this.#timer = this.parts.clock.after(milliseconds, resolve);
-    });
+    await this.#task.pause((1000 * bytes) / this.#bytesPerSecond);
+    if (this.#task.isStopped) throw new Error('The check has ended.');
   }
 }
 

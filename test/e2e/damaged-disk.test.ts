@@ -134,7 +134,7 @@ describe('a member whose state is damaged', () => {
     const ofTable = `The node's state is damaged: ${path}, at byte `;
     const ofRecord = `The node's state is damaged. In ${dirname(path)}: A version of revision `;
     expect([ofTable, ofRecord].some((line) => leader.log.includes(line))).toBe(true);
-    expect(leader.log).toContain('This node repairs it by itself');
+    expect(leader.log).toContain('This node repairs that: a snapshot of the leader');
     const successor = await until('another leader', async () => {
       const found = await cluster.leader();
       return found === leader ? undefined : found;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RaftkvError } from '../../src/errors.js';
+import { RaftkvError, StorageDamaged } from '../../src/errors.js';
 import { serve } from './kit.js';
 
 describe('consistency', () => {
@@ -146,5 +146,27 @@ describe('numbers and durations', () => {
     const { app, node } = serve();
     await app.inject(`/v1/kv/a?timeout=${text}`);
     expect(node.calls).toContain(`confirmRead ${milliseconds}`);
+  });
+});
+
+describe('a read that meets damage', () => {
+  it('of the disk of this node is answered with that error, and the damage is passed on', async () => {
+    const damages: StorageDamaged[] = [];
+    const { app, node } = serve({ damaged: (error) => damages.push(error) });
+    node.failure = new StorageDamaged('state', 'A value is damaged.');
+    const answer = await app.inject('/v1/kv/a?consistency=stale');
+    expect([answer.statusCode, answer.json().code]).toEqual([500, 'storage_damaged']);
+    expect(answer.json().detail).toContain('ask another member');
+    expect(damages).toEqual([node.failure]);
+  });
+
+  // A leader answers what was forwarded to it: its disk is damaged, and not the one of the node that was asked.
+  it('that another node speaks of is answered with that error, and does not concern this node', async () => {
+    const damages: StorageDamaged[] = [];
+    const { app, node } = serve({ damaged: (error) => damages.push(error) });
+    node.failure = new RaftkvError('storage_damaged', 'Over there.');
+    const answer = await app.inject('/v1/kv/a');
+    expect([answer.statusCode, answer.json().code]).toEqual([500, 'storage_damaged']);
+    expect(damages).toEqual([]);
   });
 });

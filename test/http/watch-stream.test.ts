@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Writable } from 'node:stream';
 import { expect, it } from 'vitest';
+import { RaftkvError, StorageDamaged } from '../../src/errors.js';
 import { ByteBudget } from '../../src/http/byte-budget.js';
 import { serverSentEvents } from '../../src/http/watch-events.js';
 import { WatchStreams } from '../../src/http/watch-stream.js';
@@ -42,7 +43,7 @@ function open(holdsPast: boolean) {
     write: (_chunk, _encoding, done) => void takes.then(() => done()),
   });
   const after = { revision: 0, number: Number.POSITIVE_INFINITY };
-  new WatchStreams(budget).open(
+  new WatchStreams(budget, () => {}).open(
     response as unknown as ServerResponse,
     watcher,
     { format: serverSentEvents, withPrevious: false, after },
@@ -73,4 +74,39 @@ it('what all watches share counts for a client only once it is slow to take it',
   takeAll();
   await until(() => budget.heldBytes === 0);
   response.destroy();
+});
+
+it.each([
+  ['of the disk of this node', new StorageDamaged('state', 'A change is damaged.'), 1],
+  ['that another node speaks of', new RaftkvError('storage_damaged', 'Over there.'), 0],
+])('damage %s ends a stream with that error, and is passed on where it is ours', async (_, error, told) => {
+  const damages: StorageDamaged[] = [];
+  const watcher: Watcher = {
+    read: () => Promise.reject(error),
+    taken: () => {},
+    holdsPast: false,
+    previousOf: () => undefined,
+    settledThrough: undefined,
+    close: () => {},
+  };
+  const chunks: string[] = [];
+  const response = new Writable({
+    write: (chunk, _encoding, done) => {
+      chunks.push(String(chunk));
+      done();
+    },
+  });
+  new WatchStreams(new ByteBudget(), (damage) => damages.push(damage)).open(
+    response as unknown as ServerResponse,
+    watcher,
+    {
+      format: serverSentEvents,
+      withPrevious: false,
+      after: { revision: 0, number: Number.POSITIVE_INFINITY },
+    },
+    new AbortController().signal,
+  );
+  await until(() => response.writableFinished);
+  expect(chunks.join('')).toContain('"code":"storage_damaged"');
+  expect(damages).toHaveLength(told);
 });

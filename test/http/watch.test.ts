@@ -384,7 +384,7 @@ describe('a watch over HTTP', () => {
       item: undefined,
       previousRevision: 0,
     }));
-    const streams = new WatchStreams(new ByteBudget());
+    const streams = new WatchStreams(new ByteBudget(), () => {});
     const open = () => {
       const written: unknown[] = [];
       const response = Object.assign(new EventEmitter(), {

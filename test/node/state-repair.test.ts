@@ -224,7 +224,7 @@ describe('a node whose state is damaged (rule 29)', () => {
     expect([repair.named.length, repair.result?.storeName]).toEqual([1, 'state-2']);
   });
 
-  it('tells once why an older leader does not send its state', async () => {
+  it('tells once why a leader does not send its state', async () => {
     const repair = new Repair();
     repair.answers.set('n2', new RaftkvError('unavailable', 'It knows no operation sendState.'));
     await repair.clock.pass(5 * REPAIR_RETRY_MS);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RaftkvError } from '../../src/errors.js';
+import { RaftkvError, StorageDamaged } from '../../src/errors.js';
 import { SNAPSHOT_STALL_MS } from '../../src/node/limits.js';
 import { StateSource } from '../../src/node/state-source.js';
 import { startNode } from '../raft/core-kit.js';
@@ -10,7 +10,7 @@ function start({ readIndex = async () => 21 }: { readonly readIndex?: () => Prom
   const clock = new FakeClock();
   const transport = new FakeTransport();
   const stateMachine = new FakeStateMachine(20);
-  const damages: RaftkvError[] = [];
+  const damages: StorageDamaged[] = [];
   const source = new StateSource({
     id: 'n1',
     incarnation: 'n1-1',
@@ -69,13 +69,13 @@ describe('a leader that is asked for its state', () => {
     expect(damages).toEqual([]);
     await ask();
     const { chunks } = transport.transfers[1] ?? {};
-    stateMachine.snapshots.at(-1)?.failWith(new RaftkvError('storage_damaged', 'Here.'));
+    stateMachine.snapshots.at(-1)?.failWith(new StorageDamaged('state', 'Here.'));
     await expect(
       (async () => {
         for await (const _ of chunks ?? []);
       })(),
     ).rejects.toMatchObject({ code: 'storage_damaged' });
-    expect(damages.map(({ message }) => message)).toEqual(['Here.']);
+    expect(damages.map(({ what }) => what)).toEqual(['Here.']);
   });
 
   it('gives up when the member takes nothing', async () => {

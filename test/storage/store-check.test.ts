@@ -205,7 +205,7 @@ describe("the check of a store's files (rule 29)", () => {
       await expect(opening).rejects.toMatchObject({
         code: 'storage_damaged',
         message: expect.stringMatching(
-          /^The node's state is damaged: .*\/state-1\/\d+\.ldb, at byte 0: a block there does not match.*--join/,
+          /^The node's state is damaged: .*\/state-1\/\d+\.ldb, at byte 0: a block there does not match.*ask another member/,
         ),
       });
       expect(await contents(join(copy, 'state-1'))).toEqual(before);
