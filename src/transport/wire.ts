@@ -1,19 +1,16 @@
 import { fileURLToPath } from 'node:url';
-import { loadSync as loadDefinitions } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 import { assert, present } from '../assert.js';
 import type { VersionRange } from '../cluster-version.js';
 import { readAbsentBytesAsBytes } from '../protobuf.js';
 
 /**
- * The bytes of the peer protocol, from `proto/raft.proto`. proto-loader reads the service; messages go straight
- * through the protobufjs types instead of the serialisers that proto-loader makes of them, because those convert
- * every message to a second object in either direction. gRPC itself is handed bytes and hands out bytes, so that
- * this side knows how many are waiting, and meets a malformed message in its own code.
+ * The bytes of the peer protocol, from `proto/raft.proto`. Messages go straight through the protobufjs types: the
+ * serialisers of @grpc/proto-loader convert every message to a second object in either direction. gRPC itself is handed
+ * bytes and hands out bytes, so that this side knows how many are waiting, and meets a malformed message in its own code.
  */
 
-const protoPath = fileURLToPath(new URL('../../proto/raft.proto', import.meta.url));
-const root = protobuf.loadSync(protoPath);
+const root = protobuf.loadSync(fileURLToPath(new URL('../../proto/raft.proto', import.meta.url)));
 readAbsentBytesAsBytes(root);
 
 /** Field names as in the proto, in camel case. A nested message that is absent is null. */
@@ -209,21 +206,16 @@ export interface Method {
 export const service: Readonly<Record<MethodName, Method>> = readService();
 
 function readService(): Record<MethodName, Method> {
-  const definitions = loadDefinitions(protoPath);
-  // proto-loader returns services and messages in one dictionary; under this name the proto has a service.
-  const raft = present(definitions['raftkv.Raft'], 'The proto has a service named Raft.') as Record<
-    string,
-    Pick<Method, 'path' | 'requestStream' | 'responseStream'>
-  >;
+  const raft = root.lookupService('raftkv.Raft');
   const method = (name: MethodName): Method => {
-    const { path, requestStream, responseStream } = present(
-      raft[name],
+    const { requestStream, responseStream } = present(
+      raft.methods[name],
       () => `The service has a method ${name}.`,
     );
     return {
-      path,
-      requestStream,
-      responseStream,
+      path: `/raftkv.Raft/${name}`,
+      requestStream: requestStream === true,
+      responseStream: responseStream === true,
       requestSerialize: untouched,
       requestDeserialize: untouched,
       responseSerialize: untouched,
