@@ -37,9 +37,11 @@ export async function takeStoreLock(location: string): Promise<StoreLock | undef
   }
   const elsewhere = await mkdtemp(join(tmpdir(), 'raftkv-lock-'));
   const remove = () => rm(elsewhere, { recursive: true, force: true });
-  const level = new ClassicLevel(elsewhere);
+  let level: ClassicLevel;
   try {
     await symlink(lock, join(elsewhere, LOCK));
+    // Not before: it opens as soon as it is made, and would make a lock of its own.
+    level = new ClassicLevel(elsewhere);
     await level.open().catch((error: unknown) => {
       throw explainOpenError(error, location);
     });
