@@ -81,7 +81,7 @@ export type DamagedStore = 'log' | 'state' | 'other';
 const damageAdvice: Readonly<Record<DamagedStore, string>> = {
   log:
     "This member's disk is damaged: remove the member from the cluster, wipe its data directory and start it with --join. " +
-    'Nothing was changed.',
+    'If no other member has a copy, wipe nothing, and restore a backup. Nothing was changed.',
   state:
     'The state of this member is damaged; its log says what it does about that. Nothing was changed; ask another member.',
   other: 'Nothing was changed.',
