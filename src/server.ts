@@ -20,6 +20,7 @@ import { abandonApp } from './http/app.js';
 import { commandCodec } from './kv/codec.js';
 import type { KvStateMachine } from './kv/state-machine.js';
 import type { CommandResult } from './kv/types.js';
+import { OpenedLog } from './log-opening.js';
 import { LogSink, standardOutput } from './log-sink.js';
 import { createLogger, type Logger } from './logger.js';
 import { AddressHints } from './node/address-hints.js';
@@ -38,9 +39,7 @@ import { type Run, type RunEnds, Runs } from './runs.js';
 import { type Repairs, StateOpening } from './state-opening.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { LevelDirectory } from './storage/level-store.js';
-import { LogEnd } from './storage/log-end.js';
-import { LogStore } from './storage/log-store.js';
-import type { OrderedStore } from './storage/ordered-store.js';
+import type { LogStore } from './storage/log-store.js';
 import { StorageWatch } from './storage-watch.js';
 import type { Receiver } from './transport/contract.js';
 import { GrpcTransport } from './transport/grpc-transport.js';
@@ -51,13 +50,6 @@ import { version } from './version.js';
 
 /** The time from one start to the next at least: where a quota is used up, the disk seems to have room and starts fail all the same. */
 const RESTART_MS = 5000;
-
-const NOT_IN_ORDER =
-  'The last run of this node did not end in order: it was killed, the machine lost power, or the system aborted it, as it does (SIGBUS) ' +
-  'where a file became shorter or could not be read. Every file is checked before it is opened, and damage is named.';
-
-const LOG_END_DAMAGED =
-  'The file LOG-END in the data directory is damaged, so nothing tells whether the end of the log is whole. It is made anew.';
 
 export interface RunningServer {
   /** Resolves with the exit code when the server has stopped by itself (its disk failed, its identity was refused). */
@@ -131,9 +123,7 @@ class Server implements Run {
   /** What this run does while it opens its state, in words. */
   private opening = '';
   private stateOpening: StateOpening | null = null;
-  private log: LogStore | null = null;
-  private logDatabase: OrderedStore | null = null;
-  private logEnd: LogEnd | null = null;
+  private log: OpenedLog | null = null;
   private transport: GrpcTransport | null = null;
   private app: FastifyInstance | null = null;
   private stateMachine: KvStateMachine | null = null;
@@ -172,16 +162,8 @@ class Server implements Run {
     if (config.firstStart.kind === 'none' && (await directory.list()).length === 0) throw noFirstStart();
     const reserve = await DiskReserve.in(config.dataDirectory);
     if (reserve.bytes > 0 && !(await hasRoomToStart(config.dataDirectory))) await reserve.giveUp();
-    const logEnd = await LogEnd.in(config.dataDirectory);
-    // Before the files are checked, which may end this start.
-    if (logEnd.known?.endedInOrder === false) logger.warn({}, NOT_IN_ORDER);
-    if (logEnd.isDamaged) logger.warn({}, LOG_END_DAMAGED);
-    this.logDatabase = await directory.open('log');
-    const log = await LogStore.open(this.logDatabase, logEnd);
-    this.log = log;
-    await logEnd.begin();
-    this.logEnd = logEnd;
-    await log.noteEnd();
+    this.log = await OpenedLog.in(directory, config.dataDirectory, logger);
+    const log = this.log.store;
     const bootstrap: Bootstrap = await Bootstrap.open(
       {
         id: config.id,
@@ -243,10 +225,7 @@ class Server implements Run {
     await this.tryToStop(this.node?.stop(STOP_PATIENCE_MS, drained));
     await this.tryToStop(drained);
     await this.tryToStop(this.transport?.stop(GOODBYE_MS));
-    await this.tryToStop(this.logDatabase?.close());
-    // A run that failed while it stopped did not end in order.
-    if (this.stopFailure === undefined) await this.logEnd?.end();
-    else this.logEnd?.abandon();
+    await this.tryToStop(this.log?.close(this.stopFailure === undefined));
     logger.info({}, `Stopped in ${Math.round(systemClock.now() - startedAt)} ms.`);
     if (this.stopFailure !== undefined) throw this.stopFailure.error;
   }
@@ -276,9 +255,8 @@ class Server implements Run {
     await Promise.all([this.node?.stop(0, closed), closed, this.transport?.stop(0)]);
     // The node has failed, so it leaves its state open.
     await this.stateMachine?.abandon();
-    await this.logDatabase?.close();
     // This process has said why the run ended, and goes on with the next.
-    await this.logEnd?.end();
+    await this.log?.close(true);
   }
 
   /** What needs the cluster: the state, the core and the service for clients. */
@@ -402,7 +380,7 @@ class Server implements Run {
 
   /** Why the state of this node, which runs, cannot be repaired, and what to do then; null where it can. */
   private repairObstacle(): string | null {
-    return StateRepair.obstacle(this.config.id, this.configuration, this.log?.repair, Date.now());
+    return StateRepair.obstacle(this.config.id, this.configuration, this.log?.store.repair, Date.now());
   }
 
   private mayRepair({ store }: StorageDamaged): boolean {
