@@ -14,8 +14,11 @@ export function majorityValue(configuration: Configuration, reachedBy: (id: Node
 }
 
 /** Whether a majority of the voters satisfies the predicate. */
-export function hasMajority(configuration: Configuration, holds: (id: NodeId) => boolean): boolean {
-  return majorityValue(configuration, (id) => (holds(id) ? 1 : 0)) === 1;
+export function hasMajority(
+  { voters, outgoingVoters }: Configuration,
+  holds: (id: NodeId) => boolean,
+): boolean {
+  return isMajorityOf(voters, holds) && (outgoingVoters.length === 0 || isMajorityOf(outgoingVoters, holds));
 }
 
 /**
@@ -23,9 +26,15 @@ export function hasMajority(configuration: Configuration, holds: (id: NodeId) =>
  * to hold.
  */
 export function isVotedDown(configuration: Configuration, isAgainst: (id: NodeId) => boolean): boolean {
-  const against = (id: NodeId) => (isAgainst(id) ? 1 : 0);
   const { voters, outgoingVoters } = configuration;
-  return majorityOf(voters, against) === 1 || majorityOf(outgoingVoters, against) === 1;
+  return isMajorityOf(voters, isAgainst) || isMajorityOf(outgoingVoters, isAgainst);
+}
+
+/** Asked several times for each message, so it counts and sorts nothing. */
+function isMajorityOf(voters: readonly NodeId[], holds: (id: NodeId) => boolean): boolean {
+  let count = 0;
+  for (const id of voters) if (holds(id)) count += 1;
+  return 2 * count > voters.length;
 }
 
 function majorityOf(voters: readonly NodeId[], reachedBy: (id: NodeId) => number): number {

@@ -11,7 +11,7 @@ import {
   stateKey,
 } from '../storage/log-records.js';
 import type { Operation } from '../storage/ordered-store.js';
-import { textOf } from './bytes.js';
+import { sameBytes } from './bytes.js';
 
 /** What a node's disk promises about consensus, as the checkers ask for it. */
 export interface DurableView {
@@ -22,6 +22,8 @@ export interface DurableView {
   readonly lastIndex: Index;
   /** The configuration that stands for the beginning of the log; null until there is one. */
   readonly startConfiguration: Configuration | null;
+  /** How often it was written where the log begins, and which state is the live one. */
+  readonly startCount: number;
   /** The index at which the live state is on its own disk. */
   readonly stateIndex: Index;
   /** The term on disk at the index; undefined where the disk holds no entry. The compacted point counts as held. */
@@ -39,26 +41,29 @@ export class DurableLog implements DurableView {
   startIndex: Index = 0;
   startTerm: Term = 0;
   startConfiguration: Configuration | null = null;
+  startCount = 0;
   lastIndex: Index = 0;
   private stateDirectory: string | null = null;
-  private readonly stateIndexes = new Map<string, Index>();
+  /** The newest record of each state that says how far it has come. */
+  private readonly metas = new Map<string, Uint8Array>();
   private readonly entries = new Map<Index, Entry>();
   private readonly records = new Map<Index, readonly Entry[]>();
 
   /** One atomic write is on disk. */
   apply(operations: readonly Operation[]): void {
     for (const operation of operations) {
-      const key = textOf(operation.key);
-      if (key.startsWith(LOG_PREFIX)) this.applyRecord(operation);
+      const { key } = operation;
+      if (isEntriesKey(key)) this.applyRecord(operation);
       else if (operation.kind === 'delete') continue;
-      else if (key === STATE_KEY) {
+      else if (sameBytes(key, stateKey)) {
         const state = openValue<StateRecord>(operation.value, 'The simulated hard state');
         this.term = state.term;
         this.vote = state.vote;
         this.commit = state.commit;
         this.lastIndex = state.lastIndex;
-      } else if (key === START_KEY) {
+      } else if (sameBytes(key, startKey)) {
         const start = openValue<StartRecord>(operation.value, 'The simulated start of the log');
+        this.startCount += 1;
         this.startIndex = start.index;
         this.startTerm = start.term;
         this.startConfiguration = start.configuration;
@@ -71,7 +76,7 @@ export class DurableLog implements DurableView {
   namesAnotherState(operations: readonly Operation[]): boolean {
     if (this.stateDirectory === null) return false;
     return operations.some((operation) => {
-      if (operation.kind === 'delete' || textOf(operation.key) !== START_KEY) return false;
+      if (operation.kind === 'delete' || !sameBytes(operation.key, startKey)) return false;
       const start = openValue<StartRecord>(operation.value, 'The simulated start of the log');
       return start.stateDirectory !== this.stateDirectory;
     });
@@ -80,8 +85,8 @@ export class DurableLog implements DurableView {
   /** One atomic write to a state is on disk. */
   applyState(store: string, operations: readonly Operation[]): void {
     for (const operation of operations) {
-      if (operation.kind === 'put' && textOf(operation.key) === META_KEY)
-        this.stateIndexes.set(store, decodeMeta(operation.value).appliedIndex);
+      if (operation.kind === 'put' && sameBytes(operation.key, metaKey))
+        this.metas.set(store, operation.value);
     }
   }
 
@@ -91,7 +96,8 @@ export class DurableLog implements DurableView {
   }
 
   get stateIndex(): Index {
-    return this.stateIndexes.get(this.stateDirectory ?? '') ?? 0;
+    const meta = this.metas.get(this.stateDirectory ?? '');
+    return meta === undefined ? 0 : decodeMeta(meta).appliedIndex;
   }
 
   termAt(index: Index): Term | undefined {
@@ -113,7 +119,9 @@ export class DurableLog implements DurableView {
   }
 }
 
-const LOG_PREFIX = textOf(logRange.gte);
-const META_KEY = textOf(metaKey);
-const STATE_KEY = textOf(stateKey);
-const START_KEY = textOf(startKey);
+const ENTRIES_TAG = logRange.gte[0];
+
+/** Whether a record of the log's store is one of entries: all others begin otherwise. */
+export function isEntriesKey(key: Uint8Array): boolean {
+  return key[0] === ENTRIES_TAG;
+}

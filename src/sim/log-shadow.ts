@@ -1,7 +1,8 @@
 import type { HardState } from '../raft/types.js';
-import { logRange, openValue, type StateRecord, stateKey } from '../storage/log-records.js';
+import { openValue, type StateRecord, stateKey } from '../storage/log-records.js';
 import type { Operation, Pair } from '../storage/ordered-store.js';
 import { sameBytes, textOf } from './bytes.js';
+import { isEntriesKey } from './durable-log.js';
 import type { Prng } from './prng.js';
 
 /** The records of a log's store as they are on the disk, so that some of them can be lost or changed behind the back of the store. */
@@ -19,8 +20,8 @@ export class LogShadow {
     let added: Operation | null = null;
     let isAppend = operations.length === 2;
     for (const operation of operations) {
-      const key = textOf(operation.key);
-      if (key.startsWith(LOG_PREFIX)) {
+      if (isEntriesKey(operation.key)) {
+        const key = textOf(operation.key);
         const before = this.records.get(key);
         if (before !== undefined) this.earlier.set(key, before);
         if (operation.kind === 'delete') this.records.delete(key);
@@ -29,7 +30,7 @@ export class LogShadow {
           this.records.set(key, operation);
           added = { kind: 'delete', key: operation.key };
         }
-      } else if (key === STATE_KEY && operation.kind === 'put') this.state = operation;
+      } else if (operation.kind === 'put' && sameBytes(operation.key, stateKey)) this.state = operation;
     }
     this.undo = isAppend && added !== null && stateBefore !== null ? [added, stateBefore] : [];
   }
@@ -74,6 +75,3 @@ function hardStateOf(operation: Extract<Operation, { kind: 'put' }>): HardState 
 function keepsVote(before: HardState, after: HardState): boolean {
   return before.term === after.term && before.vote === after.vote;
 }
-
-const LOG_PREFIX = textOf(logRange.gte);
-const STATE_KEY = textOf(stateKey);

@@ -91,6 +91,7 @@ export function durable(
     vote,
     commit,
     startIndex,
+    startCount: 1,
     startConfiguration: null,
     stateIndex,
     lastIndex: log.length,

@@ -168,15 +168,27 @@ export class Checkers {
       return;
     }
     this.glances.set(node.id, { role, term, commitIndex, firstIndex, lastIndex, lastTerm, durableIndex });
-    this.tell(this.ofSteps, (checker) => checker.stepped?.(node, core));
+    try {
+      for (const checker of this.ofSteps) checker.stepped?.(node, core);
+    } catch (error) {
+      this.found(error);
+    }
   }
 
   received(node: NodeView, core: CoreView, message: Message): void {
-    this.tell(this.ofReceived, (checker) => checker.received?.(node, core, message));
+    try {
+      for (const checker of this.ofReceived) checker.received?.(node, core, message);
+    } catch (error) {
+      this.found(error);
+    }
   }
 
   sending(node: NodeView, core: CoreView, message: Message): void {
-    this.tell(this.ofSent, (checker) => checker.sending?.(node, core, message));
+    try {
+      for (const checker of this.ofSent) checker.sending?.(node, core, message);
+    } catch (error) {
+      this.found(error);
+    }
   }
 
   persisted(node: NodeView): void {
@@ -201,7 +213,11 @@ export class Checkers {
     try {
       for (const checker of checkers) task(checker);
     } catch (error) {
-      this.report(error instanceof Error ? error : new Error(String(error)));
+      this.found(error);
     }
+  }
+
+  private found(error: unknown): void {
+    this.report(error instanceof Error ? error : new Error(String(error)));
   }
 }
