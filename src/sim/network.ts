@@ -1,4 +1,4 @@
-import { RaftkvError } from '../errors.js';
+import { RaftkvError, StorageDamaged } from '../errors.js';
 import { describeMessage } from '../raft/describe-message.js';
 import type { Message, NodeId } from '../raft/types.js';
 import type {
@@ -327,11 +327,16 @@ class SimTransport implements Transport {
         if (target.receiver === null) return;
         task(target.receiver).then(
           (value) => answer(() => resolve(value)),
-          (error: unknown) => answer(() => reject(error)),
+          (error: unknown) => answer(() => reject(asReceived(error))),
         );
       });
     });
   }
+}
+
+/** Which disk is damaged is not sent along: only the node that has it may take it for its own. */
+function asReceived(error: unknown): unknown {
+  return error instanceof StorageDamaged ? new RaftkvError(error.code, error.message) : error;
 }
 
 /** Answers travel on the stream or the call that brought the question, so they need no address. */

@@ -391,8 +391,16 @@ export class SimNode implements NodeView {
       onSnapshot: (header, chunks, fromMember) =>
         (server()?.node ?? repair())?.onSnapshot(header, chunks, fromMember) ?? Promise.reject(notReady()),
       onForward: (request, _from, timeoutMs, signal) =>
-        server()?.service.onForward(request, timeoutMs, signal) ?? Promise.reject(notReady()),
+        server()
+          ?.service.onForward(request, timeoutMs, signal)
+          .catch((error: unknown) => this.failedForAnother(process, error)) ?? Promise.reject(notReady()),
     };
+  }
+
+  /** A request that another node forwarded may meet damage as well. */
+  private failedForAnother(process: Process, error: unknown): never {
+    if (error instanceof StorageDamaged && this.disk.hasDamagedState) this.withdraw(process, error.what);
+    throw error;
   }
 
   private fatal(process: Process, error: unknown): void {
