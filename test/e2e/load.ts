@@ -6,6 +6,8 @@ import { until } from './wait.js';
 
 /** After a refusal a client waits this long before it tries the next node. */
 const REFUSED_PAUSE_MS = 10;
+/** After a write a client waits this long: writes go on all the time, and leave the processors to the nodes. */
+const WRITTEN_PAUSE_MS = 10;
 
 export interface LoadOptions {
   /** All keys begin with it. */
@@ -95,10 +97,11 @@ export class Load {
         if (outcome.kind === 'done') this.acknowledged.set(key, value);
         else if (outcome.kind === 'unknown') this.unknown.set(key, value);
         isWritten = outcome.kind === 'done' || outcome.kind === 'unknown';
-        if (isWritten) continue;
-        if (outcome.kind !== 'refused') throw new Error(`A plain put of ${key} was ${outcome.kind}.`);
-        target += 1;
-        await sleep(REFUSED_PAUSE_MS);
+        if (!isWritten) {
+          if (outcome.kind !== 'refused') throw new Error(`A plain put of ${key} was ${outcome.kind}.`);
+          target += 1;
+        }
+        await sleep(isWritten ? WRITTEN_PAUSE_MS : REFUSED_PAUSE_MS);
       }
     }
   }
