@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How often a condition is looked at: a condition that holds is noticed soon, and asking costs the nodes little. */
-const POLL_MS = 20;
+/**
+ * How often a condition is looked at: after an eighth of the time waited so far, within these bounds. What comes soon is noticed
+ * soon, and what takes long, such as the starts of nodes, is not slowed down by questions.
+ */
+const POLL_MS_MIN = 20;
+const POLL_MS_MAX = 100;
 
 /**
  * What must come about comes about within this time wherever the machine gets to it at all; it only tells what is stuck from what
@@ -18,11 +22,12 @@ export async function until<Value>(
   look: () => Promise<Value | undefined> | Value | undefined,
   timeoutMs = PATIENCE_MS,
 ): Promise<Value> {
-  const deadline = performance.now() + timeoutMs;
+  const beganAt = performance.now();
   for (;;) {
     const value = await look();
     if (value !== undefined) return value;
-    if (performance.now() > deadline) throw new Error(`After ${timeoutMs} ms there was still not: ${what}.`);
-    await sleep(POLL_MS);
+    const waitedMs = performance.now() - beganAt;
+    if (waitedMs > timeoutMs) throw new Error(`After ${timeoutMs} ms there was still not: ${what}.`);
+    await sleep(Math.min(POLL_MS_MAX, Math.max(POLL_MS_MIN, waitedMs / 8)));
   }
 }
