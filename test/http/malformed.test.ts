@@ -16,7 +16,8 @@ const REVISION = 1;
 
 /** A request for a revision that the node has not reached waits for it, and is rightly answered with 503 in the end. */
 const waits = (search: string): boolean => {
-  const given = new URLSearchParams(search);
+  // What follows a '#' is not sent.
+  const given = new URLSearchParams(search.replace(/#.*/s, ''));
   return ['minRevision', 'revision'].some((name) =>
     given.getAll(name).some((value) => Number(value) > REVISION),
   );
