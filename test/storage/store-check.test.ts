@@ -29,7 +29,8 @@ describe("the check of a store's files (rule 29)", () => {
   it('finds nothing in a store that is whole, and in one that is not made yet', async () => {
     expect(await findingsIn(location)).toEqual([]);
     const files = await filesOf(location);
-    expect(files.filter(({ name }) => name.endsWith('.ldb')).length).toBeGreaterThan(2);
+    // How many there are depends on when LevelDB merges four of them into one.
+    expect(files.filter(({ name }) => name.endsWith('.ldb')).length).toBeGreaterThanOrEqual(2);
     expect(files.find(({ name }) => name.endsWith('.log'))?.size).toBeGreaterThan(2 * 32 * 1024);
     await mkdir(join(path, 'empty'));
     expect(await findingsIn(join(path, 'empty'))).toEqual([]);
