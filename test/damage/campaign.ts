@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StorageDamaged } from '../../src/errors.js';
 import { Prng } from '../../src/sim/prng.js';
 import { type DamagedFile, type DamageKind, damage, kindOfDamage } from './damage.js';
 import { startIn, type UsedDirectory, useDirectory } from './directory.js';
@@ -61,13 +62,20 @@ class Campaign {
   async run(trials: number, onTrial: (done: number) => void): Promise<CampaignReport> {
     await this.renew();
     const whole = await startIn(this.copy);
-    if (whole.kind !== 'started') throw new Error(`The directory is refused as it is: ${whole.message}`);
+    if (whole.kind !== 'started')
+      throw new Error(`The directory is refused as it is: ${whole.error.message}`);
     await this.renew();
     for (let done = 0; done < trials; done += 1) {
       await this.try(kindOfDamage(this.random), whole.content);
       onTrial(done + 1);
     }
     return { counts: this.counts, failures: this.failures };
+  }
+
+  /** A damaged log is given up by an operator; what becomes of a damaged state, the node itself says. */
+  private checkAdvice(what: string, { store, message }: StorageDamaged): void {
+    const advice = store === 'state' ? 'its log says what it does about that' : '--join';
+    if (!message.includes(advice)) this.failures.push(`${what}: no advice: ${message}`);
   }
 
   private async try(kind: DamageKind, whole: string): Promise<void> {
@@ -79,8 +87,7 @@ class Campaign {
       if (start.kind === 'refused') outcome = 'found';
       else if (start.content === whole) outcome = 'meaningless';
       else outcome = start.isTorn ? 'torn' : 'untold';
-      if (start.kind === 'refused' && !start.message.includes('--join'))
-        this.failures.push(`${what}: no advice: ${start.message}`);
+      if (start.kind === 'refused') this.checkAdvice(what, start.error);
     } catch (error) {
       this.failures.push(`${what} ${place}: ${error instanceof Error ? error.stack : String(error)}`);
       await this.renew();

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RaftkvError } from '../../src/errors.js';
+import { StorageDamaged } from '../../src/errors.js';
 import { ownsKey } from '../../src/file-checks.js';
 import { openKv } from '../../src/kv/state-machine.js';
 import { checkStateAgainstLog } from '../../src/node/check-state.js';
 import type { Prng } from '../../src/sim/prng.js';
 import { LevelDirectory } from '../../src/storage/level-store.js';
 import { LogEnd } from '../../src/storage/log-end.js';
+import { logDamaged } from '../../src/storage/log-records.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import type { OrderedStore } from '../../src/storage/ordered-store.js';
 import { put } from '../e2e/client.js';
@@ -47,7 +48,7 @@ export async function useDirectory(random: Prng): Promise<UsedDirectory> {
 
 /** How a start of a node in a directory goes. */
 export type Start =
-  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'refused'; readonly error: StorageDamaged }
   /** `content` is a checksum of everything in both stores. `isTorn` says whether the node told of an unfinished write. */
   | { readonly kind: 'started'; readonly content: string; readonly isTorn: boolean };
 
@@ -64,7 +65,7 @@ export async function startIn(path: string): Promise<Start> {
     const logDatabase = await directory.open('log');
     opened.push(logDatabase);
     const log = await LogStore.open(logDatabase, await LogEnd.in(path));
-    if (log.stateDirectory === undefined) throw new RaftkvError('storage_damaged', 'The log names no state.');
+    if (log.stateDirectory === undefined) throw logDamaged('The log names no state.');
     await addContent(content, logDatabase);
     const state = await directory.open(log.stateDirectory);
     await addContent(content, state);
@@ -77,9 +78,7 @@ export async function startIn(path: string): Promise<Start> {
     }
     return { kind: 'started', content: content.digest('hex'), isTorn };
   } catch (error) {
-    if (error instanceof RaftkvError && error.code === 'storage_damaged') {
-      return { kind: 'refused', message: error.message };
-    }
+    if (error instanceof StorageDamaged) return { kind: 'refused', error };
     throw error;
   } finally {
     for (const store of opened) await store.close();
