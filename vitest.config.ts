@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
@@ -29,6 +30,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           // Reading grpc-js, fastify and src anew for each file takes a third of the time.
           isolate: false,
+          // By default vitest leaves one processor to itself, and is idle while tests run.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
         },
       },
       {
@@ -41,6 +44,7 @@ export default defineConfig({
           // After all the others. Real clusters wait most of the time, so three files share two processors.
           sequence: { groupOrder: 1 },
           maxWorkers: 3,
+          isolate: false,
         },
       },
     ],

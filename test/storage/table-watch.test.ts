@@ -43,9 +43,8 @@ describe('the check of tables in the background (rule 29)', () => {
   const passUntil = async (holds: () => boolean): Promise<number> => {
     const begun = clock.now();
     await until('what is waited for', async () => {
-      if (holds()) return true;
-      if (clock.isAwaited) await clock.pass(SECOND_MS);
-      return undefined;
+      while (clock.isAwaited && !holds()) await clock.pass(SECOND_MS);
+      return holds() ? true : undefined;
     });
     return clock.now() - begun;
   };
