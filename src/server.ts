@@ -419,7 +419,8 @@ class Server implements Run {
   /** A member that was added by its address only has no incarnation yet. */
   private knows(id: string, incarnation: string): boolean {
     const member = memberOf(this.configuration, id);
-    return member ? member.incarnation === '' || member.incarnation === incarnation : false;
+    const isMember = member?.incarnation === '' || member?.incarnation === incarnation;
+    return isMember || (this.stateOpening?.repair?.knows(id, incarnation) ?? false);
   }
 
   private logRefusal({ address, reason, untold }: Refused): void {

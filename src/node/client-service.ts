@@ -42,6 +42,7 @@ import {
   type Watcher,
   type WatchRequest,
 } from '../kv/types.js';
+import { memberOf } from '../raft/configuration.js';
 import type { NodeId } from '../raft/types.js';
 import type { ForwardOperation, ForwardRequest, Identity, Transport } from '../transport/contract.js';
 import { CatchUp } from './catch-up.js';
@@ -558,7 +559,8 @@ export class ClientService implements NodePort {
    */
   async onForward(request: ForwardRequest, timeoutMs: number, signal?: AbortSignal): Promise<Uint8Array> {
     const { operation, payload } = request;
-    if (operation !== 'digests' && this.parts.node.raft.role !== 'leader') throw noLeader();
+    const needsLeader = operation !== 'digests' && operation !== 'sendState';
+    if (needsLeader && this.parts.node.raft.role !== 'leader') throw noLeader();
     const patienceMs = patienceOf(timeoutMs);
     if (operation !== 'propose') return serveForwarded(this.work, operation, payload, patienceMs, signal);
     const propose = (leftMs: number) => this.propose(payload, leftMs, signal, isForwardedCommand);
@@ -594,9 +596,15 @@ export class ClientService implements NodePort {
       digests: indexes.map((index) => this.parts.node.digests.at(index)),
       ...(sums === true ? { sums: this.parts.store.liveSums() } : {}),
     }),
-    sendState: async (request, timeoutMs) => ({
-      commitIndex: await this.parts.node.sendState(request, timeoutMs),
-    }),
+    sendState: async (request, timeoutMs) => {
+      const { node } = this.parts;
+      const { role, leader, configuration } = node.raft;
+      if (role === 'leader') return { commitIndex: await node.sendState(request, timeoutMs), leader: null };
+      const member = leader === null ? undefined : memberOf(configuration, leader);
+      if (member === undefined) throw noLeader();
+      const { id, incarnation, peerAddress } = member;
+      return { commitIndex: null, leader: { id, incarnation, peer: peerAddress } };
+    },
     raiseClusterVersion: async ({ version }, timeoutMs) => ({
       clusterVersion: await this.versions.keeper.raise(version, timeoutMs),
     }),

@@ -172,7 +172,11 @@ export const forwarded = {
   /** By a member whose state is damaged, so that the leader streams it a snapshot; see state-repair.ts. */
   sendState: {
     asks: record({ id, incarnation: text(incarnationPattern), fromIndex: counter }),
-    answers: record({ commitIndex: counter }),
+    // A member that does not lead sends nothing, and names the one that does.
+    answers: record({
+      commitIndex: orNull(counter),
+      leader: orNull(record({ id, incarnation: text(incarnationPattern), peer })),
+    }),
     changes: false,
   },
   raiseClusterVersion: {

@@ -12,7 +12,7 @@ import {
   type SnapshotMetadata,
   type Term,
 } from '../raft/types.js';
-import type { Identity, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
+import type { Identity, Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import type { NodeLogger } from './contracts.js';
 import { readAnswer, toJson } from './forwarded.js';
 import {
@@ -74,6 +74,8 @@ export class StateRepair<State extends RestoredStore> {
   /** Completes "This node is …". */
   progress = 'repairing its state';
   readonly configuration: Configuration;
+  /** The members that are asked, by their ids. */
+  private readonly others = new Map<NodeId, Peer>();
   /** The member that was asked, and what became of what it sends. */
   private asked: Asked<State> | null = null;
   /** Snapshots that are being written, wanted or not. */
@@ -135,26 +137,43 @@ export class StateRepair<State extends RestoredStore> {
     }
   }
 
+  /** Whether this is a leader that joined after the log here ends, as another member said. */
+  knows(id: NodeId, incarnation: string): boolean {
+    return this.others.get(id)?.incarnation === incarnation;
+  }
+
   private async obtain(signal: AbortSignal): Promise<State> {
     const { identity, transport, clock } = this.parts;
-    const { id } = identity();
-    const others = this.configuration.members.filter((member) => member.id !== id);
-    transport.setPeers(
-      others.map(({ id: other, incarnation, peerAddress }) => ({
-        id: other,
-        incarnation,
-        address: peerAddress,
-      })),
-    );
+    for (const { id, incarnation, peerAddress: address } of this.configuration.members)
+      if (id !== identity().id) this.others.set(id, { id, incarnation, address });
+    transport.setPeers([...this.others.values()]);
     for (;;) {
-      for (const other of others) {
+      // Those that are added meanwhile have their turn as well.
+      for (const other of this.others.keys()) {
         signal.throwIfAborted();
-        const state = await this.obtainFrom(other.id, signal);
+        const state = await this.obtainFrom(other, signal);
         if (state !== null) return state;
       }
       await pause(clock, this.pauseMs, signal);
       this.pauseMs = REPAIR_RETRY_MS;
     }
+  }
+
+  /** The leader may have joined, or moved, since the log here ends. Nobody sends this node the entries that would tell. */
+  private learn({
+    id,
+    incarnation,
+    peer,
+  }: {
+    readonly id: NodeId;
+    readonly incarnation: string;
+    readonly peer: string;
+  }): void {
+    const known = this.others.get(id);
+    const isKnown = known?.incarnation === incarnation && known.address === peer;
+    if (isKnown || id === this.parts.identity().id) return;
+    this.others.set(id, { id, incarnation, address: peer });
+    this.parts.transport.setPeers([...this.others.values()]);
   }
 
   /** A snapshot arrives. It is taken only from the member that was asked. */
@@ -264,7 +283,10 @@ export class StateRepair<State extends RestoredStore> {
     const { id, incarnation } = identity();
     const payload = toJson({ id, incarnation, fromIndex: log.compacted.index });
     const answer = await transport.forward(from, { operation: 'sendState', payload }, REPAIR_ASK_MS);
-    return readAnswer('sendState', answer).commitIndex;
+    const { commitIndex, leader } = readAnswer('sendState', answer);
+    if (leader !== null) this.learn(leader);
+    if (commitIndex === null) throw new RaftkvError('no_leader', `${from} does not lead.`);
+    return commitIndex;
   }
 
   /** Said once for each reason: who does not lead is asked again and again. */

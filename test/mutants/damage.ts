@@ -47,6 +47,14 @@ export const damageMutants: readonly Mutant[] = [
     test: 'test/node/state-repair.test.ts',
   },
   {
+    name: 'a repair asks only the members that its own log names',
+    rule: 'rule 29',
+    file: 'src/node/state-repair.ts',
+    from: '    if (leader !== null) this.learn(leader);',
+    to: '',
+    test: 'test/node/state-repair.test.ts',
+  },
+  {
     name: 'a record of the log that an earlier one took the place of is not noticed',
     rule: 'rule 29',
     file: 'src/storage/log-load.ts',

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { present } from '../../src/assert.js';
 import { SPOKEN_VERSIONS } from '../../src/cluster-version.js';
 import { commandCodec } from '../../src/kv/codec.js';
 import type { Command, CommandResult } from '../../src/kv/types.js';
@@ -195,6 +196,19 @@ test('a leader counts what the walks of other nodes pass over, and of no other c
   );
   await kit.clock.settle();
   expect([other.value, measured.length]).toEqual(['waits', 2]);
+});
+
+test('a node that does not lead names the leader to a member that asks for its state (rule 29)', async () => {
+  const { kit, service } = follower();
+  const payload = Buffer.from(JSON.stringify({ id: 'n3', incarnation: 'n3-1', fromIndex: 0 }));
+  const ask = () => service.onForward({ operation: 'sendState', payload }, 1000);
+  await expect(ask()).rejects.toMatchObject({ code: 'no_leader' });
+  await kit.follow(2, 0, 0, [], 0);
+  const leader = present(kit.node.raft.leader, 'It follows one.');
+  expect(JSON.parse(Buffer.from(await ask()).toString())).toEqual({
+    commitIndex: null,
+    leader: { id: leader, incarnation: `${leader}-1`, peer: `${leader}:7000` },
+  });
 });
 
 test('a leader ends the wait of a walk for another node early enough that its client hears of it', async () => {

@@ -9,7 +9,7 @@ import {
 import { type RepairedLog, type RestoredStore, StateRepair } from '../../src/node/state-repair.js';
 import { configurationOfVoters } from '../../src/raft/configuration.js';
 import { type Entry, EntryKind, type SnapshotMetadata } from '../../src/raft/types.js';
-import type { ForwardRequest, SnapshotHeader } from '../../src/transport/contract.js';
+import type { ForwardRequest, Peer, SnapshotHeader } from '../../src/transport/contract.js';
 import { memberCalled, threeVoters } from '../raft/core-kit.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeLogger, Pending } from './fakes.js';
@@ -31,6 +31,8 @@ class Repair {
   readonly abort = new AbortController();
   /** What each member answers; those that are not here do not lead. */
   readonly answers = new Map<string, unknown>();
+  /** Where the others are, as far as the repair knows. */
+  peers: readonly Peer[] = [];
   /** What holds up the writing of a snapshot. */
   writing: Pending<void> | null = null;
   /** What holds up the closing of a store whose snapshot broke off. */
@@ -57,7 +59,9 @@ class Repair {
       identity: () => ({ id: 'n1', incarnation: 'n1-1' }) as never,
       log,
       transport: {
-        setPeers: () => {},
+        setPeers: (peers) => {
+          this.peers = peers;
+        },
         forward: async (to, request) => {
           this.asked.push({ to, request });
           const answer = this.answers.get(to) ?? new RaftkvError('no_leader', 'It does not lead.');
@@ -103,6 +107,10 @@ class Repair {
     return this.repair.progress;
   }
 
+  knows(id: string, incarnation: string): boolean {
+    return this.repair.knows(id, incarnation);
+  }
+
   /** A snapshot arrives from n2, unless said otherwise. */
   receive(index: number, term: number, { from = 'n2', fromMember = true, chunks = oneChunk() } = {}) {
     const snapshot: SnapshotMetadata = { index, term, configuration: threeVoters };
@@ -129,7 +137,7 @@ describe('a node whose state is damaged (rule 29)', () => {
     expect(repair.progress).toBe(
       'repairing its state, and waits for the leader to send it. No member leads that could send it',
     );
-    repair.answers.set('n3', { commitIndex: 30 });
+    repair.answers.set('n3', { commitIndex: 30, leader: null });
     await repair.clock.pass(REPAIR_RETRY_MS);
     expect(repair.asked.slice(2).map(({ to }) => to)).toEqual(['n2', 'n3']);
     const { request } = repair.asked[3] ?? {};
@@ -139,9 +147,44 @@ describe('a node whose state is damaged (rule 29)', () => {
     ]);
   });
 
+  it('asks a leader that joined, or moved, after its log ends, where another member names it', async () => {
+    const repair = new Repair();
+    const leader = (id: string, count: number, peer: string) => ({
+      commitIndex: null,
+      leader: { id, incarnation: `${count}`.repeat(32), peer },
+    });
+    repair.answers.set('n2', leader('n6', 6, '10.0.0.6:7101'));
+    await repair.clock.pass(REPAIR_RETRY_MS);
+    expect(repair.asked.map(({ to }) => to)).toEqual(['n2', 'n3', 'n2', 'n3', 'n6']);
+    expect(repair.peers.at(-1)).toEqual({
+      id: 'n6',
+      incarnation: '6'.repeat(32),
+      address: '10.0.0.6:7101',
+    });
+    expect([repair.knows('n6', '6'.repeat(32)), repair.knows('n6', '7'.repeat(32))]).toEqual([true, false]);
+    expect(repair.progress).toContain('No member leads that could send it');
+    // It is another node of that name now, somewhere else.
+    repair.answers.set('n2', leader('n6', 7, '10.0.0.7:7101'));
+    repair.answers.set('n6', { commitIndex: 22, leader: null });
+    await repair.clock.pass(REPAIR_RETRY_MS);
+    expect(repair.peers.filter(({ id }) => id === 'n6')).toEqual([
+      { id: 'n6', incarnation: '7'.repeat(32), address: '10.0.0.7:7101' },
+    ]);
+    expect(repair.knows('n6', '6'.repeat(32))).toBe(false);
+    expect(await repair.receive(15, 3, { from: 'n6' })).toMatchObject({ success: true });
+  });
+
+  it('does not take itself for a leader that it could ask', async () => {
+    const repair = new Repair();
+    const leader = { id: 'n1', incarnation: '1'.repeat(32), peer: '10.0.0.1:7101' };
+    repair.answers.set('n2', { commitIndex: null, leader });
+    await repair.clock.pass(2 * REPAIR_RETRY_MS);
+    expect(repair.asked.map(({ to }) => to)).not.toContain('n1');
+  });
+
   it('names the new state and keeps its log where that has the entry at which the snapshot ends', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     await repair.clock.pass(REPAIR_RETRY_MS);
     expect(await repair.receive(15, 3)).toEqual({ success: true, matchIndex: 15, term: 5 });
     await repair.clock.settle();
@@ -151,7 +194,7 @@ describe('a node whose state is damaged (rule 29)', () => {
 
   it('takes a snapshot in place of a log that ends before it', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 40 });
+    repair.answers.set('n2', { commitIndex: 40, leader: null });
     await repair.clock.pass(REPAIR_RETRY_MS);
     await repair.receive(35, 6);
     expect(repair.named).toEqual([
@@ -166,7 +209,7 @@ describe('a node whose state is damaged (rule 29)', () => {
     ['that contradicts what its log knows to be committed', 15, 4, {}],
   ])('takes no snapshot %s', async (_, index, term, sender) => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     await repair.clock.pass(REPAIR_RETRY_MS);
     expect(await repair.receive(index, term, sender)).toMatchObject({ success: false });
     expect([repair.named, repair.result]).toEqual([[], null]);
@@ -174,7 +217,7 @@ describe('a node whose state is damaged (rule 29)', () => {
 
   it('asks again when nothing comes, and drops what comes after that', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     repair.writing = new Pending();
     await repair.clock.pass(REPAIR_RETRY_MS);
     const late = repair.receive(15, 3);
@@ -192,7 +235,7 @@ describe('a node whose state is damaged (rule 29)', () => {
 
   it('ends a snapshot of which nothing more comes, and has closed its store before another is the state', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     repair.closing = new Pending();
     await repair.clock.pass(REPAIR_RETRY_MS);
     const silent = expect(repair.receive(15, 3, { chunks: noMoreChunks() })).rejects.toThrow(
@@ -210,7 +253,7 @@ describe('a node whose state is damaged (rule 29)', () => {
 
   it('takes one snapshot at a time, so that no store is removed while another is written', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     repair.writing = new Pending();
     await repair.clock.pass(REPAIR_RETRY_MS);
     const first = repair.receive(15, 3);
@@ -234,7 +277,7 @@ describe('a node whose state is damaged (rule 29)', () => {
 
   it('asks again later when it could not write what came, and stops at once when it is told to', async () => {
     const repair = new Repair();
-    repair.answers.set('n2', { commitIndex: 22 });
+    repair.answers.set('n2', { commitIndex: 22, leader: null });
     repair.writing = new Pending();
     await repair.clock.pass(REPAIR_RETRY_MS);
     const received = expect(repair.receive(15, 3)).rejects.toThrow('No room.');
