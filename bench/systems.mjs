@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nodeFlags } from '../dist/cli/dev-node.js';
-import { call } from './calls.mjs';
+import { callAgain } from './calls.mjs';
 import { etcdRequests } from './etcd-requests.mjs';
 import { VALUE } from './keys.mjs';
 import { deal, load } from './load.mjs';
@@ -124,11 +124,11 @@ const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
  * been running, not how long its code takes to be compiled.
  */
 export async function warmUp({ leaderUrl, put, putV3 }, seconds) {
-  const url = await leaderUrl();
   for (const requests of [put, putV3]) {
     if (requests === undefined) continue;
-    for (const request of requests) await call(url, request);
+    for (const request of requests) await callAgain(leaderUrl, request);
   }
+  const url = await leaderUrl();
   await load({ url, shares: deal(put, WARM_UP_CONNECTIONS), seconds });
 }
 
