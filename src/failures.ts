@@ -10,7 +10,7 @@ export const LAST_LINES_MS = 500;
 export async function tellFailure(error: unknown, logger: Logger, sink: LogSink): Promise<void> {
   const message = messageOf(error);
   logger.error(fieldsOf(error), stopLine(message));
-  // Where a start that fails at once says it, too; the log may be collected elsewhere.
+  // An operator at a terminal reads it here; the log may be collected elsewhere.
   process.stderr.write(`raftkv: ${printable(message)}\n`);
   await sink.flush(LAST_LINES_MS);
 }

@@ -12,7 +12,7 @@ import { systemClock } from './clock.js';
 import { CLUSTER_VERSION_MIN, SPOKEN_VERSIONS } from './cluster-version.js';
 import type { ServerConfig } from './config.js';
 import { descriptorBudget } from './descriptors.js';
-import { DiskDamage } from './disk-damage.js';
+import { DiskDamage, REPAIRED_NEXT } from './disk-damage.js';
 import { RaftkvError, StorageDamaged } from './errors.js';
 import { fieldsOf, isDiskFull, LAST_LINES_MS, messageOf, stopLine, tellFailure } from './failures.js';
 import { fileChecks } from './file-checks.js';
@@ -383,10 +383,6 @@ class Server implements Run {
     return StateRepair.obstacle(this.config.id, this.configuration, this.log?.store.repair, Date.now());
   }
 
-  private mayRepair({ store }: StorageDamaged): boolean {
-    return store === 'state' && this.node !== null && this.repairObstacle() === null;
-  }
-
   /** Ends this run, and has the next one replace the state. */
   private repairNext(what: string): void {
     if (this.isStopping || this.aborted.signal.aborted) return;
@@ -483,17 +479,17 @@ class Server implements Run {
     if (this.isStopping) this.failWhileStopping(error);
     if (this.aborted.signal.aborted) return;
     this.aborted.abort();
-    const isRepairable = error instanceof StorageDamaged && this.mayRepair(error);
-    if (isRepairable) this.repairs.wanted = error.what;
-    if (isRepairable || isDiskFull(error)) {
-      const what = isRepairable ? error.what : messageOf(error);
-      const when = isRepairable
-        ? 'to have its state replaced by a snapshot of the leader'
-        : 'by itself once there is room';
-      this.logger.error(fieldsOf(error), `${what} This node closes, and starts again ${when}.`);
+    // What fails before there is a node, says itself what to do.
+    const damage = error instanceof StorageDamaged && this.node !== null ? error : null;
+    const final = damage === null ? error : this.damage.judge(damage);
+    if (damage !== null && final === null) {
+      this.repairs.wanted = damage.what;
+      this.logger.error(fieldsOf(damage), `${damage.what} ${REPAIRED_NEXT}`);
       this.ends.again();
-      return;
-    }
-    this.failed(error).then(() => this.ends.failed());
+    } else if (isDiskFull(final)) {
+      const line = `${messageOf(final)} This node closes, and starts again by itself once there is room.`;
+      this.logger.error(fieldsOf(final), line);
+      this.ends.again();
+    } else this.failed(final).then(() => this.ends.failed());
   }
 }

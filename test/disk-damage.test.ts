@@ -92,6 +92,17 @@ describe('damage that a running node finds on its disk (rule 29)', () => {
     expect(seen.repaired).toEqual([]);
   });
 
+  it('that ends a run is left to the next run, or comes with the one advice that helps', () => {
+    expect(setUp().damage.judge(ofState)).toBe(null);
+    const refused = setUp({ obstacle: 'Restore a backup.' }).damage.judge(ofState);
+    expect(refused).toMatchObject({
+      message: 'A value of the state is damaged. Restore a backup.',
+      data: { path: '/d/state-1' },
+    });
+    const ofLog = new StorageDamaged('log', "The node's log is damaged.");
+    expect(setUp().damage.judge(ofLog)).toBe(ofLog);
+  });
+
   it('is noted where work for another node meets it, and what another node says of its own disk is not', async () => {
     const { damage } = setUp();
     expect(await damage.noting(Promise.resolve(7))).toBe(7);

@@ -1,20 +1,19 @@
 import type { Clock, Timer } from '../clock.js';
 import { RaftkvError } from '../errors.js';
-import { decodeConfiguration } from '../raft/configuration.js';
+import { lastConfiguration } from '../raft/configuration.js';
 import { hasMajority } from '../raft/quorum.js';
-import {
-  type Configuration,
-  type Entry,
-  EntryKind,
-  type HardState,
-  type Index,
-  type NodeId,
-  type SnapshotMetadata,
-  type Term,
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  Index,
+  NodeId,
+  SnapshotMetadata,
+  Term,
 } from '../raft/types.js';
 import type { Identity, Peer, SnapshotAnswer, SnapshotHeader, Transport } from '../transport/contract.js';
 import type { NodeLogger } from './contracts.js';
-import { readAnswer, toJson } from './forwarded.js';
+import { type Answered, readAnswer, toJson } from './forwarded.js';
 import {
   REPAIR_ASK_MS,
   REPAIR_FAILURE_PAUSE_MS,
@@ -137,7 +136,7 @@ export class StateRepair<State extends RestoredStore> {
     }
   }
 
-  /** Whether this is a leader that joined after the log here ends, as another member said. */
+  /** Whether this is a member that is asked: one that the log names, or a leader that another member named. */
   knows(id: NodeId, incarnation: string): boolean {
     return this.others.get(id)?.incarnation === incarnation;
   }
@@ -160,15 +159,7 @@ export class StateRepair<State extends RestoredStore> {
   }
 
   /** The leader may have joined, or moved, since the log here ends. Nobody sends this node the entries that would tell. */
-  private learn({
-    id,
-    incarnation,
-    peer,
-  }: {
-    readonly id: NodeId;
-    readonly incarnation: string;
-    readonly peer: string;
-  }): void {
+  private learn({ id, incarnation, peer }: NonNullable<Answered<'sendState'>['leader']>): void {
     const known = this.others.get(id);
     const isKnown = known?.incarnation === incarnation && known.address === peer;
     if (isKnown || id === this.parts.identity().id) return;
@@ -342,13 +333,4 @@ function termAt(
   index: Index,
 ): Term | undefined {
   return index === compacted.index ? compacted.term : entries[index - compacted.index - 1]?.term;
-}
-
-/** The newest in the log, committed or not (§6). */
-function lastConfiguration({
-  compacted,
-  entries,
-}: Pick<RepairedLog, 'compacted' | 'entries'>): Configuration {
-  const last = entries.findLast(({ kind }) => kind === EntryKind.configuration);
-  return last === undefined ? compacted.configuration : decodeConfiguration(last.payload);
 }

@@ -1,5 +1,12 @@
 import { clientUrlPattern, hostAndPortPattern, incarnationPattern, nodeIdPattern } from './names.js';
-import type { Configuration, Member, NodeId } from './types.js';
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type Member,
+  type NodeId,
+  type SnapshotMetadata,
+} from './types.js';
 
 /** The version of the format below; a newer one is refused, so that a downgrade never misreads a configuration. */
 const FORMAT_VERSION = 1;
@@ -243,4 +250,13 @@ function malformed(what: string): Error {
 
 function sortMembers(members: readonly Member[]): readonly Member[] {
   return [...members].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+/** The newest in a log, committed or not (§6). */
+export function lastConfiguration(log: {
+  readonly compacted: SnapshotMetadata;
+  readonly entries: readonly Entry[];
+}): Configuration {
+  const last = log.entries.findLast(({ kind }) => kind === EntryKind.configuration);
+  return last === undefined ? log.compacted.configuration : decodeConfiguration(last.payload);
 }

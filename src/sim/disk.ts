@@ -49,7 +49,7 @@ export class SimDisk {
   failsNextWrite: StoreKind | null = null;
   /** What the log's store lost of what it had. */
   damage: LogDamage = 'none';
-  /** States of which the files would show that they are damaged, whoever looks at them. */
+  /** The names of the states whose files are damaged. */
   private readonly damagedStates = new Set<string>();
   readonly counts = { writes: 0, failed: 0, lost: 0, kept: 0 };
   private readonly disk: MemoryDisk;

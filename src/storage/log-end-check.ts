@@ -1,7 +1,6 @@
 import { StorageDamaged } from '../errors.js';
-import { decodeConfiguration } from '../raft/configuration.js';
+import { lastConfiguration } from '../raft/configuration.js';
 import { hasMajority } from '../raft/quorum.js';
-import { type Configuration, EntryKind } from '../raft/types.js';
 import type { KnownEnd } from './log-end.js';
 import type { LoadedLog } from './log-load.js';
 
@@ -72,9 +71,3 @@ const MEMBER_ADVICE =
 const LAST_COPY_ADVICE =
   'The other members are no majority without this one, so do not wipe its data directory. Copy it, and restore a backup. To go on with what is ' +
   'left instead, and lose the missing entries, delete LOG-END there and start the node again: docs/operations.md says more.';
-
-/** What is left of the log knows the members. */
-function lastConfiguration({ entries, compacted }: LoadedLog): Configuration {
-  const last = entries.findLast(({ kind }) => kind === EntryKind.configuration);
-  return last === undefined ? compacted.configuration : decodeConfiguration(last.payload);
-}

@@ -5,7 +5,8 @@ import type { Persist } from '../../src/raft/types.js';
 import type { LevelDirectory } from '../../src/storage/level-store.js';
 import { LogEnd } from '../../src/storage/log-end.js';
 import type { LogStore } from '../../src/storage/log-store.js';
-import { entry, makeLog, openLog, persist, tryOpen } from '../storage/log-end-kit.js';
+import { entry, makeLog, openLog, tryOpen } from '../storage/log-end-kit.js';
+import { persist } from '../storage/persist.js';
 import { withTemporaryDirectory } from '../storage/temporary.js';
 import { earlierProgram } from './earlier-program.js';
 

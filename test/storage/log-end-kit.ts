@@ -6,6 +6,7 @@ import { LogEnd } from '../../src/storage/log-end.js';
 import { countKey, openValue, type StateRecord, sealValue, stateKey } from '../../src/storage/log-records.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import type { Operation, OrderedStore } from '../../src/storage/ordered-store.js';
+import { persist } from './persist.js';
 
 export const identity = { cluster: 'c', id: 'n1', incarnation: 'one' };
 export const entry = (index: number, term = 1): Entry => ({
@@ -13,15 +14,6 @@ export const entry = (index: number, term = 1): Entry => ({
   term,
   kind: 0,
   payload: new Uint8Array(20).fill(index),
-});
-export const persist = (changes: Partial<Persist>): Persist => ({
-  sequence: 1,
-  hardState: null,
-  snapshot: null,
-  compact: null,
-  truncateFrom: null,
-  entries: [],
-  ...changes,
 });
 export const LOST = /The end of the node's log is lost/;
 

@@ -12,8 +12,9 @@ import { countKey } from '../../src/storage/log-records.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import { copyOf, flip } from './damage-kit.js';
-import { entry, identity, LOST, makeLog, openLog, persist, tryOpen, writeAsBefore } from './log-end-kit.js';
+import { entry, identity, LOST, makeLog, openLog, tryOpen, writeAsBefore } from './log-end-kit.js';
 import { lastRecord, tear } from './log-tail.js';
+import { persist } from './persist.js';
 import { withTemporaryDirectory } from './temporary.js';
 
 describe('a write that a power loss interrupts', () => {

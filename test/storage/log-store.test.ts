@@ -2,22 +2,14 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/assert.js';
 import { emptyConfiguration } from '../../src/raft/configuration.js';
-import { type Entry, type Persist, TERM_MAX } from '../../src/raft/types.js';
+import { type Entry, TERM_MAX } from '../../src/raft/types.js';
 import { LogStore } from '../../src/storage/log-store.js';
 import { MemoryDisk } from '../../src/storage/memory-store.js';
 import type { Operation } from '../../src/storage/ordered-store.js';
+import { persist } from './persist.js';
 
 const identity = { cluster: 'c', id: 'n1', incarnation: 'i' };
 const entry = (index: number, term = 1): Entry => ({ index, term, kind: 0, payload: new Uint8Array(0) });
-const persist = (changes: Partial<Persist>): Persist => ({
-  sequence: 1,
-  hardState: null,
-  snapshot: null,
-  compact: null,
-  truncateFrom: null,
-  entries: [],
-  ...changes,
-});
 const hardState = (commit: number, term = 1) => ({ term, vote: null, commit });
 const key = (text: string) => Buffer.from(text);
 const logKey = (index: number) => Buffer.concat([key('log/'), Buffer.from([0, 0, 0, 0, 0, 0, 0, index])]);
